@@ -1,0 +1,1 @@
+//! chaosrun's library: from a scenario's text to a report.

@@ -1,0 +1,3 @@
+//! The `chaosrun` binary.
+
+fn main() {}

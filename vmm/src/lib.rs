@@ -1,0 +1,7 @@
+//! Deterministic x86-64 machines and the world they live in.
+//!
+//! Only virtual time and the decision tape reach a guest: nothing in this crate reads a host clock,
+//! host randomness or the host CPU's identity.
+
+pub mod devices;
+pub mod time;
