@@ -7,18 +7,39 @@
 
 use crate::time::VirtTime;
 
+pub mod ioapic;
+pub mod lapic;
+pub mod pic;
+pub mod pit;
+pub mod reset;
+pub mod rtc;
+pub mod serial;
+
 /// What a device's step does to the rest of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// The level of an interrupt line into the IOAPIC and the PIC changed.
     Irq {
-        /// The global system interrupt.
+        /// Below 16 an ISA interrupt, which reaches the PIC's input of that number and the IOAPIC's
+        /// pin [`ioapic::pin_of_line`]; from 16 on a global system interrupt, which only the IOAPIC
+        /// sees.
         line: u32,
         /// Whether the line is now asserted.
         asserted: bool,
     },
     /// A processor's local APIC has to be told something.
     Ipi(Ipi),
+    /// The PIC pair's output changed. It is wired to LINT0 of the local APICs: see
+    /// [`lapic::LapicState::set_lint`].
+    Intr {
+        /// Whether the PIC now requests an interrupt.
+        asserted: bool,
+    },
+    /// A local APIC finished a level-triggered interrupt: see [`ioapic::IoapicState::eoi`].
+    Eoi {
+        /// The vector of the interrupt.
+        vector: u8,
+    },
     /// Bytes went out on the serial line.
     Console(Vec<u8>),
     /// The guest asked for power-off.
