@@ -1,1 +1,3 @@
 //! chaosrun's library: from a scenario's text to a report.
+
+pub mod cli;

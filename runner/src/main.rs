@@ -1,3 +1,7 @@
 //! The `chaosrun` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chaosrun::cli::main(std::env::args_os().collect())
+}

@@ -1,0 +1,102 @@
+//! The command line: one file per subcommand, each of them thin.
+//!
+//! To add a subcommand, write a file with an `Args` struct (derive [`clap::Args`]) that has
+//! `fn run(self) -> Result<Exit, Failure>`, name the module below, and add one variant to
+//! [`Command`] and one arm to [`Command::run`].
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod exit;
+mod run;
+
+pub use exit::{Exit, Failure, OrExit};
+
+/// Deterministic simulation testing of whole clusters of Linux machines.
+#[derive(Debug, Parser)]
+#[command(name = "chaosrun", version, propagate_version = true, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What chaosrun can be told to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+}
+
+impl Command {
+    /// Hands over to the subcommand.
+    fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Self::Run(args) => args.run(),
+        }
+    }
+}
+
+/// Parses `args` (with the program's name first), runs the subcommand and tells the process's exit
+/// code. Errors are shown on stderr; stdout has nothing but what the subcommand is asked for.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(with_implied_run(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Clap prints help and the version to stdout and calls that an error, too.
+            let shown = error.print();
+            return match (error.use_stderr(), shown) {
+                (false, Ok(())) => Exit::Passed.into(),
+                _ => Exit::Usage.into(),
+            };
+        }
+    };
+    match cli.command.run() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{:?}", failure.report);
+            failure.exit.into()
+        }
+    }
+}
+
+/// `chaosrun FILE...` means `chaosrun run FILE...`: inserts the word when the first argument is the
+/// name of a scenario file.
+fn with_implied_run(mut args: Vec<OsString>) -> Vec<OsString> {
+    let is_scenario = args.get(1).is_some_and(|first| {
+        let extension = Path::new(first).extension();
+        extension.is_some_and(|extension| extension == "kdl" || extension == "toml")
+    });
+    if is_scenario {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_scenario_file_as_first_argument_implies_run() {
+        assert_eq!(with_implied_run(words("chaosrun a.kdl b.kdl")), words("chaosrun run a.kdl b.kdl"));
+        assert_eq!(with_implied_run(words("chaosrun dir/a.toml")), words("chaosrun run dir/a.toml"));
+    }
+
+    #[test]
+    fn other_first_arguments_are_left_alone() {
+        assert_eq!(with_implied_run(words("chaosrun boot a.kdl")), words("chaosrun boot a.kdl"));
+        assert_eq!(with_implied_run(words("chaosrun")), words("chaosrun"));
+    }
+}
