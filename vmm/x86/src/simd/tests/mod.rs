@@ -1,0 +1,3 @@
+//! Tests of the primitives.
+
+mod coverage;
