@@ -1,0 +1,114 @@
+//! The exact engine: the software CPU of `chaosrun-x86`, which never fails and counts instructions.
+
+use chaosrun_x86::{Activity, Bus, Cpu, CpuModel, CpuState, Exit, Memory};
+
+use super::{Engine, EngineError};
+
+/// The vCPUs of one machine as software CPUs.
+pub(super) struct Exact {
+    cpus: Vec<Cpu>,
+}
+
+impl Exact {
+    pub(super) fn new(model: &CpuModel) -> Self {
+        let mut cpus: Vec<Cpu> = (0..model.cpus).map(|id| Cpu::new(id, model.clone())).collect();
+        cpus.iter_mut().skip(1).for_each(Cpu::init);
+        Self { cpus }
+    }
+
+    fn cpu(&self, vcpu: u32) -> &Cpu {
+        &self.cpus[vcpu as usize]
+    }
+
+    fn cpu_mut(&mut self, vcpu: u32) -> &mut Cpu {
+        &mut self.cpus[vcpu as usize]
+    }
+}
+
+impl Engine for Exact {
+    fn name(&self) -> &'static str {
+        "exact"
+    }
+
+    fn vcpus(&self) -> u32 {
+        self.cpus.len() as u32
+    }
+
+    fn run(
+        &mut self,
+        vcpu: u32,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        budget: u64,
+    ) -> Result<Exit, EngineError> {
+        Ok(self.cpu_mut(vcpu).run(memory, bus, budget))
+    }
+
+    fn interruptible(&self, vcpu: u32) -> bool {
+        self.cpu(vcpu).interruptible()
+    }
+
+    fn nmi_acceptable(&self, vcpu: u32) -> bool {
+        self.cpu(vcpu).nmi_acceptable()
+    }
+
+    fn request_interrupt_window(&mut self, vcpu: u32, wanted: bool) {
+        self.cpu_mut(vcpu).request_interrupt_window(wanted);
+    }
+
+    fn inject_interrupt(
+        &mut self,
+        vcpu: u32,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        vector: u8,
+    ) -> Result<Option<Exit>, EngineError> {
+        Ok(self.cpu_mut(vcpu).inject_interrupt(memory, bus, vector))
+    }
+
+    fn inject_nmi(
+        &mut self,
+        vcpu: u32,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+    ) -> Result<Option<Exit>, EngineError> {
+        Ok(self.cpu_mut(vcpu).inject_nmi(memory, bus))
+    }
+
+    fn init(&mut self, vcpu: u32) -> Result<(), EngineError> {
+        self.cpu_mut(vcpu).init();
+        Ok(())
+    }
+
+    fn sipi(&mut self, vcpu: u32, vector: u8) -> Result<(), EngineError> {
+        self.cpu_mut(vcpu).sipi(vector);
+        Ok(())
+    }
+
+    fn retired(&self, vcpu: u32) -> u64 {
+        self.cpu(vcpu).retired()
+    }
+
+    fn activity(&self, vcpu: u32) -> Activity {
+        self.cpu(vcpu).activity()
+    }
+
+    fn state(&self, vcpu: u32) -> Result<CpuState, EngineError> {
+        Ok(self.cpu(vcpu).state())
+    }
+
+    fn set_state(&mut self, vcpu: u32, state: &CpuState) -> Result<(), EngineError> {
+        self.cpu_mut(vcpu).set_state(state);
+        Ok(())
+    }
+
+    fn hash_into(&self, vcpu: u32, sink: &mut dyn FnMut(&[u8])) -> Result<(), EngineError> {
+        self.cpu(vcpu).hash_into(sink);
+        Ok(())
+    }
+
+    fn collect_dirty(&mut self, _memory: &mut Memory) -> Result<(), EngineError> {
+        // Every store of the software CPU goes through `Memory`, which marks the page itself.
+        Ok(())
+    }
+}

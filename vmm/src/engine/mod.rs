@@ -1,0 +1,156 @@
+//! What executes a machine's instructions.
+//!
+//! An engine owns the vCPUs and nothing else: RAM, devices, interrupt controllers and the clock are
+//! the machine's, and are the same for every engine. The machine lends the engine its RAM and its bus
+//! for the time of one call. Only this folder knows which engines there are.
+
+mod exact;
+
+use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
+use serde::{Deserialize, Serialize};
+
+/// The engines that there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// The software CPU: deterministic to the instruction on any host.
+    #[default]
+    Exact,
+}
+
+/// Why an engine could not go on. Unlike an [`Exit`] this is not the guest's doing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The host refused or misbehaved.
+    #[error("the {engine} engine failed on vCPU {vcpu}: {what}")]
+    Host {
+        /// The engine's name.
+        engine: &'static str,
+        /// The index of the vCPU.
+        vcpu: u32,
+        /// What happened, with the guest's instruction pointer where that helps.
+        what: String,
+    },
+    /// The guest had to be stopped at a point that is not a function of the machine's inputs.
+    #[error("vCPU {vcpu} ran for {ran_ms} ms without an exit; from here on the run is not deterministic")]
+    NotDeterministic {
+        /// The index of the vCPU.
+        vcpu: u32,
+        /// Milliseconds of host time without an exit.
+        ran_ms: u64,
+    },
+}
+
+/// The vCPUs of one machine.
+///
+/// *Progress* is what virtual time is made of: retired instructions on the exact engine. An engine
+/// that can't count those charges its exits instead. Whatever it counts must be a function of the
+/// machine's inputs.
+pub trait Engine: Send {
+    /// The engine's name, for reports.
+    fn name(&self) -> &'static str;
+
+    /// The number of vCPUs.
+    fn vcpus(&self) -> u32;
+
+    /// Runs `vcpu` until the bus asks to stop, an exit that the caller has to handle, or `budget`
+    /// units of progress. An engine that can't stop in the midst of guest code may overrun a budget
+    /// only by declaring it with [`EngineError::NotDeterministic`].
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn run(
+        &mut self,
+        vcpu: u32,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        budget: u64,
+    ) -> Result<Exit, EngineError>;
+
+    /// Whether `vcpu` would take a maskable interrupt now.
+    fn interruptible(&self, vcpu: u32) -> bool;
+
+    /// Whether `vcpu` would take an NMI now.
+    fn nmi_acceptable(&self, vcpu: u32) -> bool;
+
+    /// Asks that `run` returns [`Exit::InterruptWindow`] as soon as `vcpu` is interruptible, or
+    /// withdraws that wish.
+    fn request_interrupt_window(&mut self, vcpu: u32, wanted: bool);
+
+    /// Delivers the maskable interrupt `vector` and wakes the vCPU. Only for an interruptible vCPU.
+    /// The result is `Some` if the delivery ended in a triple fault or in something unimplemented.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn inject_interrupt(
+        &mut self,
+        vcpu: u32,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        vector: u8,
+    ) -> Result<Option<Exit>, EngineError>;
+
+    /// Delivers a non-maskable interrupt, as [`Self::inject_interrupt`] does.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn inject_nmi(
+        &mut self,
+        vcpu: u32,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+    ) -> Result<Option<Exit>, EngineError>;
+
+    /// INIT: resets `vcpu` and leaves it waiting for a start-up IPI.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn init(&mut self, vcpu: u32) -> Result<(), EngineError>;
+
+    /// A start-up IPI, which a vCPU that does not wait for one ignores.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn sipi(&mut self, vcpu: u32, vector: u8) -> Result<(), EngineError>;
+
+    /// Units of progress that `vcpu` has made since power-on.
+    fn retired(&self, vcpu: u32) -> u64;
+
+    /// What `vcpu` is doing.
+    fn activity(&self, vcpu: u32) -> Activity;
+
+    /// A copy of the architectural state of `vcpu`.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn state(&self, vcpu: u32) -> Result<CpuState, EngineError>;
+
+    /// Replaces the architectural state of `vcpu`.
+    ///
+    /// # Errors
+    /// If the engine itself failed or does not support the state.
+    fn set_state(&mut self, vcpu: u32, state: &CpuState) -> Result<(), EngineError>;
+
+    /// Feeds everything that decides what `vcpu` does next to `sink`. Equal vCPUs feed equal bytes.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn hash_into(&self, vcpu: u32, sink: &mut dyn FnMut(&[u8])) -> Result<(), EngineError>;
+
+    /// Marks in `memory` the pages that the engine knows to be written and `memory` does not, such
+    /// as those of the host kernel's dirty log.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn collect_dirty(&mut self, memory: &mut Memory) -> Result<(), EngineError>;
+}
+
+/// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI.
+///
+/// # Errors
+/// If this host can't run the engine.
+pub fn build(kind: EngineKind, model: &CpuModel) -> Result<Box<dyn Engine>, EngineError> {
+    match kind {
+        EngineKind::Exact => Ok(Box::new(exact::Exact::new(model))),
+    }
+}
