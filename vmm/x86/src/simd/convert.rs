@@ -74,7 +74,7 @@ macro_rules! to_gpr {
                     let mut csr = 0_u32;
                     // SAFETY: the instruction works on registers, STMXCSR writes a local.
                     unsafe {
-                        under_host!(csr, $op, d = lateout(reg) result, s = in(xmm_reg) vector(src));
+                        under_host!(csr, $op, d = out(reg) result, s = in(xmm_reg) vector(src));
                     }
                     ([result, 0], csr)
                 }
