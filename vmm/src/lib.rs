@@ -4,6 +4,7 @@
 //! host randomness or the host CPU's identity.
 
 pub mod devices;
+pub mod dlog;
 pub mod engine;
 pub mod machine;
 pub mod tape;

@@ -186,7 +186,7 @@ mod tests {
         let (mut a, mut b) = (tape.stream("a"), tape.stream("b"));
         let interleaved: Vec<u64> = (0..16)
             .map(|round| {
-                (0..round).for_each(|_| drop(b.any()));
+                (0..round).map(|_| b.any()).for_each(drop);
                 a.any()
             })
             .collect();
@@ -255,7 +255,7 @@ mod tests {
     fn resuming_goes_on_where_the_state_was_taken() {
         let tape = Tape::new(9);
         let mut stream = tape.stream("s");
-        (0..37).for_each(|_| drop(stream.below(1000)));
+        (0..37).map(|_| stream.below(1000)).for_each(drop);
         let saved = stream.state().clone();
         let rest: Vec<u64> = (0..50).map(|_| stream.any()).collect();
         let mut resumed = tape.resume(&saved);
