@@ -1,3 +1,4 @@
 //! chaosrun's library: from a scenario's text to a report.
 
+pub mod artifact;
 pub mod cli;

@@ -59,7 +59,10 @@ pub struct Failure {
 impl Failure {
     /// Makes a failure from any diagnostic.
     pub fn new(exit: Exit, error: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { exit, report: Report::new(error) }
+        Self {
+            exit,
+            report: Report::new(error),
+        }
     }
 }
 

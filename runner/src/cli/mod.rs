@@ -5,11 +5,13 @@
 //! [`Command`] and one arm to [`Command::run`].
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod artifact;
 mod exit;
 mod run;
 
@@ -27,6 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Artifact(artifact::Args),
 }
 
 impl Command {
@@ -34,6 +37,7 @@ impl Command {
     fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => args.run(),
+            Self::Artifact(args) => args.run(),
         }
     }
 }
@@ -59,6 +63,14 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Prints to stdout. A reader that went away (as in `chaosrun list | head`) is no error.
+pub(super) fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// `chaosrun FILE...` means `chaosrun run FILE...`: inserts the word when the first argument is the
@@ -90,13 +102,22 @@ mod tests {
 
     #[test]
     fn a_scenario_file_as_first_argument_implies_run() {
-        assert_eq!(with_implied_run(words("chaosrun a.kdl b.kdl")), words("chaosrun run a.kdl b.kdl"));
-        assert_eq!(with_implied_run(words("chaosrun dir/a.toml")), words("chaosrun run dir/a.toml"));
+        assert_eq!(
+            with_implied_run(words("chaosrun a.kdl b.kdl")),
+            words("chaosrun run a.kdl b.kdl")
+        );
+        assert_eq!(
+            with_implied_run(words("chaosrun dir/a.toml")),
+            words("chaosrun run dir/a.toml")
+        );
     }
 
     #[test]
     fn other_first_arguments_are_left_alone() {
-        assert_eq!(with_implied_run(words("chaosrun boot a.kdl")), words("chaosrun boot a.kdl"));
+        assert_eq!(
+            with_implied_run(words("chaosrun boot a.kdl")),
+            words("chaosrun boot a.kdl")
+        );
         assert_eq!(with_implied_run(words("chaosrun")), words("chaosrun"));
     }
 }

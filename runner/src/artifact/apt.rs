@@ -1,0 +1,241 @@
+//! Fetching packages with apt, without root and without installing anything.
+//!
+//! apt checks each package against the archive's signatures. The system's package lists are used if
+//! they know the package; where they are empty (as in containers) or out of date, lists are fetched
+//! into chaosrun's cache.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::error::{ArtifactError, tail};
+use super::progress::Progress;
+use super::tools;
+
+/// The fields of a package's control stanza that are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stanza {
+    /// `Package`.
+    pub package: String,
+    /// `Version`.
+    pub version: String,
+    /// `Depends`, as written.
+    pub depends: String,
+    /// `Size`, in bytes; 0 if it is not told.
+    pub size: u64,
+}
+
+impl Stanza {
+    /// Reads the first stanza of `apt-cache show`'s output.
+    fn parse(text: &str) -> Option<Self> {
+        let stanza = text.trim_start().split("\n\n").next()?;
+        let field = |name: &str| {
+            let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned());
+            stanza.lines().find_map(value)
+        };
+        Some(Self {
+            package: field("Package")?,
+            version: field("Version")?,
+            depends: field("Depends").unwrap_or_default(),
+            size: field("Size")
+                .and_then(|size| size.parse().ok())
+                .unwrap_or(0),
+        })
+    }
+}
+
+/// apt with a set of package lists.
+#[derive(Debug)]
+pub(super) struct Apt {
+    options: Vec<OsString>,
+    progress: Progress,
+}
+
+/// Downloads the package that `choose` finds, first with the system's package lists, then with
+/// lists of our own. `wanted` names it in messages. Returns its stanza and the file, which is put
+/// into `into`.
+pub(super) fn download(
+    wanted: &str,
+    choose: impl Fn(&Apt) -> Result<Option<Stanza>, ArtifactError>,
+    lists: &Path,
+    into: &Path,
+    progress: Progress,
+) -> Result<(Stanza, PathBuf), ArtifactError> {
+    for program in ["apt-get", "apt-cache", "dpkg-deb"] {
+        if !tools::is_installed(program) {
+            return Err(ArtifactError::NoApt {
+                package: wanted.to_owned(),
+                program: program.to_owned(),
+            });
+        }
+    }
+    let system = Apt::system(progress);
+    if let Some(stanza) = choose(&system)?
+        && let Ok(file) = system.download(&stanza, into)
+    {
+        return Ok((stanza, file));
+    }
+    let own = Apt::updated(lists, progress)?;
+    let missing = || ArtifactError::NoPackage {
+        package: wanted.to_owned(),
+    };
+    let stanza = choose(&own)?.ok_or_else(missing)?;
+    let file = own.download(&stanza, into)?;
+    Ok((stanza, file))
+}
+
+impl Apt {
+    /// apt with the system's lists.
+    fn system(progress: Progress) -> Self {
+        Self {
+            options: common_options(),
+            progress,
+        }
+    }
+
+    /// apt with lists below `directory`, fetched now.
+    fn updated(directory: &Path, progress: Progress) -> Result<Self, ArtifactError> {
+        for part in ["state/lists/partial", "cache/archives/partial"] {
+            let path = directory.join(part);
+            fs::create_dir_all(&path).map_err(ArtifactError::io("create", &path))?;
+        }
+        let mut options = common_options();
+        let mut set = |name: &str, value: &Path| {
+            let mut option = OsString::from(format!("{name}="));
+            option.push(value);
+            options.extend(["-o".into(), option]);
+        };
+        set("Dir::State", &directory.join("state"));
+        set("Dir::Cache", &directory.join("cache"));
+        set("Dir::State::status", Path::new("/var/lib/dpkg/status"));
+        let apt = Self { options, progress };
+        let _step = progress.spinner("fetching Debian's package lists");
+        apt.expect(
+            "fetch the package lists",
+            apt.command("apt-get").arg("update"),
+        )?;
+        Ok(apt)
+    }
+
+    /// The stanza of the version of a package that apt would install.
+    pub(super) fn candidate(&self, package: &str) -> Result<Option<Stanza>, ArtifactError> {
+        let mut command = self.command("apt-cache");
+        command.args(["show", "--no-all-versions", package]);
+        let output = tools::output(&mut command)
+            .map_err(ArtifactError::io("run", Path::new("apt-cache")))?;
+        Ok(Stanza::parse(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Downloads exactly this package.
+    fn download(&self, stanza: &Stanza, into: &Path) -> Result<PathBuf, ArtifactError> {
+        let failed = || ArtifactError::io("run", Path::new("apt-get"));
+        let wanted = format!("{}={}", stanza.package, stanza.version);
+        let step = self
+            .progress
+            .bytes(&format!("fetching {}", stanza.package), stanza.size);
+        let mut command = self.command("apt-get");
+        command.args(["download", &wanted]).current_dir(into);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(failed())?;
+        watch(&mut child, || step.at(bytes_in(into)));
+        let output = child.wait_with_output().map_err(failed())?;
+        let package = packages_in(into).pop();
+        match package {
+            Some(package) if output.status.success() => Ok(package),
+            _ => Err(ArtifactError::Fetch {
+                action: format!("download {wanted}"),
+                output: tail(&String::from_utf8_lossy(&output.stderr)),
+            }),
+        }
+    }
+
+    fn expect(&self, action: &str, command: &mut Command) -> Result<(), ArtifactError> {
+        let output =
+            tools::output(command).map_err(ArtifactError::io("run", Path::new("apt-get")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(ArtifactError::Fetch {
+            action: action.to_owned(),
+            output: tail(&said),
+        })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = tools::command(program);
+        command.args(&self.options);
+        command
+    }
+}
+
+/// Options for every call: no questions, no endless waiting, and no change of user, which root's apt
+/// would make and which then lacks access to our directories.
+fn common_options() -> Vec<OsString> {
+    let options = [
+        "APT::Sandbox::User=root",
+        "Acquire::Retries=2",
+        "Acquire::http::Timeout=30",
+    ];
+    options
+        .iter()
+        .flat_map(|option| ["-o".into(), OsString::from(option)])
+        .collect()
+}
+
+/// Calls `look` about five times a second until the child ends.
+fn watch(child: &mut Child, look: impl Fn()) {
+    while let Ok(None) = child.try_wait() {
+        look();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The bytes that have arrived in a download directory, complete or not.
+fn bytes_in(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|data| data.len())
+        .sum()
+}
+
+/// The packages in a download directory.
+fn packages_in(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_stanza_counts() {
+        let text = "Package: a\nVersion: 2-1\nDepends: b (= 2-1), c\nSize: 1504\nTag: x\n\n\
+                    Package: a\nVersion: 1-1\n";
+        let expected = Stanza {
+            package: "a".into(),
+            version: "2-1".into(),
+            depends: "b (= 2-1), c".into(),
+            size: 1504,
+        };
+        assert_eq!(Stanza::parse(text), Some(expected));
+    }
+
+    #[test]
+    fn nothing_is_no_stanza() {
+        assert_eq!(Stanza::parse(""), None);
+        assert_eq!(Stanza::parse("E: No packages found\n"), None);
+    }
+}

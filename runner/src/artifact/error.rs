@@ -1,0 +1,183 @@
+//! What can go wrong with artefacts, each with advice.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// An artefact could not be had.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ArtifactError {
+    /// The name is neither that of a known artefact nor of a file.
+    #[error("there is no kernel `{name}`: it is neither a known name nor a file")]
+    #[diagnostic(code(chaosrun::artifact::unknown))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The known names, and the one that was probably meant.
+        #[help]
+        advice: String,
+    },
+    /// The path exists but is a directory, a device or the like.
+    #[error("`{}` is not a regular file", path.display())]
+    #[diagnostic(
+        code(chaosrun::artifact::not_a_file),
+        help("give the path of a vmlinux or bzImage file")
+    )]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is larger than any kernel or initial RAM disk that could be booted.
+    #[error("`{}` has {size} bytes; at most {limit} can be booted", path.display())]
+    #[diagnostic(
+        code(chaosrun::artifact::too_large),
+        help("check that this is a kernel or an initial RAM disk")
+    )]
+    TooLarge {
+        /// The path.
+        path: PathBuf,
+        /// The file's size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The file's content is not what it was when it was hashed.
+    #[error("`{}` changed while it was in use", path.display())]
+    #[diagnostic(
+        code(chaosrun::artifact::changed),
+        help("run again; if it is in chaosrun's cache, `chaosrun artifact clean` first")
+    )]
+    Changed {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Reading or writing failed.
+    #[error("cannot {action} `{}`", path.display())]
+    #[diagnostic(
+        code(chaosrun::artifact::io),
+        help("check the permissions and the free space there; `XDG_CACHE_HOME` moves the cache")
+    )]
+    Io {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is nowhere to put the cache.
+    #[error("there is no place for the cache: neither `XDG_CACHE_HOME` nor `HOME` is set")]
+    #[diagnostic(
+        code(chaosrun::artifact::no_cache_home),
+        help("set XDG_CACHE_HOME to an absolute path of a directory that can be written")
+    )]
+    NoCacheHome,
+    /// Programs or libraries that a step needs are not installed.
+    #[error("{what} needs {}, which this machine lacks", missing.join(", "))]
+    #[diagnostic(
+        code(chaosrun::artifact::missing_tools),
+        help("install them with `apt-get install {}`", packages.join(" "))
+    )]
+    MissingTools {
+        /// What needs them.
+        what: String,
+        /// The programs and files that are missing.
+        missing: Vec<String>,
+        /// The Debian packages that have them.
+        packages: Vec<String>,
+    },
+    /// There is no apt-get.
+    #[error("`{package}` comes from Debian's package archive, and this machine has no `{program}`")]
+    #[diagnostic(
+        code(chaosrun::artifact::no_apt),
+        help("use a Debian machine or container, or give the path of a kernel instead of a name")
+    )]
+    NoApt {
+        /// The package that was wanted.
+        package: String,
+        /// The program that is missing.
+        program: String,
+    },
+    /// The package sources of this machine do not know the package.
+    #[error("the package sources of this machine do not have `{package}`")]
+    #[diagnostic(
+        code(chaosrun::artifact::no_package),
+        help(
+            "it is in Debian's archive (main and security); check /etc/apt/sources.list*, or give \
+             the path of a kernel instead of a name"
+        )
+    )]
+    NoPackage {
+        /// The package that was wanted.
+        package: String,
+    },
+    /// apt could not fetch.
+    #[error("apt could not {action}:\n{output}")]
+    #[diagnostic(
+        code(chaosrun::artifact::fetch_failed),
+        help(
+            "check the network and the proxy settings of apt; what is in the cache already needs \
+             no network (`chaosrun artifact list`)"
+        )
+    )]
+    Fetch {
+        /// What apt was to do.
+        action: String,
+        /// The end of what it said.
+        output: String,
+    },
+    /// A package does not have what it should.
+    #[error("the package `{package}` has no {wanted}")]
+    #[diagnostic(
+        code(chaosrun::artifact::bad_package),
+        help("the package has changed its layout; give the path of a kernel instead of a name")
+    )]
+    BadPackage {
+        /// The package.
+        package: String,
+        /// What was looked for.
+        wanted: String,
+    },
+    /// A program that unpacks or builds failed.
+    #[error("{what} failed:\n{output}")]
+    #[diagnostic(
+        code(chaosrun::artifact::build_failed),
+        help("the whole output is in {}", log.display())
+    )]
+    Build {
+        /// What failed.
+        what: String,
+        /// The end of its output.
+        output: String,
+        /// The file with all of it.
+        log: PathBuf,
+    },
+}
+
+impl ArtifactError {
+    /// Makes an adapter for `map_err` that says what was being done, and to which file.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// The last lines of a program's output, for an error message.
+pub(super) fn tail(output: &str) -> String {
+    const LINES: usize = 12;
+    let lines: Vec<&str> = output
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let start = lines.len().saturating_sub(LINES);
+    lines[start..]
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect()
+}

@@ -1,0 +1,300 @@
+//! Artefacts: kernels (and later guests and disks) that are fetched or built once, kept by the hash
+//! of their content, and verified before each use.
+//!
+//! [`Store::kernel`] takes a name or a path: `debian` is Debian's current cloud kernel, unmodified;
+//! `tiny` is a minimal kernel built from Debian's kernel source; `tiny-kcov` has kernel coverage
+//! built in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod apt;
+mod cache;
+mod debian;
+mod error;
+pub mod initrd;
+mod progress;
+mod tiny;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+use cache::{Cache, Entry};
+
+pub use error::ArtifactError;
+pub use progress::Progress;
+
+/// A kernel that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// What it was asked for as.
+    pub name: String,
+    /// The file: an ELF vmlinux or a bzImage.
+    pub path: PathBuf,
+    /// The content's BLAKE3 hash in hexadecimal digits.
+    pub hash: String,
+    /// The content's length in bytes.
+    pub bytes: u64,
+    /// The version of its origin; none for a file of the user.
+    pub version: Option<String>,
+    /// The directory whose `lib/modules` holds the kernel's modules, if it has any.
+    pub modules: Option<PathBuf>,
+}
+
+impl Kernel {
+    /// Reads the kernel and makes sure that it still is what was hashed.
+    ///
+    /// # Errors
+    /// The file cannot be read or has changed.
+    pub fn read(&self) -> Result<Vec<u8>, ArtifactError> {
+        let content = fs::read(&self.path).map_err(ArtifactError::io("read", &self.path))?;
+        if blake3::hash(&content).to_hex().as_str() != self.hash {
+            return Err(ArtifactError::Changed {
+                path: self.path.clone(),
+            });
+        }
+        Ok(content)
+    }
+}
+
+/// One known artefact, as `chaosrun artifact list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// What it is, in a few words.
+    pub description: &'static str,
+    /// The artefact, if the cache has it and it is current.
+    pub kernel: Option<Kernel>,
+}
+
+/// What a [`Source`] made, inside of the scratch directory that it was given.
+#[derive(Debug)]
+pub(crate) struct Product {
+    /// The artefact itself.
+    file: PathBuf,
+    /// The version of its origin.
+    version: String,
+    /// A directory that belongs to it.
+    tree: Option<PathBuf>,
+}
+
+/// What a source may use while it makes an artefact.
+#[derive(Debug)]
+pub(crate) struct Workshop<'a> {
+    /// An empty directory in the cache's file system.
+    scratch: &'a Path,
+    /// The directory for package lists.
+    apt: &'a Path,
+    /// The file for the output of programs.
+    log: &'a Path,
+    /// Where progress is shown.
+    progress: Progress,
+}
+
+/// Where an artefact comes from.
+pub(crate) trait Source {
+    /// The name that users ask for; it is also used in file names.
+    fn name(&self) -> &'static str;
+    /// What the artefact is, in a few words.
+    fn description(&self) -> &'static str;
+    /// The hash of everything in this program that decides how it is made. When it changes, what is
+    /// in the cache is stale.
+    fn recipe(&self) -> String;
+    /// Fetches or builds it.
+    fn produce(&self, workshop: &Workshop<'_>) -> Result<Product, ArtifactError>;
+}
+
+/// Finds artefacts by name or path, and makes those that the cache lacks.
+pub struct Store {
+    cache: Cache,
+    sources: Vec<Box<dyn Source>>,
+    progress: Progress,
+}
+
+impl Store {
+    /// The user's store, under `$XDG_CACHE_HOME/chaosrun` or `~/.cache/chaosrun`.
+    ///
+    /// # Errors
+    /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
+    pub fn open(progress: Progress) -> Result<Self, ArtifactError> {
+        let sources: Vec<Box<dyn Source>> = vec![
+            Box::new(debian::CloudKernel),
+            Box::new(tiny::TINY),
+            Box::new(tiny::TINY_KCOV),
+        ];
+        Ok(Self {
+            cache: Cache::of_user()?,
+            sources,
+            progress,
+        })
+    }
+
+    /// A store at `root` with other sources.
+    #[cfg(test)]
+    fn at(root: &Path, sources: Vec<Box<dyn Source>>) -> Self {
+        Self {
+            cache: Cache::at(root),
+            sources,
+            progress: Progress::Silent,
+        }
+    }
+
+    /// The directory that holds everything.
+    pub fn root(&self) -> &Path {
+        self.cache.root()
+    }
+
+    /// Returns the kernel with this name, made if need be, or the kernel at this path. A known name
+    /// wins over a file of the same name; `./debian` is the file.
+    ///
+    /// # Errors
+    /// There is no such kernel, or it could not be fetched or built.
+    pub fn kernel(&self, name_or_path: &str) -> Result<Kernel, ArtifactError> {
+        let Some(source) = self.source(name_or_path) else {
+            return self.file(name_or_path);
+        };
+        if let Some(kernel) = self.cached(source)? {
+            return Ok(kernel);
+        }
+        let _lock = self.cache.lock(source.name(), self.progress)?;
+        // Another process may have made it while this one waited for the lock.
+        match self.cached(source)? {
+            Some(kernel) => Ok(kernel),
+            None => self.produce(source),
+        }
+    }
+
+    /// Makes the named kernel anew: fetches what is current now, or builds again.
+    ///
+    /// # Errors
+    /// The name is unknown, or it could not be fetched or built; what was in the cache stays.
+    pub fn build(&self, name: &str) -> Result<Kernel, ArtifactError> {
+        let source = self.source(name).ok_or_else(|| self.unknown(name))?;
+        let _lock = self.cache.lock(source.name(), self.progress)?;
+        self.produce(source)
+    }
+
+    /// All known artefacts, in a fixed order.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn list(&self) -> Result<Vec<Listed>, ArtifactError> {
+        let listed = |source: &dyn Source| {
+            Ok(Listed {
+                name: source.name().to_owned(),
+                description: source.description(),
+                kernel: self.cached(source)?,
+            })
+        };
+        self.sources
+            .iter()
+            .map(|source| listed(source.as_ref()))
+            .collect()
+    }
+
+    /// Removes everything from the cache, once no other chaosrun is making an artefact, and returns
+    /// how many bytes that freed.
+    ///
+    /// # Errors
+    /// Something cannot be removed.
+    pub fn clean(&self) -> Result<u64, ArtifactError> {
+        let mut locks = Vec::new();
+        for source in &self.sources {
+            locks.push(self.cache.lock(source.name(), self.progress)?);
+        }
+        self.cache.clean()
+    }
+
+    fn source(&self, name: &str) -> Option<&dyn Source> {
+        self.sources
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|source| source.name() == name)
+    }
+
+    fn cached(&self, source: &dyn Source) -> Result<Option<Kernel>, ArtifactError> {
+        let entry = self.cache.entry(source.name())?;
+        let current = entry.filter(|entry| entry.recipe == source.recipe());
+        Ok(current.map(|entry| self.kernel_of(entry)))
+    }
+
+    fn produce(&self, source: &dyn Source) -> Result<Kernel, ArtifactError> {
+        let name = source.name();
+        let scratch = self.cache.scratch(name)?;
+        let apt = self.cache.directory("apt")?;
+        let log = self.cache.directory("logs")?.join(format!("{name}.log"));
+        let workshop = Workshop {
+            scratch: scratch.path(),
+            apt: &apt,
+            log: &log,
+            progress: self.progress,
+        };
+        let product = source.produce(&workshop)?;
+        let entry = self.cache.insert(name, &source.recipe(), &product)?;
+        Ok(self.kernel_of(entry))
+    }
+
+    fn kernel_of(&self, entry: Entry) -> Kernel {
+        Kernel {
+            path: self.cache.object(&entry.hash),
+            modules: entry.tree.then(|| self.cache.tree(&entry.hash)),
+            name: entry.name,
+            hash: entry.hash,
+            bytes: entry.bytes,
+            version: Some(entry.version),
+        }
+    }
+
+    fn file(&self, path: &str) -> Result<Kernel, ArtifactError> {
+        let file = Path::new(path);
+        // A name without a separator that is no file is most likely a misspelt name.
+        let Ok(metadata) = fs::metadata(file) else {
+            return Err(self.unknown(path));
+        };
+        if !metadata.is_file() {
+            return Err(ArtifactError::NotAFile {
+                path: file.to_owned(),
+            });
+        }
+        let (hash, bytes) = cache::hash_file(file)?;
+        Ok(Kernel {
+            name: path.to_owned(),
+            path: file.to_owned(),
+            hash,
+            bytes,
+            version: None,
+            modules: None,
+        })
+    }
+
+    fn unknown(&self, name: &str) -> ArtifactError {
+        let names: Vec<&str> = self.sources.iter().map(|source| source.name()).collect();
+        let close = names.iter().find(|known| distance(known, name) <= 2);
+        let hint = close
+            .map(|known| format!("did you mean `{known}`? "))
+            .unwrap_or_default();
+        let advice = format!("{hint}the known names are {}", names.join(", "));
+        ArtifactError::Unknown {
+            name: name.to_owned(),
+            advice,
+        }
+    }
+}
+
+/// The Levenshtein distance of two words.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
