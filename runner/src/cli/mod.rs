@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod artifact;
+mod dlog;
 mod exit;
 mod run;
 
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Artifact(artifact::Args),
+    Dlog(dlog::Args),
 }
 
 impl Command {
@@ -38,6 +40,7 @@ impl Command {
         match self {
             Self::Run(args) => args.run(),
             Self::Artifact(args) => args.run(),
+            Self::Dlog(args) => args.run(),
         }
     }
 }
