@@ -16,7 +16,6 @@ const NANOS_PER_MICRO: u128 = 1000;
 pub struct Clock {
     /// Instructions per microsecond.
     rate: u64,
-    tsc_khz: u64,
     /// Instructions that all vCPUs together have retired.
     retired: u64,
     /// The moment of the last idle jump and the instruction count at it.
@@ -25,16 +24,9 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock at power-on that runs at `rate` instructions per microsecond. Rates and frequencies
-    /// of zero count as one.
-    pub fn new(rate: u64, tsc_khz: u64) -> Self {
-        Self {
-            rate: rate.max(1),
-            tsc_khz: tsc_khz.max(1),
-            retired: 0,
-            base: VirtTime(0),
-            base_retired: 0,
-        }
+    /// A clock at power-on that runs at `rate` instructions per microsecond; zero counts as one.
+    pub fn new(rate: u64) -> Self {
+        Self { rate: rate.max(1), retired: 0, base: VirtTime(0), base_retired: 0 }
     }
 
     /// Instructions retired by all vCPUs since power-on.
@@ -77,11 +69,6 @@ impl Clock {
             self.base_retired = self.retired;
         }
     }
-
-    /// The time stamp counter at `moment`, before any adjustment by the guest.
-    pub fn tsc(&self, moment: VirtTime) -> u64 {
-        (u128::from(moment.0) * u128::from(self.tsc_khz) / 1_000_000) as u64
-    }
 }
 
 #[cfg(test)]
@@ -90,17 +77,16 @@ mod tests {
 
     #[test]
     fn one_instruction_is_one_nanosecond_at_the_default_rate() {
-        let mut clock = Clock::new(1000, 3_000_000);
+        let mut clock = Clock::new(1000);
         clock.advance(12_345);
         assert_eq!(clock.now(), VirtTime(12_345));
-        assert_eq!(clock.tsc(clock.now()), 37_035);
     }
 
     #[test]
     fn budget_is_the_least_count_that_reaches_the_moment() {
         for rate in [1, 3, 7, 999, 1000, 1001, 4096, 3_000_000] {
             for start in [0u64, 1, 17, 1000, 123_457] {
-                let mut clock = Clock::new(rate, 1);
+                let mut clock = Clock::new(rate);
                 clock.advance(start);
                 for ahead in [0u64, 1, 2, 999, 1000, 1001, 123_456_789] {
                     let moment = clock.now().after(ahead);
@@ -117,7 +103,7 @@ mod tests {
 
     #[test]
     fn idle_jump_lands_on_the_deadline_and_counts_on_from_there() {
-        let mut clock = Clock::new(300, 1000);
+        let mut clock = Clock::new(300);
         clock.advance(1000);
         clock.jump(VirtTime(1_000_000));
         assert_eq!(clock.now(), VirtTime(1_000_000));
@@ -129,7 +115,7 @@ mod tests {
 
     #[test]
     fn jumping_in_two_steps_equals_jumping_once() {
-        let mut once = Clock::new(700, 1000);
+        let mut once = Clock::new(700);
         once.advance(999);
         let mut twice = once.clone();
         once.jump(VirtTime(5_000_001));
@@ -140,7 +126,7 @@ mod tests {
 
     #[test]
     fn jump_into_the_past_changes_nothing() {
-        let mut clock = Clock::new(1000, 1000);
+        let mut clock = Clock::new(1000);
         clock.advance(50);
         let before = clock.clone();
         clock.jump(VirtTime(49));
@@ -149,12 +135,11 @@ mod tests {
 
     #[test]
     fn end_of_time_saturates() {
-        let mut clock = Clock::new(u64::MAX, 3_000_000);
+        let mut clock = Clock::new(u64::MAX);
         assert_eq!(clock.instructions_until(VirtTime(u64::MAX)), u64::MAX);
         clock.jump(VirtTime(u64::MAX));
         clock.advance(u64::MAX);
         clock.advance(1);
         assert_eq!(clock.now(), VirtTime(u64::MAX));
-        let _ = clock.tsc(clock.now());
     }
 }

@@ -35,21 +35,7 @@ pub const VIRTIO_MMIO: u64 = 0xd000_0000;
 pub const VIRTIO_MMIO_STRIDE: u64 = 0x1000;
 /// The most virtio-mmio devices that one machine has.
 pub const VIRTIO_MMIO_MAX: u32 = 64;
-/// The I/O APIC.
-pub const IOAPIC: u64 = 0xfec0_0000;
-/// The size of the I/O APIC's window.
-pub const IOAPIC_SIZE: u64 = 0x1000;
-/// The local APIC's page after reset; IA32_APIC_BASE can move it.
-pub const LAPIC: u64 = 0xfee0_0000;
-/// The size of the local APIC's window.
-pub const LAPIC_SIZE: u64 = 0x1000;
 
-/// The first serial port.
-pub const COM1: u16 = 0x3f8;
-/// The interrupt line of the first serial port.
-pub const COM1_IRQ: u32 = 4;
-/// The index port of the CMOS clock; the data port follows.
-pub const RTC: u16 = 0x70;
 /// The interrupt line of the CMOS clock.
 pub const RTC_IRQ: u32 = 8;
 /// The global system interrupt that the timer's ISA interrupt 0 is wired to.

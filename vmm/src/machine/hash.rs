@@ -1,0 +1,190 @@
+//! The state hash: a digest of everything that decides what a machine does next, chained over time.
+//!
+//! RAM is hashed page by page, and only pages that were written since the last time are looked at.
+//! The digest of RAM is the sum modulo 2^128 of the hashes of its pages, each seeded with the page's
+//! index; a page of zeros counts as nothing, so that RAM that was never touched needs neither to be
+//! read nor to be known.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128, xxh3_128_with_seed};
+
+use crate::time::VirtTime;
+
+/// The digest of one part of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// The part: `vcpu0`, `lapic0`, `clock`, `ram`, ...
+    pub name: String,
+    /// Its digest.
+    pub digest: u128,
+}
+
+/// A link of the chain of state hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateHash {
+    /// When it was taken.
+    pub time: VirtTime,
+    /// The hash of the link before, the time and the components.
+    pub chain: u128,
+    /// The parts, by which a divergence can be named.
+    pub components: Vec<Component>,
+}
+
+impl StateHash {
+    /// Chains the components of a state at `time` to the link before, zero for the first.
+    pub(super) fn chained(before: u128, time: VirtTime, components: Vec<Component>) -> Self {
+        let mut hasher = Xxh3::new();
+        hasher.update(&before.to_le_bytes());
+        hasher.update(&time.0.to_le_bytes());
+        for Component { name, digest } in &components {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+            hasher.update(&digest.to_le_bytes());
+        }
+        Self { time, chain: hasher.digest128(), components }
+    }
+
+    /// The names of the components in which two states differ.
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let digest = |hash: &Self, name: &str| {
+            hash.components.iter().find(|part| part.name == name).map(|part| part.digest)
+        };
+        let mut names: Vec<&str> = self
+            .components
+            .iter()
+            .chain(&other.components)
+            .map(|part| part.name.as_str())
+            .filter(|name| digest(self, name) != digest(other, name))
+            .collect();
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| seen.insert(*name));
+        names
+    }
+}
+
+/// The digest of something serialisable, by its postcard form.
+pub(super) fn digest_of(state: &impl Serialize) -> u128 {
+    let bytes = postcard::to_allocvec(state).expect("device states have a postcard form");
+    xxh3_128(&bytes)
+}
+
+/// The digest of what `feed` passes to its sink.
+pub(super) fn digest_fed<E>(
+    feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>,
+) -> Result<u128, E> {
+    let mut hasher = Xxh3::new();
+    feed(&mut |bytes| hasher.update(bytes))?;
+    Ok(hasher.digest128())
+}
+
+/// The hashes of all pages of RAM and their sum.
+pub(super) struct PageHashes {
+    pages: Vec<u128>,
+    sum: u128,
+}
+
+impl PageHashes {
+    /// The hashes of `pages` pages of zeros.
+    pub fn new(pages: u64) -> Self {
+        // Zeroed by the allocator, so that the hashes of untouched pages are untouched as well.
+        Self { pages: vec![0; pages as usize], sum: 0 }
+    }
+
+    /// Page `index` now holds `bytes`. Returns its new hash if that is another than before.
+    pub fn update(&mut self, index: u64, bytes: &[u8]) -> Option<u128> {
+        let hash = page_hash(index, bytes);
+        let slot = &mut self.pages[index as usize];
+        let before = std::mem::replace(slot, hash);
+        self.sum = self.sum.wrapping_sub(before).wrapping_add(hash);
+        (before != hash).then_some(hash)
+    }
+
+    /// The digest of all RAM.
+    pub fn digest(&self) -> u128 {
+        self.sum
+    }
+}
+
+/// The contribution of a page to the digest of RAM.
+fn page_hash(index: u64, bytes: &[u8]) -> u128 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let zero = words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0;
+    if zero && rest.iter().all(|byte| *byte == 0) { 0 } else { xxh3_128_with_seed(bytes, index) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGES: u64 = 64;
+
+    /// The digest computed from the whole content at once.
+    fn full(ram: &[[u8; 4096]]) -> u128 {
+        let mut hashes = PageHashes::new(PAGES);
+        for (index, page) in ram.iter().enumerate() {
+            hashes.update(index as u64, page);
+        }
+        hashes.digest()
+    }
+
+    #[test]
+    fn incremental_hash_equals_the_full_one() {
+        let mut stream = crate::tape::Tape::new(6).stream("pages");
+        let mut ram = vec![[0u8; 4096]; PAGES as usize];
+        let mut hashes = PageHashes::new(PAGES);
+        for _ in 0..500 {
+            let (page, at) = (stream.below(PAGES), stream.below(4096));
+            ram[page as usize][at as usize] = stream.below(3) as u8;
+            hashes.update(page, &ram[page as usize]);
+        }
+        assert_eq!(hashes.digest(), full(&ram));
+        ram[5][0] ^= 1;
+        assert_ne!(hashes.digest(), full(&ram));
+    }
+
+    #[test]
+    fn zeroed_pages_count_like_untouched_ones() {
+        let mut hashes = PageHashes::new(PAGES);
+        assert_eq!(hashes.update(3, &[0; 4096]), None);
+        assert!(hashes.update(3, &[1; 4096]).is_some());
+        assert_eq!(hashes.update(3, &[0; 4096]), Some(0));
+        assert_eq!(hashes.digest(), 0);
+    }
+
+    #[test]
+    fn swapping_two_pages_changes_the_digest() {
+        let mut ram = vec![[0u8; 4096]; PAGES as usize];
+        (ram[1], ram[2]) = ([1; 4096], [2; 4096]);
+        let before = full(&ram);
+        ram.swap(1, 2);
+        assert_ne!(full(&ram), before);
+    }
+
+    fn component(name: &str, digest: u128) -> Component {
+        Component { name: name.to_owned(), digest }
+    }
+
+    #[test]
+    fn the_chain_depends_on_past_time_and_every_component() {
+        let hash = |before, time, a, b| {
+            let parts = vec![component("a", a), component("b", b)];
+            StateHash::chained(before, VirtTime(time), parts).chain
+        };
+        let plain = hash(0, 5, 1, 2);
+        assert_eq!(plain, hash(0, 5, 1, 2));
+        assert!([hash(1, 5, 1, 2), hash(0, 6, 1, 2), hash(0, 5, 2, 2), hash(0, 5, 1, 3)]
+            .iter()
+            .all(|other| *other != plain));
+    }
+
+    #[test]
+    fn differing_components_are_named() {
+        let hash = |a, names: &[&str]| {
+            let parts = names.iter().map(|name| component(name, a)).collect();
+            StateHash::chained(0, VirtTime(0), parts)
+        };
+        let (left, right) = (hash(1, &["ram", "pit"]), hash(1, &["ram", "rtc"]));
+        assert_eq!(left.differences(&right), ["pit", "rtc"]);
+        assert_eq!(left.differences(&hash(2, &["ram", "pit"])), ["ram", "pit"]);
+    }
+}

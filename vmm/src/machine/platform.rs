@@ -1,0 +1,267 @@
+//! The devices of a machine as one whole: interrupt wiring, timers, and what they want of the vCPUs.
+
+use chaosrun_x86::Access;
+use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
+use super::log::Log;
+use crate::devices::ioapic::{self, IoapicState};
+use crate::devices::lapic::{self, Accepted, LapicState};
+use crate::devices::pic::PicState;
+use crate::devices::pit::PitState;
+use crate::devices::reset::ResetState;
+use crate::devices::rtc::RtcState;
+use crate::devices::serial::SerialState;
+use crate::devices::{Deadline, Effect};
+use crate::dlog::Event;
+use crate::tape::Stream;
+use crate::time::{TscClock, VirtTime};
+
+/// ISA interrupts, which reach the PIC as well as the I/O APIC.
+const ISA_LINES: u32 = 16;
+/// Console output that is kept until somebody takes it, in bytes.
+const CONSOLE_MAX: usize = 16 << 20;
+
+/// What a vCPU has to be told as soon as it does not run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signals {
+    /// A non-maskable interrupt waits to be delivered.
+    pub nmi: bool,
+    /// The vCPU has to be reset.
+    pub init: bool,
+    /// After that, the page at which the vCPU has to start.
+    pub startup: Option<u8>,
+}
+
+/// How the guest ended the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shutdown {
+    /// It switched the machine off.
+    PowerOff,
+    /// It asked for a reset.
+    Reset,
+}
+
+/// Everything of a machine besides vCPUs, RAM and scheduler that decides what happens next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformState {
+    /// Virtual time.
+    pub clock: Clock,
+    /// The time stamp counter of all vCPUs.
+    pub tsc: TscClock,
+    /// The local APICs in the order of the vCPUs.
+    pub lapics: Vec<LapicState>,
+    /// The I/O APIC.
+    pub ioapic: IoapicState,
+    /// The legacy interrupt controllers.
+    pub pic: PicState,
+    /// The interval timer.
+    pub pit: PitState,
+    /// The CMOS clock.
+    pub rtc: RtcState,
+    /// The serial port.
+    pub serial: SerialState,
+    /// Reset and power-off.
+    pub reset: ResetState,
+    /// What the vCPUs have to be told.
+    pub signals: Vec<Signals>,
+    /// Whether and how the guest ended the machine.
+    pub shutdown: Option<Shutdown>,
+    /// Accesses that no device claimed.
+    pub unclaimed: u64,
+}
+
+/// What the machine knows when it lets a vCPU run, by which the bus decides whether to stop it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// What to add to the vCPU's instruction count to get the machine's.
+    pub skew: u64,
+    /// The deadline up to which the budget reaches.
+    pub deadline: Deadline,
+    /// Whether the vCPU already stops as soon as it can be interrupted.
+    pub window: bool,
+    /// The vCPUs that wait for an interrupt and would take one.
+    pub wakeable: u32,
+}
+
+/// The state with what surrounds it while the machine runs.
+pub(super) struct Platform {
+    pub state: PlatformState,
+    /// Answers of RDRAND and RDSEED.
+    pub random: Stream,
+    pub log: Option<Log>,
+    pub plan: Plan,
+    /// Console output that nobody has taken yet, and the bytes dropped because there was too much.
+    pub console: Vec<u8>,
+    pub console_lost: u64,
+    effects: Vec<Effect>,
+}
+
+impl Platform {
+    pub fn new(state: PlatformState, random: Stream) -> Self {
+        let plan = Plan { skew: 0, deadline: None, window: false, wakeable: 0 };
+        Self { state, random, log: None, plan, console: Vec::new(), console_lost: 0, effects: Vec::new() }
+    }
+
+    pub fn now(&self) -> VirtTime {
+        self.state.clock.now()
+    }
+
+    /// The machine's instruction count at an access.
+    pub fn retired_at(&self, at: &Access) -> u64 {
+        at.retired.wrapping_add(self.plan.skew)
+    }
+
+    /// The moment of an access.
+    pub fn moment(&self, at: &Access) -> VirtTime {
+        self.state.clock.at(self.retired_at(at))
+    }
+
+    /// Writes `event` to the log, if there is one.
+    pub fn note(&mut self, event: impl FnOnce() -> Event) {
+        let (now, retired) = (self.now(), self.state.clock.retired());
+        if let Some(log) = &mut self.log {
+            log.write(now, retired, &event());
+        }
+    }
+
+    /// The next moment at which a device has to be stepped.
+    pub fn deadline(&self) -> Deadline {
+        let state = &self.state;
+        let lapics = state.lapics.iter().filter_map(LapicState::deadline).min();
+        [lapics, state.pit.deadline(), state.rtc.deadline()].into_iter().flatten().min()
+    }
+
+    /// Steps the devices whose deadline has come.
+    pub fn expire(&mut self) {
+        let now = self.now();
+        let Some(due) = self.deadline().filter(|due| *due <= now) else { return };
+        self.note(|| Event::Timer { due });
+        let is_due = |deadline: Deadline| deadline.is_some_and(|moment| moment <= now);
+        for lapic in &mut self.state.lapics {
+            if is_due(lapic.deadline()) {
+                lapic.expire(now);
+            }
+        }
+        if is_due(self.state.pit.deadline()) {
+            self.state.pit.expire(now, &mut self.effects);
+        }
+        if is_due(self.state.rtc.deadline()) {
+            self.state.rtc.expire(now, &mut self.effects);
+        }
+        self.apply(now, self.state.clock.retired());
+    }
+
+    /// Whether `vcpu` has a maskable interrupt to take.
+    pub fn wants(&self, vcpu: u32) -> bool {
+        let lapic = &self.state.lapics[vcpu as usize];
+        lapic.extint_pending() || lapic.pending().is_some()
+    }
+
+    /// Takes the vector of the interrupt that `vcpu` wants.
+    pub fn acknowledge(&mut self, vcpu: u32) -> u8 {
+        let lapic = &mut self.state.lapics[vcpu as usize];
+        if !lapic.extint_pending() {
+            return lapic.acknowledge();
+        }
+        lapic.acknowledge_extint();
+        let vector = self.state.pic.acknowledge(&mut self.effects);
+        self.apply(self.now(), self.state.clock.retired());
+        vector
+    }
+
+    /// Lets a device do something and carries out the effects, outside of any access.
+    pub fn step<T>(&mut self, step: impl FnOnce(&mut PlatformState, &mut Vec<Effect>) -> T) -> T {
+        let result = step(&mut self.state, &mut self.effects);
+        self.apply(self.now(), self.state.clock.retired());
+        result
+    }
+
+    /// Lets a device serve an access, carries out the effects, and stops the vCPU if it has to take
+    /// notice.
+    pub fn serve<T>(
+        &mut self,
+        at: &mut Access,
+        step: impl FnOnce(&mut PlatformState, VirtTime, &mut Vec<Effect>) -> T,
+    ) -> T {
+        let now = self.moment(at);
+        let result = step(&mut self.state, now, &mut self.effects);
+        self.apply(now, self.retired_at(at));
+        at.stop |= self.must_stop(at.vcpu);
+        result
+    }
+
+    /// Whether `vcpu`, which runs by the plan, has to stop because of what it did.
+    fn must_stop(&self, vcpu: u32) -> bool {
+        let earlier = match (self.deadline(), self.plan.deadline) {
+            (Some(new), Some(planned)) => new < planned,
+            (new, planned) => new.is_some() && planned.is_none(),
+        };
+        let wakes = |other: u32| self.plan.wakeable >> other & 1 != 0 && self.wants(other);
+        earlier
+            || self.state.shutdown.is_some()
+            || self.state.signals.iter().any(|signals| *signals != Signals::default())
+            || (!self.plan.window && self.wants(vcpu))
+            || (self.plan.wakeable != 0 && (0..self.state.lapics.len() as u32).any(wakes))
+    }
+
+    /// Carries out effects until there are none left.
+    fn apply(&mut self, now: VirtTime, retired: u64) {
+        let mut next = 0;
+        while let Some(effect) = self.effects.get_mut(next) {
+            let effect = std::mem::replace(effect, Effect::PowerOff);
+            next += 1;
+            self.carry_out(effect, now, retired);
+        }
+        self.effects.clear();
+    }
+
+    fn carry_out(&mut self, effect: Effect, now: VirtTime, retired: u64) {
+        let state = &mut self.state;
+        match effect {
+            Effect::Irq { line, asserted } => {
+                if line < ISA_LINES {
+                    state.pic.set_line(line, asserted, &mut self.effects);
+                }
+                state.ioapic.set_line(ioapic::pin_of_line(line), asserted, &mut self.effects);
+            }
+            Effect::Ipi(ipi) => {
+                for (vcpu, accepted) in lapic::deliver(&mut state.lapics, &ipi) {
+                    signal(&mut state.signals[vcpu], accepted);
+                }
+            }
+            Effect::Intr { asserted } => {
+                for (lapic, signals) in state.lapics.iter_mut().zip(&mut state.signals) {
+                    signal(signals, lapic.set_lint(0, asserted));
+                }
+            }
+            Effect::Eoi { vector } => state.ioapic.eoi(vector, &mut self.effects),
+            Effect::Console(bytes) => self.print(&bytes, now, retired),
+            Effect::PowerOff => state.shutdown = Some(Shutdown::PowerOff),
+            // A guest that asks for both at once is off.
+            Effect::Reset => state.shutdown = state.shutdown.or(Some(Shutdown::Reset)),
+        }
+    }
+
+    fn print(&mut self, bytes: &[u8], now: VirtTime, retired: u64) {
+        if let Some(log) = &mut self.log {
+            log.write(now, retired, &Event::Console(bytes.to_vec()));
+        }
+        let room = CONSOLE_MAX - self.console.len().min(CONSOLE_MAX);
+        let (kept, lost) = bytes.split_at(bytes.len().min(room));
+        self.console.extend_from_slice(kept);
+        self.console_lost += lost.len() as u64;
+    }
+}
+
+/// Notes what an interrupt message demands of a vCPU besides a maskable interrupt, which its local
+/// APIC remembers.
+fn signal(signals: &mut Signals, accepted: Accepted) {
+    match accepted {
+        Accepted::Nmi => signals.nmi = true,
+        Accepted::Init => *signals = Signals { init: true, ..Signals::default() },
+        Accepted::Startup(page) => signals.startup = Some(page),
+        // There is no system management mode to enter: a machine without firmware has no handler.
+        Accepted::Smi | Accepted::Ignored | Accepted::Interrupt | Accepted::ExtInt => {}
+    }
+}
