@@ -73,7 +73,7 @@ pub(super) fn reciprocal(x: u32) -> u32 {
         (0xff, _) => sign,
         (0, _) => sign | INFINITY,
         (exponent, significand) => {
-            let rounded = ((1_u64 << 38) / significand + 1) / 2;
+            let rounded = ((1_u64 << 38) / significand).div_ceil(2);
             assemble(sign, rounded, 127 - exponent)
         }
     }
@@ -91,7 +91,7 @@ pub(super) fn reciprocal_sqrt(x: u32) -> u32 {
             let unbiased = exponent - 127;
             let odd = unbiased.rem_euclid(2);
             let root = ((1_u64 << 53) / (significand << odd)).isqrt();
-            assemble(0, (root + 1) / 2, -(unbiased - odd) / 2)
+            assemble(0, root.div_ceil(2), -(unbiased - odd) / 2)
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Float arithmetic and rounding.
 
-use super::Prim;
-use super::host::{float, float_op};
+use super::host::{FloatOp, apply, float, float_op};
+use super::shuffles::{doubles, from_doubles};
 use super::unmasked::{Arithmetic, Kind};
+use super::{Frame, Prim, SimdFault};
 use iced_x86::Code;
 
 /// Declares arithmetic operations and a function that finds the forms.
@@ -51,10 +52,6 @@ arithmetic! {
     Maxsd "maxsd" Kind::BOUNDED => Maxsd_xmm_xmmm64;
     Addsubps "addsubps" Kind::ps(Arithmetic::SubAdd) => Addsubps_xmm_xmmm128;
     Addsubpd "addsubpd" Kind::pd(Arithmetic::SubAdd) => Addsubpd_xmm_xmmm128;
-    Haddps "haddps" Kind::ps(Arithmetic::HorizontalAdd) => Haddps_xmm_xmmm128;
-    Haddpd "haddpd" Kind::pd(Arithmetic::HorizontalAdd) => Haddpd_xmm_xmmm128;
-    Hsubps "hsubps" Kind::ps(Arithmetic::HorizontalSub) => Hsubps_xmm_xmmm128;
-    Hsubpd "hsubpd" Kind::pd(Arithmetic::HorizontalSub) => Hsubpd_xmm_xmmm128;
 }
 
 float_op!(Roundps<I> "roundps" Kind::BOUNDED);
@@ -88,6 +85,25 @@ pub(super) fn prim(code: Code, imm: u8) -> Option<Prim> {
         Code::Roundpd_xmm_xmmm128_imm8 => rounding!(Roundpd, imm),
         Code::Roundss_xmm_xmmm32_imm8 => rounding!(Roundss, imm),
         Code::Roundsd_xmm_xmmm64_imm8 => rounding!(Roundsd, imm),
+        Code::Haddps_xmm_xmmm128 => horizontal_ps::<Addps>,
+        Code::Hsubps_xmm_xmmm128 => horizontal_ps::<Subps>,
+        Code::Haddpd_xmm_xmmm128 => horizontal_pd::<Addpd>,
+        Code::Hsubpd_xmm_xmmm128 => horizontal_pd::<Subpd>,
         _ => return arithmetic(code),
     })
+}
+
+/// HADDPS and HSUBPS, with the even lanes as the first operands. That order decides which of two
+/// NaNs is the result; the architecture leaves it open, and so this is not the host's instruction.
+fn horizontal_ps<O: FloatOp>(f: &mut Frame) -> Result<(), SimdFault> {
+    let (dst, src) = (doubles(f.dst), doubles(f.src));
+    let lanes = |odd: usize| from_doubles([dst[odd], dst[2 + odd], src[odd], src[2 + odd]]);
+    f.dst = apply::<O>(lanes(0), lanes(1), &mut f.mxcsr)?;
+    Ok(())
+}
+
+/// HADDPD and HSUBPD, as [`horizontal_ps`].
+fn horizontal_pd<O: FloatOp>(f: &mut Frame) -> Result<(), SimdFault> {
+    f.dst = apply::<O>([f.dst[0], f.src[0]], [f.dst[1], f.src[1]], &mut f.mxcsr)?;
+    Ok(())
 }

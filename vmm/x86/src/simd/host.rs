@@ -21,8 +21,6 @@ pub(super) const PE: u32 = 0x20;
 pub(super) const DAZ: u32 = 0x40;
 /// The exception masks, in the order of the flags and seven bits above them.
 pub(super) const MASKS: u32 = 0x1f80;
-/// Flush to zero.
-pub(super) const FTZ: u32 = 0x8000;
 
 /// Puts a value into the type that an XMM register operand has.
 #[inline(always)]
@@ -178,39 +176,10 @@ macro_rules! float_op {
 }
 pub(super) use float_op;
 
-/// Whether the host's MXCSR gives the guest's results and adds no flag that the guest does not have
-/// already. It usually does: both have the default control bits, and the flags that were raised once
-/// stay in both.
-#[inline(always)]
-fn host_serves(guest: u32) -> bool {
-    let host = host_mxcsr();
-    let differing = (host ^ guest) & !(guest & FLAGS);
-    differing == 0 || (differing & !FLAGS == 0 && drop_host_flags(host))
-}
-
-/// The host's MXCSR.
-#[inline(always)]
-fn host_mxcsr() -> u32 {
-    let mut host = 0_u32;
-    // SAFETY: STMXCSR writes a local.
-    unsafe {
-        asm!("stmxcsr [{}]", in(reg) core::ptr::from_mut(&mut host), options(nostack, preserves_flags));
-    }
-    host
-}
-
-/// Clears the exception flags of the host's MXCSR and returns true.
-#[cold]
-fn drop_host_flags(host: u32) -> bool {
-    let clean = host & !FLAGS;
-    // SAFETY: only exception flags change, which no Rust code relies on.
-    unsafe {
-        asm!("ldmxcsr [{}]", in(reg) core::ptr::from_ref(&clean), options(nostack));
-    }
-    true
-}
-
 /// Executes a float operation under the guest's MXCSR, to which it adds the raised flags.
+///
+/// Most guests run with the host's control bits and soon have the flags that their operations raise.
+/// So this first executes under the host's MXCSR and looks whether that was right.
 ///
 /// # Errors
 /// [`SimdFault::FloatingPoint`] if it raises an exception that `mxcsr` does not mask.
@@ -220,31 +189,50 @@ pub(super) fn apply<O: FloatOp>(
     src: Quads,
     mxcsr: &mut u32,
 ) -> Result<Quads, SimdFault> {
-    if host_serves(*mxcsr) {
-        let (result, csr) = O::under_host(dst, src);
-        *mxcsr |= csr & FLAGS;
+    let (result, after) = O::under_host(dst, src);
+    if (after ^ *mxcsr) & !(*mxcsr & FLAGS) == 0 {
+        // The control bits are equal, and neither has the operation raised a flag that the guest
+        // does not have, nor has the host kept one from before.
         return Ok(result);
     }
-    apply_under_guest::<O>(dst, src, mxcsr)
+    apply_again::<O>(dst, src, mxcsr, after)
 }
 
-/// [`apply`] where the host's MXCSR does not serve.
+/// [`apply`] where the host's MXCSR, whose value is `host`, did not serve as it was.
+#[cold]
+#[inline(never)]
+fn apply_again<O: FloatOp>(
+    dst: Quads,
+    src: Quads,
+    mxcsr: &mut u32,
+    host: u32,
+) -> Result<Quads, SimdFault> {
+    if (host ^ *mxcsr) & !FLAGS != 0 {
+        return apply_under_guest::<O>(dst, src, mxcsr);
+    }
+    let clean = host & !FLAGS;
+    // SAFETY: only exception flags change, which no Rust code relies on.
+    unsafe {
+        asm!("ldmxcsr [{}]", in(reg) core::ptr::from_ref(&clean), options(nostack));
+    }
+    let (result, after) = O::under_host(dst, src);
+    *mxcsr |= after & FLAGS;
+    Ok(result)
+}
+
+/// [`apply`] with control bits that are not the host's.
 ///
 /// With an unmasked exception it works in the two phases of SDM vol. 1, 11.5.2: an early exception
 /// that is unmasked keeps the late ones from being found.
-#[cold]
-#[inline(never)]
 fn apply_under_guest<O: FloatOp>(
     dst: Quads,
     src: Quads,
     mxcsr: &mut u32,
 ) -> Result<Quads, SimdFault> {
     let unmasked = !(*mxcsr >> 7) & FLAGS;
-    let mut control = (*mxcsr & super::MXCSR_MASK & !FLAGS) | MASKS;
-    if unmasked & UE != 0 {
-        // Flushing to zero is part of the masked response to an underflow (SDM vol. 1, 10.2.3.3).
-        control &= !FTZ;
-    }
+    // Flushing to zero belongs to the masked response to an underflow (SDM vol. 1, 10.2.3.3). It
+    // need not be cleared if that is unmasked: a tiny result raises the exception either way.
+    let control = (*mxcsr & super::MXCSR_MASK & !FLAGS) | MASKS;
     let (result, csr) = O::under_guest(dst, src, control);
     let mut raised = csr & FLAGS;
     if raised & unmasked & EARLY != 0 {

@@ -21,7 +21,7 @@ pub(crate) enum Place {
 
 /// The memory operand of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryOperand {
     /// How many bytes are read or written.
     pub bytes: u8,
     /// A misaligned address is a #GP(0). Only 16-byte operands demand alignment.
@@ -64,7 +64,7 @@ pub(crate) struct Shape {
     /// The source, which is zero-extended into `Frame::src`.
     pub src: Place,
     /// The memory operand, if there is one.
-    pub memory: Option<Memory>,
+    pub memory: Option<MemoryOperand>,
     /// The implicit source operand.
     pub extra: Extra,
     /// Where the result goes.
@@ -93,7 +93,7 @@ pub(crate) fn shape(instr: &Instruction) -> Option<Shape> {
         _ => (place(instr, 0), place(instr, 1)),
     };
     let in_memory = dst == Place::Memory || src == Place::Memory || masked;
-    let memory = in_memory.then(|| Memory {
+    let memory = in_memory.then(|| MemoryOperand {
         bytes: instr.code().op_code().memory_size().size() as u8,
         aligned: !masked && needs_alignment(instr),
     });
@@ -190,10 +190,10 @@ fn sse(instr: &Instruction) -> bool {
         || matches!(instr.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Stmxcsr)
 }
 
-/// Whether the instruction moves the x87 unit to MMX mode. CVTPI2PS does so even if its operand is in
-/// memory, CVTPI2PD does not.
+/// Whether the instruction moves the x87 unit to MMX mode. CVTPI2PD and CVTPI2PS with a memory operand
+/// do not; the SDM says so of CVTPI2PD only, but processors treat both alike.
 fn mmx(instr: &Instruction) -> bool {
-    has_register(instr, Register::is_mm) || instr.code() == Code::Cvtpi2ps_xmm_mmm64
+    has_register(instr, Register::is_mm)
 }
 
 /// Whether the instruction uses MXCSR.

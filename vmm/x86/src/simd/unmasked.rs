@@ -27,10 +27,6 @@ pub(super) enum Arithmetic {
     Narrow,
     /// `dst - src` in even lanes, `dst + src` in odd lanes.
     SubAdd,
-    /// Sums of adjacent lanes.
-    HorizontalAdd,
-    /// Differences of adjacent lanes.
-    HorizontalSub,
 }
 
 /// The arithmetic of an operation, the width of its operands' lanes and how many of them it uses.
@@ -110,7 +106,7 @@ fn lane(value: Quads, wide: bool, index: usize) -> u64 {
     if wide {
         value[index & 1]
     } else {
-        u64::from((value[index / 2 & 1] >> (index % 2 * 32)) as u32)
+        u64::from((value[(index / 2) & 1] >> (index % 2 * 32)) as u32)
     }
 }
 
@@ -123,21 +119,9 @@ fn scalar(kind: Kind, dst: Quads, src: Quads, index: usize) -> (Arithmetic, u64,
             lane(src, kind.wide, index),
         )
     };
-    let horizontal = |arithmetic| {
-        let half = kind.lanes / 2;
-        let from = if index < half { dst } else { src };
-        let first = index % half * 2;
-        (
-            arithmetic,
-            lane(from, kind.wide, first),
-            lane(from, kind.wide, first + 1),
-        )
-    };
     match kind.arithmetic {
         Arithmetic::SubAdd if index.is_multiple_of(2) => vertical(Arithmetic::Sub),
         Arithmetic::SubAdd => vertical(Arithmetic::Add),
-        Arithmetic::HorizontalAdd => horizontal(Arithmetic::Add),
-        Arithmetic::HorizontalSub => horizontal(Arithmetic::Sub),
         other => vertical(other),
     }
 }

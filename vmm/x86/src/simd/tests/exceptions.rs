@@ -68,6 +68,21 @@ fn an_unmasked_overflow_reports_inexactness_of_the_unbounded_result() {
     assert_eq!(mul(0x7f00_0000, 0x4000_0000, PE), (FAULT, OE | PE));
     assert_eq!(mul(0x7f00_0000, 0x4000_0000, OE | PE), (FAULT, OE));
     assert_eq!(mul(0x7f00_0001, 0x4040_0000, OE), (FAULT, OE | PE));
+    let add = |a, b| {
+        run(
+            Code::Addps_xmm_xmmm128,
+            0,
+            [a, 0, 0, 0],
+            [b, 0, 0, 0],
+            OE,
+            0,
+        )
+    };
+    assert_eq!(add(0x7f7f_ffff, 0x7f7f_ffff), (FAULT, OE));
+    assert_eq!(add(0x7f7f_ffff, 0x7e80_0002), (FAULT, OE));
+    assert_eq!(add(0x7f7f_ffff, 0x7e80_0001), (FAULT, OE | PE));
+    assert_eq!(add(0x7f7f_fffe, 0x7f00_0000), (FAULT, OE));
+    assert_eq!(add(0x7f7f_ffff, 0x7f00_0000), (FAULT, OE | PE));
 }
 
 #[test]
@@ -263,5 +278,96 @@ fn any_frame_is_accepted_by_every_primitive() {
                 let _ = prim(&mut f);
             }
         }
+    }
+}
+
+#[test]
+fn binary64_results_out_of_range_report_inexactness_of_the_unbounded_result() {
+    let cases = [
+        (
+            Code::Mulpd_xmm_xmmm128,
+            0x7fe0_0000_0000_0001,
+            0x4000_0000_0000_0000,
+            OE,
+            OE,
+        ),
+        (
+            Code::Mulpd_xmm_xmmm128,
+            0x7fe0_0000_0000_0001,
+            0x4008_0000_0000_0000,
+            OE,
+            OE | PE,
+        ),
+        (
+            Code::Divpd_xmm_xmmm128,
+            0x7fe8_0000_0000_0000,
+            0x3fe0_0000_0000_0000,
+            OE,
+            OE,
+        ),
+        (
+            Code::Divpd_xmm_xmmm128,
+            0x7fe8_0000_0000_0000,
+            0x3fe8_0000_0000_0000,
+            OE,
+            OE,
+        ),
+        (
+            Code::Divpd_xmm_xmmm128,
+            0x7fe0_0000_0000_0000,
+            0x3fb8_0000_0000_0000,
+            OE,
+            OE | PE,
+        ),
+        (
+            Code::Divpd_xmm_xmmm128,
+            0x0018_0000_0000_0000,
+            0x4008_0000_0000_0000,
+            UE,
+            UE,
+        ),
+        (
+            Code::Divpd_xmm_xmmm128,
+            0x0010_0000_0000_0000,
+            0x4008_0000_0000_0000,
+            UE,
+            UE | PE,
+        ),
+        (Code::Cvtpd2ps_xmm_xmmm128, 0, 0x4c70_0000_0000_0000, OE, OE),
+        (
+            Code::Cvtpd2ps_xmm_xmmm128,
+            0,
+            0x4c70_0000_0040_0000,
+            OE,
+            OE | PE,
+        ),
+        (Code::Cvtpd2ps_xmm_xmmm128, 0, 0x3730_0000_0000_0000, UE, UE),
+        (
+            Code::Cvtpd2ps_xmm_xmmm128,
+            0,
+            0x3730_0000_1000_0000,
+            UE,
+            UE | PE,
+        ),
+        (
+            Code::Addsubpd_xmm_xmmm128,
+            0x7fef_ffff_ffff_ffff,
+            0xffef_ffff_ffff_ffff,
+            OE,
+            OE,
+        ),
+    ];
+    let one = 0x3ff0_0000_0000_0000_u64;
+    for (code, a, b, unmasked, expected) in cases {
+        let lanes = |low: u64| {
+            [
+                low as u32,
+                (low >> 32) as u32,
+                one as u32,
+                (one >> 32) as u32,
+            ]
+        };
+        let outcome = run(code, 0, lanes(a), lanes(b), unmasked, 0);
+        assert_eq!(outcome, (FAULT, expected), "{code:?} of {a:#x} and {b:#x}");
     }
 }

@@ -24,7 +24,7 @@ impl Random {
 
     /// A binary32 number, a special or an extreme one as often as not.
     pub(super) fn single(&mut self) -> u32 {
-        const SPECIAL: [u32; 22] = [
+        const SPECIAL: [u32; 26] = [
             0,
             1,
             2,
@@ -44,6 +44,10 @@ impl Random {
             0x4f00_0000,
             0x7f00_0000,
             0x7f7f_ffff,
+            0x7f7f_fffe,
+            0x7e80_0002,
+            0x7e80_0004,
+            0x7eff_ffff,
             0x7f80_0000,
             0x7f80_0001,
             0x7fc1_2345,
@@ -61,7 +65,7 @@ impl Random {
 
     /// A binary64 number, a special or an extreme one as often as not.
     pub(super) fn double(&mut self) -> u64 {
-        const SPECIAL: [u64; 22] = [
+        const SPECIAL: [u64; 26] = [
             0,
             1,
             2,
@@ -81,6 +85,10 @@ impl Random {
             0x43e0_0000_0000_0000,
             0x7fe0_0000_0000_0000,
             0x7fef_ffff_ffff_ffff,
+            0x7fef_ffff_ffff_fffe,
+            0x7fd0_0000_0000_0002,
+            0x7fd0_0000_0000_0004,
+            0x7fdf_ffff_ffff_ffff,
             0x7ff0_0000_0000_0000,
             0x7ff0_0000_0000_0001,
             0x7ff8_1234_5678_9abc,
