@@ -2,8 +2,8 @@
 //! the exact one rounded once, as IEEE 754 and the SDM want, so no host arithmetic is involved.
 
 use super::number::{
-    BIAS, Class, Finite, Out, class, denormal_flag, flag, infinity, negative, precision, round, round_any,
-    shift_right_sticky, special_one, special_two, unpack, zero,
+    BIAS, Class, Finite, Out, class, denormal_flag, flag, infinity, negative, precision, round,
+    round_any, shift_right_sticky, special_one, special_two, unpack, zero,
 };
 use crate::state::F80;
 
@@ -46,7 +46,10 @@ fn add(a: F80, b: F80, subtract: bool, control: u16) -> Out {
         _ => {}
     }
     let bits = precision(control);
-    let fb = Finite { neg: nb, ..unpack(b) };
+    let fb = Finite {
+        neg: nb,
+        ..unpack(b)
+    };
     if ca == Class::Zero {
         return round(nb, fb.exp, u128::from(fb.sig) << 64, bits, control).with(flags);
     }
@@ -54,7 +57,11 @@ fn add(a: F80, b: F80, subtract: bool, control: u16) -> Out {
     if cb == Class::Zero {
         return round(na, fa.exp, u128::from(fa.sig) << 64, bits, control).with(flags);
     }
-    let (large, small) = if (fa.exp, fa.sig) >= (fb.exp, fb.sig) { (fa, fb) } else { (fb, fa) };
+    let (large, small) = if (fa.exp, fa.sig) >= (fb.exp, fb.sig) {
+        (fa, fb)
+    } else {
+        (fb, fa)
+    };
     // One bit of headroom for the carry; what is shifted out below can only matter as a sticky
     // bit, because a difference loses more than one leading bit only if nothing was shifted out.
     let high = u128::from(large.sig) << 63;
@@ -76,13 +83,22 @@ fn mul(a: F80, b: F80, control: u16) -> Out {
     let flags = denormal_flag(a, b);
     match (class(a), class(b)) {
         (Class::Infinity, Class::Zero) | (Class::Zero, Class::Infinity) => return Out::invalid(),
-        (Class::Infinity, _) | (_, Class::Infinity) => return Out::exact(infinity(neg)).with(flags),
+        (Class::Infinity, _) | (_, Class::Infinity) => {
+            return Out::exact(infinity(neg)).with(flags);
+        }
         (Class::Zero, _) | (_, Class::Zero) => return Out::exact(zero(neg)).with(flags),
         _ => {}
     }
     let (a, b) = (unpack(a), unpack(b));
     let product = u128::from(a.sig) * u128::from(b.sig);
-    round_any(neg, a.exp + b.exp - BIAS + 1, product, precision(control), control).with(flags)
+    round_any(
+        neg,
+        a.exp + b.exp - BIAS + 1,
+        product,
+        precision(control),
+        control,
+    )
+    .with(flags)
 }
 
 fn div(a: F80, b: F80, control: u16) -> Out {
@@ -101,7 +117,14 @@ fn div(a: F80, b: F80, control: u16) -> Out {
     let (high, rest) = (dividend / divisor, dividend % divisor);
     let (low, rest) = ((rest << 64) / divisor, (rest << 64) % divisor);
     let quotient = high << 64 | low | u128::from(rest != 0);
-    round_any(neg, a.exp - b.exp + BIAS, quotient, precision(control), control).with(flags)
+    round_any(
+        neg,
+        a.exp - b.exp + BIAS,
+        quotient,
+        precision(control),
+        control,
+    )
+    .with(flags)
 }
 
 /// FSQRT.
@@ -121,8 +144,19 @@ pub(super) fn sqrt(a: F80, control: u16) -> Out {
     let root = square.isqrt();
     let rest = square - root * root;
     // The root is never exactly between two integers; it is above the middle if rest > root.
-    let below = if rest > root { 3 << 62 } else { u128::from(rest != 0) };
-    round(false, BIAS + (power >> 1), root << 64 | below, precision(control), control).with(denormal_flag(a, a))
+    let below = if rest > root {
+        3 << 62
+    } else {
+        u128::from(rest != 0)
+    };
+    round(
+        false,
+        BIAS + (power >> 1),
+        root << 64 | below,
+        precision(control),
+        control,
+    )
+    .with(denormal_flag(a, a))
 }
 
 /// The relation of two operands.

@@ -1,8 +1,8 @@
 //! Conversions between the extended format of the registers and the formats of memory operands.
 
 use super::number::{
-    BIAS, Class, Format, INDEFINITE, Out, class, fit, flag, infinity, negative, pack, quiet, round_at,
-    shift_right_sticky, unpack, zero,
+    BIAS, Class, Format, INDEFINITE, Out, class, fit, flag, infinity, negative, pack, quiet,
+    round_at, shift_right_sticky, unpack, zero,
 };
 use crate::state::F80;
 
@@ -12,8 +12,14 @@ struct Narrow {
     exponent: u32,
 }
 
-const SINGLE: Narrow = Narrow { fraction: 23, exponent: 8 };
-const DOUBLE: Narrow = Narrow { fraction: 52, exponent: 11 };
+const SINGLE: Narrow = Narrow {
+    fraction: 23,
+    exponent: 8,
+};
+const DOUBLE: Narrow = Narrow {
+    fraction: 52,
+    exponent: 11,
+};
 
 /// Reads 10 bytes as they are.
 pub(super) fn from_m80(bytes: &[u8; 16]) -> F80 {
@@ -80,7 +86,11 @@ fn narrow(value: F80, format: &Narrow, control: u16) -> Stored {
     let max = (1u64 << format.exponent) - 1;
     let sign = u64::from(negative(value)) << (format.fraction + format.exponent);
     let fraction = |mantissa: u64| mantissa << 1 >> (64 - format.fraction);
-    let stored = |bits, flags| Stored { bits, flags, up: false };
+    let stored = |bits, flags| Stored {
+        bits,
+        flags,
+        up: false,
+    };
     let nan = |x: F80| {
         let sign = u64::from(negative(x)) << (format.fraction + format.exponent);
         sign | max << format.fraction | fraction(quiet(x).mantissa)
@@ -95,7 +105,11 @@ fn narrow(value: F80, format: &Narrow, control: u16) -> Stored {
     }
     let x = unpack(value);
     let bias = (max >> 1) as i32;
-    let limits = Format { bits: format.fraction + 1, min: BIAS + 1 - bias, max: BIAS + bias };
+    let limits = Format {
+        bits: format.fraction + 1,
+        min: BIAS + 1 - bias,
+        max: BIAS + bias,
+    };
     let sig = u128::from(x.sig) << 64;
     let fitted = fit(x.neg, x.exp, sig, &limits, control);
     let mut flags = fitted.flags;
@@ -106,10 +120,18 @@ fn narrow(value: F80, format: &Narrow, control: u16) -> Stored {
     let bits = if fitted.infinite {
         sign | max << format.fraction
     } else {
-        let exp = if fitted.sig >> 63 == 0 { 0 } else { (fitted.exp - BIAS + bias) as u64 };
+        let exp = if fitted.sig >> 63 == 0 {
+            0
+        } else {
+            (fitted.exp - BIAS + bias) as u64
+        };
         sign | exp << format.fraction | fraction(fitted.sig)
     };
-    Stored { bits, flags, up: fitted.up }
+    Stored {
+        bits,
+        flags,
+        up: fitted.up,
+    }
 }
 
 /// Converts an integer, which is always exact.
@@ -131,25 +153,41 @@ struct Integer {
 
 fn round_to_integer(value: F80, control: u16) -> Integer {
     if class(value) == Class::Zero {
-        return Integer { magnitude: Some(0), inexact: false, up: false };
+        return Integer {
+            magnitude: Some(0),
+            inexact: false,
+            up: false,
+        };
     }
     let x = unpack(value);
     let power = x.exp - BIAS;
     if power > 63 {
-        return Integer { magnitude: None, inexact: false, up: false };
+        return Integer {
+            magnitude: None,
+            inexact: false,
+            up: false,
+        };
     }
     // The integer part in the high half, its fraction in the low half.
     let fixed = shift_right_sticky(u128::from(x.sig) << 64, (63 - power) as u32);
     let rounded = round_at(x.neg, fixed, 64, control);
     let magnitude = (!rounded.carry).then_some((rounded.sig >> 64) as u64);
-    Integer { magnitude, inexact: rounded.inexact, up: rounded.up }
+    Integer {
+        magnitude,
+        inexact: rounded.inexact,
+        up: rounded.up,
+    }
 }
 
 /// Rounds to a signed integer of `bits` (16, 32 or 64). Everything that does not fit is the
 /// integer indefinite, the most negative one.
 pub(super) fn to_integer(value: F80, bits: u32, control: u16) -> Stored {
     let limit = 1u64 << (bits - 1);
-    let invalid = Stored { bits: limit, flags: flag::INVALID, up: false };
+    let invalid = Stored {
+        bits: limit,
+        flags: flag::INVALID,
+        up: false,
+    };
     if !class(value).is_finite() {
         return invalid;
     }
@@ -167,10 +205,14 @@ pub(super) fn to_integer(value: F80, bits: u32, control: u16) -> Stored {
 
 /// Reads 18 packed decimal digits. Digits above nine, which are undefined, count with their value.
 pub(super) fn from_bcd(bytes: &[u8; 16]) -> F80 {
-    let magnitude =
-        bytes[..9].iter().rev().fold(0i64, |sum, byte| sum * 100 + i64::from(byte >> 4) * 10 + i64::from(byte & 15));
+    let magnitude = bytes[..9].iter().rev().fold(0i64, |sum, byte| {
+        sum * 100 + i64::from(byte >> 4) * 10 + i64::from(byte & 15)
+    });
     let value = from_integer(magnitude);
-    F80 { sign_exponent: value.sign_exponent | u16::from(bytes[9] >> 7) << 15, ..value }
+    F80 {
+        sign_exponent: value.sign_exponent | u16::from(bytes[9] >> 7) << 15,
+        ..value
+    }
 }
 
 /// Writes 18 packed decimal digits, or the packed indefinite; gives exceptions and rounding.
@@ -178,7 +220,11 @@ pub(super) fn to_bcd(value: F80, bytes: &mut [u8; 16], control: u16) -> (u16, bo
     let integer = if class(value).is_finite() {
         round_to_integer(value, control)
     } else {
-        Integer { magnitude: None, inexact: false, up: false }
+        Integer {
+            magnitude: None,
+            inexact: false,
+            up: false,
+        }
     };
     let Some(mut rest) = integer.magnitude.filter(|m| *m < 1_000_000_000_000_000_000) else {
         bytes[..10].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff]);
@@ -186,11 +232,14 @@ pub(super) fn to_bcd(value: F80, bytes: &mut [u8; 16], control: u16) -> (u16, bo
     };
     for byte in &mut bytes[..9] {
         let pair = (rest % 100) as u8;
-        *byte = (pair / 10) << 4 | pair % 10;
+        *byte = ((pair / 10) << 4) | (pair % 10);
         rest /= 100;
     }
     bytes[9] = u8::from(negative(value)) << 7;
-    (if integer.inexact { flag::PRECISION } else { 0 }, integer.up)
+    (
+        if integer.inexact { flag::PRECISION } else { 0 },
+        integer.up,
+    )
 }
 
 /// FRNDINT.
@@ -199,7 +248,11 @@ pub(super) fn round_integral(value: F80, control: u16) -> Out {
         return out;
     }
     let class = class(value);
-    let flags = if class == Class::Denormal { flag::DENORMAL } else { 0 };
+    let flags = if class == Class::Denormal {
+        flag::DENORMAL
+    } else {
+        0
+    };
     if matches!(class, Class::Zero | Class::Infinity) || unpack(value).exp >= BIAS + 63 {
         return Out::exact(value).with(flags);
     }
@@ -207,9 +260,17 @@ pub(super) fn round_integral(value: F80, control: u16) -> Out {
     let neg = negative(value);
     let rounded = match integer.magnitude {
         Some(0) => zero(neg),
-        Some(m) => pack(neg, BIAS + 63 - m.leading_zeros() as i32, m << m.leading_zeros()),
+        Some(m) => pack(
+            neg,
+            BIAS + 63 - m.leading_zeros() as i32,
+            m << m.leading_zeros(),
+        ),
         None => infinity(neg),
     };
     let flags = flags | if integer.inexact { flag::PRECISION } else { 0 };
-    Out { value: rounded, flags, up: integer.up }
+    Out {
+        value: rounded,
+        flags,
+        up: integer.up,
+    }
 }

@@ -30,8 +30,19 @@ impl EnvFormat {
 pub(crate) fn store_environment(fpu: &mut X87, format: EnvFormat, image: &mut [u8]) {
     let opcode = u64::from(fpu.opcode & 0x7ff);
     let fields = if format.real {
-        let high = |pointer: u64| if format.wide { (pointer >> 16 & 0xffff) << 12 } else { (pointer >> 16 & 15) << 12 };
-        [fpu.ip & 0xffff, high(fpu.ip) | opcode, fpu.dp & 0xffff, high(fpu.dp)]
+        let high = |pointer: u64| {
+            if format.wide {
+                (pointer >> 16 & 0xffff) << 12
+            } else {
+                (pointer >> 16 & 15) << 12
+            }
+        };
+        [
+            fpu.ip & 0xffff,
+            high(fpu.ip) | opcode,
+            fpu.dp & 0xffff,
+            high(fpu.dp),
+        ]
     } else if format.wide {
         [fpu.ip, opcode << 16, fpu.dp, 0xffff << 16]
     } else {
@@ -40,7 +51,10 @@ pub(crate) fn store_environment(fpu: &mut X87, format: EnvFormat, image: &mut [u
     let width = if format.wide { 4 } else { 2 };
     // The reserved upper halves of the three control fields read as ones.
     let words = [fpu.control, fpu.status, fpu.tag].map(|word| u64::from(word) | 0xffff << 16);
-    for (slot, value) in image.chunks_exact_mut(width).zip(words.into_iter().chain(fields)) {
+    for (slot, value) in image
+        .chunks_exact_mut(width)
+        .zip(words.into_iter().chain(fields))
+    {
         slot.copy_from_slice(&value.to_le_bytes()[..width]);
     }
     fpu.control |= 0x3f;
@@ -68,7 +82,11 @@ pub(crate) fn load_environment(fpu: &mut X87, format: EnvFormat, image: &[u8]) {
     } else {
         fpu.ip = field(3);
         fpu.dp = field(5);
-        fpu.opcode = if format.wide { (field(4) >> 16 & 0x7ff) as u16 } else { 0 };
+        fpu.opcode = if format.wide {
+            (field(4) >> 16 & 0x7ff) as u16
+        } else {
+            0
+        };
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::arith::{Relation, binary, compare, sqrt};
 use super::convert::{
-    Stored, from_bcd, from_double, from_integer, from_m80, from_single, round_integral, to_bcd, to_double, to_integer,
-    to_m80, to_single,
+    Stored, from_bcd, from_double, from_integer, from_m80, from_single, round_integral, to_bcd,
+    to_double, to_integer, to_m80, to_single,
 };
 use super::explog::{exp2_minus_1, y_log2_x, y_log2_x_plus_1};
 use super::forms::{Against, Condition, Constant, Mem, Op, Operands, Pair, Popping, Unary};
-use super::number::{Class, INDEFINITE, ONE, Out, class, flag, negative, pack, quiet, round_at, zero};
+use super::number::{
+    Class, INDEFINITE, ONE, Out, class, flag, negative, pack, quiet, round_at, zero,
+};
 use super::remainder::{extract, remainder, scale};
 use super::stack::{BUSY, C0, C1, C2, C3, Destination, SUMMARY};
 use super::trig::{angle, sine_cosine, tangent};
@@ -24,7 +26,13 @@ const OVERFLOW: u64 = 1 << 11;
 /// Executes one instruction. A memory operand that is read must be in `mem`; one that is written
 /// comes back there. `ip` is the offset of the instruction in its code segment, prefixes included.
 /// The caller has dealt with #NM and, for waiting instructions, with a pending #MF.
-pub(crate) fn execute(fpu: &mut X87, instr: &FpuOp, mem: &mut Operand, rflags: u64, ip: u64) -> Effect {
+pub(crate) fn execute(
+    fpu: &mut X87,
+    instr: &FpuOp,
+    mem: &mut Operand,
+    rflags: u64,
+    ip: u64,
+) -> Effect {
     if !instr.op.is_control() {
         fpu.opcode = instr.opcode;
         fpu.ip = ip;
@@ -35,17 +43,28 @@ pub(crate) fn execute(fpu: &mut X87, instr: &FpuOp, mem: &mut Operand, rflags: u
     let sti = instr.sti;
     match instr.op {
         Op::Arith(arith, operands) => arithmetic(fpu, arith, operands, sti, mem),
-        Op::Compare { against, pops, quiet, flags } => {
+        Op::Compare {
+            against,
+            pops,
+            quiet,
+            flags,
+        } => {
             return comparison(fpu, against, pops, quiet, sti, mem, flags);
         }
         Op::LoadMemory(format) => load_memory(fpu, format, mem),
-        Op::StoreMemory { mem: format, pop, truncate } => return store_memory(fpu, format, pop, truncate, mem),
+        Op::StoreMemory {
+            mem: format,
+            pop,
+            truncate,
+        } => return store_memory(fpu, format, pop, truncate, mem),
         Op::LoadRegister => load_register(fpu, sti),
         Op::StoreRegister { pop, unchecked } => store_register(fpu, sti, pop, unchecked),
         Op::LoadConstant(constant) => push(fpu, constant_value(constant, fpu.control)),
         Op::Exchange => exchange(fpu, sti),
         Op::Free(pop) => free(fpu, sti, pop),
-        Op::Move(condition, wanted) => conditional_move(fpu, sti, holds(condition, rflags) == wanted),
+        Op::Move(condition, wanted) => {
+            conditional_move(fpu, sti, holds(condition, rflags) == wanted)
+        }
         Op::Unary(function) => unary(fpu, function),
         Op::Pair(function) => pair(fpu, function),
         Op::Popping(function) => popping(fpu, function),
@@ -71,7 +90,10 @@ pub(crate) fn execute(fpu: &mut X87, instr: &FpuOp, mem: &mut Operand, rflags: u
 
 /// FNINIT: everything but the contents of the registers.
 pub(super) fn initialize(fpu: &mut X87) {
-    *fpu = X87 { regs: fpu.regs, ..X87::default() };
+    *fpu = X87 {
+        regs: fpu.regs,
+        ..X87::default()
+    };
 }
 
 fn store_word(value: u16, mem: &mut Operand) -> Effect {
@@ -104,7 +126,13 @@ fn source_flag(source: &Out, other: F80, flags: u16) -> u16 {
     if preceded { 0 } else { source.flags }
 }
 
-fn arithmetic(fpu: &mut X87, arith: super::arith::Arith, operands: Operands, sti: u8, mem: &Operand) {
+fn arithmetic(
+    fpu: &mut X87,
+    arith: super::arith::Arith,
+    operands: Operands,
+    sti: u8,
+    mem: &Operand,
+) {
     let (destination, other, pop) = match operands {
         Operands::ToTop => (0, sti, false),
         Operands::FromTop(pop) => (sti, 0, pop),
@@ -162,17 +190,17 @@ fn comparison(
         (relation, fpu.raise(flags, false, Destination::Register))
     };
     let effect = if to_flags {
-        flags_effect(relation, completes)
+        let invalid = fpu.status & !fpu.control & flag::INVALID != 0;
+        flags_effect(relation, completes || !invalid)
     } else {
-        if completes {
-            let codes = match relation {
-                Relation::Greater => 0,
-                Relation::Less => C0,
-                Relation::Equal => C3,
-                Relation::Unordered => C0 | C2 | C3,
-            };
-            fpu.set_conditions(C0 | C2 | C3, codes);
-        }
+        // The condition codes tell the relation even if the comparison signals.
+        let codes = match relation {
+            Relation::Greater => 0,
+            Relation::Less => C0,
+            Relation::Equal => C3,
+            Relation::Unordered => C0 | C2 | C3,
+        };
+        fpu.set_conditions(C0 | C2 | C3, codes);
         Effect::None
     };
     if completes {
@@ -181,11 +209,15 @@ fn comparison(
     effect
 }
 
-/// The effect of FCOMI and FUCOMI, which clear the other three flags even if the comparison signals.
-fn flags_effect(relation: Relation, completes: bool) -> Effect {
+/// The effect of FCOMI and FUCOMI. An unmasked invalid operation suppresses the relation, but the
+/// other three flags are cleared in any case (Intel SDM vol. 2, FCOMI).
+fn flags_effect(relation: Relation, tells: bool) -> Effect {
     let cleared = OVERFLOW | SIGN | AUXILIARY;
-    if !completes {
-        return Effect::SetFlags { mask: cleared, value: 0 };
+    if !tells {
+        return Effect::SetFlags {
+            mask: cleared,
+            value: 0,
+        };
     }
     let value = match relation {
         Relation::Greater => 0,
@@ -193,7 +225,10 @@ fn flags_effect(relation: Relation, completes: bool) -> Effect {
         Relation::Equal => ZERO,
         Relation::Unordered => ZERO | PARITY | CARRY,
     };
-    Effect::SetFlags { mask: cleared | ZERO | PARITY | CARRY, value }
+    Effect::SetFlags {
+        mask: cleared | ZERO | PARITY | CARRY,
+        value,
+    }
 }
 
 /// Pushes a value that cannot signal.
@@ -217,13 +252,17 @@ fn load_memory(fpu: &mut X87, format: Mem, mem: &Operand) {
     if format != Mem::Extended && class(out.value) == Class::SignalingNan {
         out = Out::exact(quiet(out.value)).with(flag::INVALID);
     }
-    push_out(fpu, &out);
+    // A denormal source is loaded even if that signals: its value is exact in a register.
+    if out.flags == flag::DENORMAL && fpu.is_empty(7) {
+        fpu.raise(out.flags, false, Destination::Register);
+        fpu.push(out.value);
+    } else {
+        push_out(fpu, &out);
+    }
 }
 
 fn load_register(fpu: &mut X87, sti: u8) {
-    if !fpu.is_empty(7) {
-        push(fpu, INDEFINITE);
-    } else if fpu.is_empty(sti) {
+    if fpu.is_empty(sti) {
         if fpu.stack_fault(false) {
             fpu.push(INDEFINITE);
         }
@@ -232,7 +271,13 @@ fn load_register(fpu: &mut X87, sti: u8) {
     }
 }
 
-fn store_memory(fpu: &mut X87, format: Mem, pop: bool, truncate: bool, mem: &mut Operand) -> Effect {
+fn store_memory(
+    fpu: &mut X87,
+    format: Mem,
+    pop: bool,
+    truncate: bool,
+    mem: &mut Operand,
+) -> Effect {
     let completes = if fpu.is_empty(0) {
         write(format, INDEFINITE, truncate, fpu.control, mem);
         fpu.stack_fault(false)
@@ -276,9 +321,7 @@ fn store_register(fpu: &mut X87, sti: u8, pop: bool, unchecked: bool) {
         }
     } else {
         fpu.set_conditions(C1, 0);
-        if fpu.is_empty(0) {
-            fpu.free(sti);
-        } else {
+        if !fpu.is_empty(0) {
             fpu.set_st(sti, fpu.st(0));
         }
     }
@@ -306,6 +349,7 @@ fn exchange(fpu: &mut X87, sti: u8) {
 
 fn free(fpu: &mut X87, sti: u8, pop: bool) {
     fpu.free(sti);
+    fpu.set_conditions(C1, 0);
     if pop {
         fpu.pop();
     }
@@ -326,13 +370,15 @@ fn conditional_move(fpu: &mut X87, sti: u8, moves: bool) {
         fpu.underflow_to(0);
         return;
     }
-    fpu.set_conditions(C1, 0);
     if moves {
         fpu.set_st(0, fpu.st(sti));
     }
 }
 
 fn unary(fpu: &mut X87, function: Unary) {
+    if matches!(function, Unary::Sine | Unary::Cosine) {
+        fpu.set_conditions(C2, 0);
+    }
     if fpu.is_empty(0) {
         fpu.underflow_to(0);
         return;
@@ -352,13 +398,16 @@ fn unary(fpu: &mut X87, function: Unary) {
     }
 }
 
-/// Sets C2 if the argument of a trigonometric function was out of range, and clears it otherwise.
+/// Sets C2 if the argument of a trigonometric function was out of range.
 fn reduced<T>(fpu: &mut X87, result: Option<T>) -> Option<T> {
     fpu.set_conditions(C1 | C2, if result.is_none() { C2 } else { 0 });
     result
 }
 
 fn pair(fpu: &mut X87, function: Pair) {
+    if function != Pair::Extract {
+        fpu.set_conditions(C2, 0);
+    }
     if fpu.is_empty(0) || !fpu.is_empty(7) {
         let overflow = !fpu.is_empty(0);
         if fpu.stack_fault(overflow) {
@@ -373,11 +422,17 @@ fn pair(fpu: &mut X87, function: Pair) {
             let (exponent, significand) = extract(top);
             Some((exponent, significand))
         }
-        Pair::SineCosine => reduced(fpu, sine_cosine(top, control)).map(|(sine, cosine)| {
-            (sine.with(cosine.flags), cosine.value)
-        }),
+        Pair::SineCosine => reduced(fpu, sine_cosine(top, control))
+            .map(|(sine, cosine)| (sine.with(cosine.flags), cosine.value)),
         Pair::Tangent => reduced(fpu, tangent(top, control)).map(|out| {
-            (out, if class(out.value).is_nan() { out.value } else { ONE })
+            (
+                out,
+                if class(out.value).is_nan() {
+                    out.value
+                } else {
+                    ONE
+                },
+            )
         }),
     };
     if let Some((out, pushed)) = results
@@ -410,6 +465,7 @@ fn popping(fpu: &mut X87, function: Popping) {
 }
 
 fn partial_remainder(fpu: &mut X87, nearest: bool) {
+    fpu.set_conditions(C2, 0);
     if fpu.is_empty(0) || fpu.is_empty(1) {
         fpu.underflow_to(0);
         return;
@@ -419,9 +475,21 @@ fn partial_remainder(fpu: &mut X87, nearest: bool) {
         return;
     }
     fpu.set_st(0, result.out.value);
-    let bit = |n: u8, code: u16| if result.quotient >> n & 1 != 0 { code } else { 0 };
+    if class(result.out.value).is_nan() {
+        return;
+    }
+    let bit = |n: u8, code: u16| {
+        if result.quotient >> n & 1 != 0 {
+            code
+        } else {
+            0
+        }
+    };
     let partial = if result.partial { C2 } else { 0 };
-    fpu.set_conditions(C0 | C1 | C2 | C3, partial | bit(0, C1) | bit(1, C3) | bit(2, C0));
+    fpu.set_conditions(
+        C0 | C1 | C2 | C3,
+        partial | bit(0, C1) | bit(1, C3) | bit(2, C0),
+    );
 }
 
 fn scale_top(fpu: &mut X87) {
@@ -442,7 +510,13 @@ fn change_sign(fpu: &mut X87, change: impl Fn(u16) -> u16) {
     }
     let top = fpu.st(0);
     fpu.set_conditions(C1, 0);
-    fpu.set_st(0, F80 { sign_exponent: change(top.sign_exponent), ..top });
+    fpu.set_st(
+        0,
+        F80 {
+            sign_exponent: change(top.sign_exponent),
+            ..top
+        },
+    );
 }
 
 fn examine(fpu: &mut X87) {
@@ -456,7 +530,10 @@ fn examine(fpu: &mut X87) {
         Class::Zero => C3,
         Class::Denormal => C3 | C2,
     };
-    fpu.set_conditions(C0 | C1 | C2 | C3, codes | if negative(top) { C1 } else { 0 });
+    fpu.set_conditions(
+        C0 | C1 | C2 | C3,
+        codes | if negative(top) { C1 } else { 0 },
+    );
 }
 
 /// A constant, rounded as the rounding control says, but without an exception.
@@ -470,5 +547,9 @@ fn constant_value(constant: Constant, control: u16) -> F80 {
         Constant::Log10Of2 => (0x3ffd, 0x9a20_9a84_fbcf_f798_8f89_59ac_0b7c_9178),
         Constant::LnOf2 => (0x3ffe, 0xb172_17f7_d1cf_79ab_c9e3_b398_03f2_f6af),
     };
-    pack(false, exp, (round_at(false, sig, 64, control).sig >> 64) as u64)
+    pack(
+        false,
+        exp,
+        (round_at(false, sig, 64, control).sig >> 64) as u64,
+    )
 }

@@ -97,13 +97,25 @@ pub(super) enum Constant {
 pub(super) enum Op {
     Arith(Arith, Operands),
     /// `quiet` for the FUCOM family; `flags` if the result goes to RFLAGS.
-    Compare { against: Against, pops: u8, quiet: bool, flags: bool },
+    Compare {
+        against: Against,
+        pops: u8,
+        quiet: bool,
+        flags: bool,
+    },
     LoadMemory(Mem),
     /// `truncate` for FISTTP.
-    StoreMemory { mem: Mem, pop: bool, truncate: bool },
+    StoreMemory {
+        mem: Mem,
+        pop: bool,
+        truncate: bool,
+    },
     LoadRegister,
     /// `unchecked` for FSTPNCE, which is silent about an empty ST(0).
-    StoreRegister { pop: bool, unchecked: bool },
+    StoreRegister {
+        pop: bool,
+        unchecked: bool,
+    },
     LoadConstant(Constant),
     Exchange,
     /// FFREE, and FFREEP if true.
@@ -136,8 +148,13 @@ impl Op {
     /// without one.
     pub(super) fn memory(self) -> Option<(u8, bool)> {
         match self {
-            Self::Arith(_, Operands::Memory(mem)) | Self::LoadMemory(mem) => Some((mem.size(), false)),
-            Self::Compare { against: Against::Memory(mem), .. } => Some((mem.size(), false)),
+            Self::Arith(_, Operands::Memory(mem)) | Self::LoadMemory(mem) => {
+                Some((mem.size(), false))
+            }
+            Self::Compare {
+                against: Against::Memory(mem),
+                ..
+            } => Some((mem.size(), false)),
             Self::StoreMemory { mem, .. } => Some((mem.size(), true)),
             Self::LoadControl => Some((2, false)),
             Self::StoreControl | Self::StoreStatus => Some((2, true)),
@@ -237,7 +254,9 @@ fn comparison(code: Code) -> Option<Op> {
         Code::Ficom_m32int => (Memory(Mem::Int32), 0, false, false),
         Code::Ficomp_m32int => (Memory(Mem::Int32), 1, false, false),
         Code::Fcom_st0_sti | Code::Fcom_st0_sti_DCD0 => (Sti, 0, false, false),
-        Code::Fcomp_st0_sti | Code::Fcomp_st0_sti_DCD8 | Code::Fcomp_st0_sti_DED0 => (Sti, 1, false, false),
+        Code::Fcomp_st0_sti | Code::Fcomp_st0_sti_DCD8 | Code::Fcomp_st0_sti_DED0 => {
+            (Sti, 1, false, false)
+        }
         Code::Fcompp => (Sti, 2, false, false),
         Code::Fucom_st0_sti => (Sti, 0, true, false),
         Code::Fucomp_st0_sti => (Sti, 1, true, false),
@@ -249,7 +268,12 @@ fn comparison(code: Code) -> Option<Op> {
         Code::Ftst => (Zero, 0, false, false),
         _ => return None,
     };
-    Some(Op::Compare { against, pops, quiet, flags })
+    Some(Op::Compare {
+        against,
+        pops,
+        quiet,
+        flags,
+    })
 }
 
 fn transfer(code: Code) -> Option<Op> {
@@ -277,11 +301,18 @@ fn transfer(code: Code) -> Option<Op> {
         Code::Fisttp_m64int => store(Mem::Int64, true, true),
         Code::Fbstp_m80bcd => store(Mem::Bcd, true, false),
         Code::Fld_sti => Op::LoadRegister,
-        Code::Fst_sti => Op::StoreRegister { pop: false, unchecked: false },
-        Code::Fstp_sti | Code::Fstp_sti_DFD0 | Code::Fstp_sti_DFD8 => {
-            Op::StoreRegister { pop: true, unchecked: false }
-        }
-        Code::Fstpnce_sti => Op::StoreRegister { pop: true, unchecked: true },
+        Code::Fst_sti => Op::StoreRegister {
+            pop: false,
+            unchecked: false,
+        },
+        Code::Fstp_sti | Code::Fstp_sti_DFD0 | Code::Fstp_sti_DFD8 => Op::StoreRegister {
+            pop: true,
+            unchecked: false,
+        },
+        Code::Fstpnce_sti => Op::StoreRegister {
+            pop: true,
+            unchecked: true,
+        },
         Code::Fxch_st0_sti | Code::Fxch_st0_sti_DDC8 | Code::Fxch_st0_sti_DFC8 => Op::Exchange,
         Code::Ffree_sti => Op::Free(false),
         Code::Ffreep_sti => Op::Free(true),

@@ -1,7 +1,7 @@
 //! FXSAVE and FXRSTOR (Intel SDM vol. 1, 10.5): the legacy region that XSAVE shares.
 
 use super::convert::{from_m80, to_m80};
-use crate::state::{CpuState, X87};
+use crate::state::X87;
 
 /// The size of the region in bytes. The last 96 bytes are never written.
 pub(crate) const FXSAVE_SIZE: usize = 512;
@@ -31,6 +31,17 @@ impl ImageFormat {
     }
 }
 
+/// The parts of a processor that the images hold.
+#[derive(Debug)]
+pub(crate) struct Legacy<'a> {
+    /// The x87 and MMX state.
+    pub x87: &'a mut X87,
+    /// XMM0 to XMM15 as low and high quadwords.
+    pub xmm: &'a mut [[u64; 2]; 16],
+    /// The SSE control and status register.
+    pub mxcsr: &'a mut u32,
+}
+
 /// Why an image is refused. Every cause is a #GP(0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ImageError {
@@ -56,7 +67,11 @@ pub(super) fn store_x87(fpu: &X87, format: ImageFormat, area: &mut [u8]) {
     put(area, 2, &fpu.status.to_le_bytes());
     put(area, 4, &[fpu.full_registers(), 0]);
     put(area, 6, &(fpu.opcode & 0x7ff).to_le_bytes());
-    let (ip, dp) = if format.wide_pointers { (fpu.ip, fpu.dp) } else { (fpu.ip & 0xffff_ffff, fpu.dp & 0xffff_ffff) };
+    let (ip, dp) = if format.wide_pointers {
+        (fpu.ip, fpu.dp)
+    } else {
+        (fpu.ip & 0xffff_ffff, fpu.dp & 0xffff_ffff)
+    };
     put(area, 8, &ip.to_le_bytes());
     put(area, 16, &dp.to_le_bytes());
     for i in 0..8 {
@@ -71,7 +86,11 @@ pub(super) fn load_x87(fpu: &mut X87, format: ImageFormat, area: &[u8]) {
     fpu.control = u16::from_le_bytes(get(area, 0));
     fpu.status = u16::from_le_bytes(get(area, 2));
     fpu.opcode = u16::from_le_bytes(get(area, 6)) & 0x7ff;
-    let mask = if format.wide_pointers { u64::MAX } else { 0xffff_ffff };
+    let mask = if format.wide_pointers {
+        u64::MAX
+    } else {
+        0xffff_ffff
+    };
     fpu.ip = u64::from_le_bytes(get(area, 8)) & mask;
     fpu.dp = u64::from_le_bytes(get(area, 16)) & mask;
     for i in 0..8 {
@@ -90,7 +109,11 @@ pub(super) fn store_mxcsr(mxcsr: u32, area: &mut [u8]) {
 /// The MXCSR of an image, if it is a valid one.
 pub(super) fn checked_mxcsr(area: &[u8]) -> Result<u32, ImageError> {
     let mxcsr = u32::from_le_bytes(get(area, MXCSR_AT));
-    if mxcsr & !MXCSR_MASK == 0 { Ok(mxcsr) } else { Err(ImageError::Mxcsr(mxcsr)) }
+    if mxcsr & !MXCSR_MASK == 0 {
+        Ok(mxcsr)
+    } else {
+        Err(ImageError::Mxcsr(mxcsr))
+    }
 }
 
 /// The XMM registers that the mode has.
@@ -106,7 +129,10 @@ pub(super) fn load_xmm(xmm: &mut [[u64; 2]; 16], format: ImageFormat, area: Opti
     for (i, register) in xmm.iter_mut().take(format.xmm_count()).enumerate() {
         *register = area.map_or([0; 2], |area| {
             let at = XMM_AT + 16 * i;
-            [u64::from_le_bytes(get(area, at)), u64::from_le_bytes(get(area, at + 8))]
+            [
+                u64::from_le_bytes(get(area, at)),
+                u64::from_le_bytes(get(area, at + 8)),
+            ]
         });
     }
 }
@@ -114,11 +140,11 @@ pub(super) fn load_xmm(xmm: &mut [[u64; 2]; 16], format: ImageFormat, area: Opti
 /// FXSAVE into the first [`FXSAVE_SIZE`] bytes of `area`, which must hold what memory held before,
 /// because reserved bytes keep their values. `sse` is CR4.OSFXSR: without it XMM and MXCSR are left
 /// out.
-pub(crate) fn fxsave(state: &CpuState, format: ImageFormat, sse: bool, area: &mut [u8]) {
-    store_x87(&state.x87, format, area);
+pub(crate) fn fxsave(state: &Legacy<'_>, format: ImageFormat, sse: bool, area: &mut [u8]) {
+    store_x87(state.x87, format, area);
     if sse {
-        store_mxcsr(state.mxcsr, area);
-        store_xmm(&state.xmm, format, area);
+        store_mxcsr(*state.mxcsr, area);
+        store_xmm(state.xmm, format, area);
     }
 }
 
@@ -126,12 +152,17 @@ pub(crate) fn fxsave(state: &CpuState, format: ImageFormat, sse: bool, area: &mu
 ///
 /// # Errors
 /// A reserved bit of MXCSR, which is a #GP(0) and changes nothing.
-pub(crate) fn fxrstor(state: &mut CpuState, format: ImageFormat, sse: bool, area: &[u8]) -> Result<(), ImageError> {
+pub(crate) fn fxrstor(
+    state: &mut Legacy<'_>,
+    format: ImageFormat,
+    sse: bool,
+    area: &[u8],
+) -> Result<(), ImageError> {
     let mxcsr = checked_mxcsr(area)?;
-    load_x87(&mut state.x87, format, area);
+    load_x87(state.x87, format, area);
     if sse {
-        state.mxcsr = mxcsr;
-        load_xmm(&mut state.xmm, format, Some(area));
+        *state.mxcsr = mxcsr;
+        load_xmm(state.xmm, format, Some(area));
     }
     Ok(())
 }

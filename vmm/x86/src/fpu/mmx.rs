@@ -18,7 +18,13 @@ pub(crate) fn mmx_read(fpu: &X87, register: usize) -> u64 {
 
 /// Writes MM0 to MM7; sign and exponent become all ones.
 pub(crate) fn mmx_write(fpu: &mut X87, register: usize, value: u64) {
-    fpu.set_physical(register & 7, F80 { mantissa: value, sign_exponent: 0xffff });
+    fpu.set_physical(
+        register & 7,
+        F80 {
+            mantissa: value,
+            sign_exponent: 0xffff,
+        },
+    );
 }
 
 /// EMMS: all registers become empty, with their contents and the top of the stack unchanged.

@@ -35,7 +35,7 @@ use iced_x86::{Code, Instruction};
 
 pub(crate) use env::{EnvFormat, load_environment, restore, save, store_environment};
 pub(crate) use exec::execute;
-pub(crate) use image::{FXSAVE_SIZE, ImageError, ImageFormat, MXCSR_MASK, fxrstor, fxsave};
+pub(crate) use image::{FXSAVE_SIZE, ImageError, ImageFormat, Legacy, MXCSR_MASK, fxrstor, fxsave};
 pub(crate) use mmx::{emms, mmx_enter, mmx_read, mmx_write};
 pub(crate) use xsave::{XSAVE_SIZE, XsaveKind, xrstor, xsave};
 
@@ -105,7 +105,11 @@ pub(crate) fn lower(instruction: &Instruction, bytes: &[u8]) -> Option<FpuOp> {
 
 /// The ST(i) of a register form. FCOMPP and FUCOMPP name ST(1) by their encoding.
 fn operand_register(code: Code, opcode: u16) -> u8 {
-    if matches!(code, Code::Fcompp | Code::Fucompp) { 1 } else { (opcode & 7) as u8 }
+    if matches!(code, Code::Fcompp | Code::Fucompp) {
+        1
+    } else {
+        (opcode & 7) as u8
+    }
 }
 
 /// The opcode as FOP keeps it: three bits of the first byte, and the ModRM byte. No prefix lies in
@@ -113,13 +117,19 @@ fn operand_register(code: Code, opcode: u16) -> u8 {
 fn fop(bytes: &[u8]) -> u16 {
     let start = bytes.iter().position(|byte| (0xd8..=0xdf).contains(byte));
     let pair = start.and_then(|at| Some((bytes[at], *bytes.get(at + 1)?)));
-    pair.map_or(0, |(first, modrm)| u16::from(first & 7) << 8 | u16::from(modrm))
+    pair.map_or(0, |(first, modrm)| {
+        u16::from(first & 7) << 8 | u16::from(modrm)
+    })
 }
 
 /// Every instruction form that this module implements.
 pub fn forms() -> impl Iterator<Item = Code> {
-    let images = forms::IMAGE_FORMS.into_iter().chain(forms::MORE_IMAGE_FORMS);
-    Code::values().filter(|code| forms::operation(*code).is_some()).chain(images)
+    let images = forms::IMAGE_FORMS
+        .into_iter()
+        .chain(forms::MORE_IMAGE_FORMS);
+    Code::values()
+        .filter(|code| forms::operation(*code).is_some())
+        .chain(images)
 }
 
 /// An unmasked exception waits to be reported as #MF by the next waiting instruction (all but the

@@ -21,10 +21,16 @@ pub(super) const BIAS: i32 = 16383;
 const WRAP: i32 = 24576;
 
 /// The quiet NaN that stands for an invalid result ("real indefinite").
-pub(super) const INDEFINITE: F80 = F80 { mantissa: 0xc000_0000_0000_0000, sign_exponent: 0xffff };
+pub(super) const INDEFINITE: F80 = F80 {
+    mantissa: 0xc000_0000_0000_0000,
+    sign_exponent: 0xffff,
+};
 
 /// Plus one.
-pub(super) const ONE: F80 = F80 { mantissa: 1 << 63, sign_exponent: 0x3fff };
+pub(super) const ONE: F80 = F80 {
+    mantissa: 1 << 63,
+    sign_exponent: 0x3fff,
+};
 
 /// The kinds of bit pattern, as exceptions distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +65,19 @@ pub(super) struct Out {
 
 impl Out {
     pub(super) fn exact(value: F80) -> Self {
-        Self { value, flags: 0, up: false }
+        Self {
+            value,
+            flags: 0,
+            up: false,
+        }
     }
 
     pub(super) fn invalid() -> Self {
-        Self { value: INDEFINITE, flags: flag::INVALID, up: false }
+        Self {
+            value: INDEFINITE,
+            flags: flag::INVALID,
+            up: false,
+        }
     }
 
     /// The same outcome with further flags.
@@ -101,27 +115,43 @@ pub(super) fn negative(x: F80) -> bool {
 }
 
 pub(super) fn zero(neg: bool) -> F80 {
-    F80 { mantissa: 0, sign_exponent: u16::from(neg) << 15 }
+    F80 {
+        mantissa: 0,
+        sign_exponent: u16::from(neg) << 15,
+    }
 }
 
 pub(super) fn infinity(neg: bool) -> F80 {
-    F80 { mantissa: 1 << 63, sign_exponent: 0x7fff | u16::from(neg) << 15 }
+    F80 {
+        mantissa: 1 << 63,
+        sign_exponent: 0x7fff | u16::from(neg) << 15,
+    }
 }
 
 /// Puts sign, biased exponent (0 to 0x7fff) and significand together.
 pub(super) fn pack(neg: bool, exp: i32, mantissa: u64) -> F80 {
-    F80 { mantissa, sign_exponent: (exp as u16 & 0x7fff) | u16::from(neg) << 15 }
+    F80 {
+        mantissa,
+        sign_exponent: (exp as u16 & 0x7fff) | u16::from(neg) << 15,
+    }
 }
 
 /// Takes a denormal or normal number apart.
 pub(super) fn unpack(x: F80) -> Finite {
     let shift = x.mantissa.leading_zeros();
     let exp = i32::from(x.sign_exponent & 0x7fff).max(1) - shift as i32;
-    Finite { neg: negative(x), exp, sig: x.mantissa << (shift & 63) }
+    Finite {
+        neg: negative(x),
+        exp,
+        sig: x.mantissa << (shift & 63),
+    }
 }
 
 pub(super) fn quiet(x: F80) -> F80 {
-    F80 { mantissa: x.mantissa | 0xc000_0000_0000_0000, ..x }
+    F80 {
+        mantissa: x.mantissa | 0xc000_0000_0000_0000,
+        ..x
+    }
 }
 
 /// The exceptions of a lone operand that is not a number that the operation can compute with: an
@@ -164,7 +194,11 @@ pub(super) fn special_two(a: F80, b: F80) -> Option<Out> {
 
 /// DENORMAL if one of the operands is a denormal.
 pub(super) fn denormal_flag(a: F80, b: F80) -> u16 {
-    if class(a) == Class::Denormal || class(b) == Class::Denormal { flag::DENORMAL } else { 0 }
+    if class(a) == Class::Denormal || class(b) == Class::Denormal {
+        flag::DENORMAL
+    } else {
+        0
+    }
 }
 
 /// Shifts right and keeps in bit 0 whether anything was lost.
@@ -201,7 +235,12 @@ pub(super) fn round_at(neg: bool, sig: u128, bits: u32, control: u16) -> Rounded
         _ => false,
     };
     let (sum, carry) = kept.overflowing_add(if up { unit } else { 0 });
-    Rounded { sig: if carry { 1 << 127 } else { sum }, carry, inexact: rest != 0, up }
+    Rounded {
+        sig: if carry { 1 << 127 } else { sum },
+        carry,
+        inexact: rest != 0,
+        up,
+    }
 }
 
 /// The number of significand bits that the precision control asks for. The reserved encoding
@@ -243,12 +282,28 @@ pub(super) fn fit(neg: bool, exp: i32, sig: u128, format: &Format, control: u16)
     }
     if after >= format.min {
         let sig = (free.sig >> 64) as u64;
-        return Fitted { exp: after, sig, infinite: false, flags: inexact, up: free.up };
+        return Fitted {
+            exp: after,
+            sig,
+            infinite: false,
+            flags: inexact,
+            up: free.up,
+        };
     }
     let shifted = shift_right_sticky(sig, format.min.saturating_sub(exp) as u32);
     let tiny = round_at(neg, shifted, format.bits, control);
-    let flags = if tiny.inexact { flag::UNDERFLOW | flag::PRECISION } else { 0 };
-    Fitted { exp: format.min, sig: (tiny.sig >> 64) as u64, infinite: false, flags, up: tiny.up }
+    let flags = if tiny.inexact {
+        flag::UNDERFLOW | flag::PRECISION
+    } else {
+        0
+    };
+    Fitted {
+        exp: format.min,
+        sig: (tiny.sig >> 64) as u64,
+        infinite: false,
+        flags,
+        up: tiny.up,
+    }
 }
 
 fn overflowed(neg: bool, format: &Format, control: u16) -> Fitted {
@@ -260,7 +315,13 @@ fn overflowed(neg: bool, format: &Format, control: u16) -> Fitted {
     };
     let largest = u64::MAX << (64 - format.bits);
     let flags = flag::OVERFLOW | flag::PRECISION;
-    Fitted { exp: format.max, sig: largest, infinite: to_infinity, flags, up: to_infinity }
+    Fitted {
+        exp: format.max,
+        sig: largest,
+        infinite: to_infinity,
+        flags,
+        up: to_infinity,
+    }
 }
 
 /// Rounds `sig / 2^127 * 2^(exp - BIAS)` to a register with `bits` of precision. Bit 127 of `sig`
@@ -280,26 +341,56 @@ pub(super) fn round(neg: bool, exp: i32, sig: u128, bits: u32, control: u16) -> 
     if let Some((exp, flags)) = wrapped {
         return round_wrapped(neg, exp, &free, flags);
     }
-    let fitted = fit(neg, exp, sig, &Format { bits, min: 1, max: 0x7ffe }, control);
+    let fitted = fit(
+        neg,
+        exp,
+        sig,
+        &Format {
+            bits,
+            min: 1,
+            max: 0x7ffe,
+        },
+        control,
+    );
     let value = if fitted.infinite {
         infinity(neg)
     } else {
-        pack(neg, if fitted.sig >> 63 == 0 { 0 } else { fitted.exp }, fitted.sig)
+        pack(
+            neg,
+            if fitted.sig >> 63 == 0 { 0 } else { fitted.exp },
+            fitted.sig,
+        )
     };
-    Out { value, flags: fitted.flags, up: fitted.up }
+    Out {
+        value,
+        flags: fitted.flags,
+        up: fitted.up,
+    }
 }
 
 /// The register result of an unmasked overflow or underflow. FSCALE can go so far that even the
 /// wrapped exponent does not fit: then the result is an infinity or a zero.
 fn round_wrapped(neg: bool, exp: i32, free: &Rounded, flags: u16) -> Out {
     if exp > 0x7ffe {
-        return Out { value: infinity(neg), flags: flags | flag::PRECISION, up: true };
+        return Out {
+            value: infinity(neg),
+            flags: flags | flag::PRECISION,
+            up: true,
+        };
     }
     if exp < 1 {
-        return Out { value: zero(neg), flags: flags | flag::PRECISION, up: false };
+        return Out {
+            value: zero(neg),
+            flags: flags | flag::PRECISION,
+            up: false,
+        };
     }
     let inexact = if free.inexact { flag::PRECISION } else { 0 };
-    Out { value: pack(neg, exp, (free.sig >> 64) as u64), flags: flags | inexact, up: free.up }
+    Out {
+        value: pack(neg, exp, (free.sig >> 64) as u64),
+        flags: flags | inexact,
+        up: free.up,
+    }
 }
 
 /// As [`round`], for a significand whose leading bit may be anywhere. It must not be zero.

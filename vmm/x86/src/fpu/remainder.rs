@@ -1,10 +1,10 @@
 //! FPREM, FPREM1, FSCALE and FXTRACT: exact manipulations of exponent and significand.
 
-use super::number::{
-    BIAS, Class, ONE, Out, class, denormal_flag, flag, infinity, negative, pack, round, round_any, special_one,
-    special_two, unpack, zero,
-};
 use super::convert::from_integer;
+use super::number::{
+    BIAS, Class, ONE, Out, class, denormal_flag, flag, infinity, negative, pack, round, round_any,
+    special_one, special_two, unpack, zero,
+};
 use crate::state::F80;
 
 /// A remainder and the part of the quotient that the condition codes tell.
@@ -18,7 +18,11 @@ pub(super) struct Remainder {
 
 impl Remainder {
     fn plain(out: Out) -> Self {
-        Self { out, partial: false, quotient: 0 }
+        Self {
+            out,
+            partial: false,
+            quotient: 0,
+        }
     }
 }
 
@@ -42,11 +46,19 @@ pub(super) fn remainder(a: F80, b: F80, nearest: bool, control: u16) -> Remainde
         return Remainder::plain(same(a, control).with(flags));
     }
     let partial = difference >= 64;
-    let steps = if partial { (difference & 31) | 32 } else { difference.max(0) };
+    let steps = if partial {
+        (difference & 31) | 32
+    } else {
+        difference.max(0)
+    };
     // With a difference of -1 the divisor is scaled instead, to keep everything an integer.
     let divisor = u128::from(y.sig) << i32::from(difference < 0);
     let dividend = u128::from(x.sig) << steps;
-    let exp = if difference < 0 { x.exp } else { y.exp + difference - steps };
+    let exp = if difference < 0 {
+        x.exp
+    } else {
+        y.exp + difference - steps
+    };
     let (mut quotient, mut rest) = (dividend / divisor, dividend % divisor);
     let mut neg = x.neg;
     let past_half = rest > divisor - rest || rest == divisor - rest && quotient & 1 != 0;
@@ -55,9 +67,17 @@ pub(super) fn remainder(a: F80, b: F80, nearest: bool, control: u16) -> Remainde
         quotient += 1;
         neg = !neg;
     }
-    let out = if rest == 0 { Out::exact(zero(x.neg)) } else { round_any(neg, exp + 64, rest, 64, control) };
+    let out = if rest == 0 {
+        Out::exact(zero(x.neg))
+    } else {
+        round_any(neg, exp + 64, rest, 64, control)
+    };
     let quotient = if partial { 0 } else { quotient as u8 & 7 };
-    Remainder { out: out.with(flags), partial, quotient }
+    Remainder {
+        out: out.with(flags),
+        partial,
+        quotient,
+    }
 }
 
 /// An unchanged operand as a result: it still signals an unmasked underflow if it is tiny.
@@ -115,7 +135,10 @@ pub(super) fn extract(a: F80) -> (Out, F80) {
         _ => {
             let x = unpack(a);
             let exponent = from_integer(i64::from(x.exp - BIAS));
-            (Out::exact(exponent).with(denormal_flag(a, a)), pack(x.neg, i32::from(ONE.sign_exponent), x.sig))
+            (
+                Out::exact(exponent).with(denormal_flag(a, a)),
+                pack(x.neg, i32::from(ONE.sign_exponent), x.sig),
+            )
         }
     }
 }

@@ -96,14 +96,20 @@ impl X87 {
     /// others become empty.
     pub(super) fn load_tags(&mut self, full: u8) {
         self.tag = (0..8).fold(0, |tags, register| {
-            let tag = if full >> register & 1 != 0 { tag_of(self.regs[register]) } else { 3 };
+            let tag = if full >> register & 1 != 0 {
+                tag_of(self.regs[register])
+            } else {
+                3
+            };
             tags | tag << (2 * register)
         });
     }
 
     /// One bit per physical register that is not empty: the abridged tag word of FXSAVE.
     pub(super) fn full_registers(&self) -> u8 {
-        (0..8).fold(0, |bits, register| bits | u8::from(self.tag >> (2 * register) & 3 != 3) << register)
+        (0..8).fold(0, |bits, register| {
+            bits | u8::from(self.tag >> (2 * register) & 3 != 3) << register
+        })
     }
 
     /// Records exceptions of a computation and sets C1 from `up`. True if the operation may write
@@ -141,7 +147,11 @@ impl X87 {
     /// A stack fault; C1 tells overflow from underflow. True if the response of the masked
     /// exception is to be carried out.
     pub(super) fn stack_fault(&mut self, overflow: bool) -> bool {
-        let completes = self.raise(flag::INVALID | flag::STACK_FAULT, false, Destination::Register);
+        let completes = self.raise(
+            flag::INVALID | flag::STACK_FAULT,
+            false,
+            Destination::Register,
+        );
         self.set_conditions(C1, if overflow { C1 } else { 0 });
         completes
     }

@@ -4,7 +4,9 @@
 //! (Intel SDM vol. 1, 8.3.8): the remainder modulo that number is exact, so that results agree with
 //! hardware close to multiples of pi/2, where the true function would differ.
 
-use super::number::{Class, ONE, Out, class, denormal_flag, negative, special_one, special_two, unpack, zero};
+use super::number::{
+    Class, ONE, Out, class, denormal_flag, negative, special_one, special_two, unpack, zero,
+};
 use super::wide::{ONE_127, Wide, mul_high, ratio_127};
 use crate::state::F80;
 
@@ -35,7 +37,9 @@ const COSINE_STEPS: [u128; TERMS] = series_steps(0);
 
 /// `1 - z s0 (1 - z s1 (1 - ...))` in units of 2^-127, strictly below one.
 fn alternating(z: u128, steps: &[u128; TERMS]) -> u128 {
-    steps.iter().rev().fold(ONE_127 - 1, |sum, step| ONE_127 - 1 - mul_high(mul_high(z, sum), *step))
+    steps.iter().rev().fold(ONE_127 - 1, |sum, step| {
+        ONE_127 - 1 - mul_high(mul_high(z, sum), *step)
+    })
 }
 
 /// An angle within a quarter turn around the axis number `quadrant`.
@@ -48,7 +52,10 @@ impl Reduced {
     /// `None` if the argument is 2^63 or more in magnitude.
     fn new(x: Wide) -> Option<Self> {
         match x.exp {
-            ..-2 => Some(Self { angle: x, quadrant: 0 }),
+            ..-2 => Some(Self {
+                angle: x,
+                quadrant: 0,
+            }),
             -2..63 => {
                 let units = (x.sig >> 64) << (x.exp + 2);
                 let (turns, rest) = (units / HALF_PI_66, units % HALF_PI_66);
@@ -56,10 +63,21 @@ impl Reduced {
                 let angle = if past { HALF_PI_66 - rest } else { rest };
                 let quadrant = (turns + u128::from(past)) as u8 & 3;
                 // The function of a negative argument mirrors that of its magnitude.
-                let quadrant = if x.neg { quadrant.wrapping_neg() & 3 } else { quadrant };
+                let quadrant = if x.neg {
+                    quadrant.wrapping_neg() & 3
+                } else {
+                    quadrant
+                };
                 let shift = angle.leading_zeros();
                 let exp = 62 - shift as i32;
-                Some(Self { angle: Wide { neg: x.neg ^ past, exp, sig: angle << (shift & 127) }, quadrant })
+                Some(Self {
+                    angle: Wide {
+                        neg: x.neg ^ past,
+                        exp,
+                        sig: angle << (shift & 127),
+                    },
+                    quadrant,
+                })
             }
             _ => None,
         }
@@ -90,7 +108,10 @@ pub(super) fn sine_cosine(a: F80, control: u16) -> Option<(Out, Out)> {
     }
     let (sine, cosine) = Reduced::new(Wide::new(unpack(a)))?.sine_cosine();
     let flags = denormal_flag(a, a);
-    Some((sine.round_irrational(control).with(flags), cosine.round_irrational(control).with(flags)))
+    Some((
+        sine.round_irrational(control).with(flags),
+        cosine.round_irrational(control).with(flags),
+    ))
 }
 
 /// Tangent, or `None` if the argument is out of range.
@@ -108,7 +129,11 @@ pub(super) fn tangent(a: F80, control: u16) -> Option<Out> {
         return Some(x.round_irrational(control).with(denormal_flag(a, a)));
     }
     let (sine, cosine) = Reduced::new(x)?.sine_cosine();
-    Some(sine.div(cosine).round_irrational(control).with(denormal_flag(a, a)))
+    Some(
+        sine.div(cosine)
+            .round_irrational(control)
+            .with(denormal_flag(a, a)),
+    )
 }
 
 /// Terms of the arctangent series; its argument is at most 1/64.
@@ -173,7 +198,11 @@ fn arctangent(q: Wide) -> Wide {
     // 1 + q k/32 in units of 2^-126, so that two fits.
     let denominator = (1 << 126) + (fixed >> 6) * k;
     let below = fixed < center;
-    let numerator = if below { center - fixed } else { fixed - center };
+    let numerator = if below {
+        center - fixed
+    } else {
+        fixed - center
+    };
     let t = ratio_127(numerator >> 1, denominator);
     let z = mul_high(t << 1, t << 1);
     let arc = mul_high(t, arc_series(z)) << 1;
@@ -185,7 +214,11 @@ fn arctangent(q: Wide) -> Wide {
 fn quarter_turns(quarters: u128) -> Wide {
     let sig = PI_126 / 4 * quarters;
     let shift = sig.leading_zeros();
-    Wide { neg: false, exp: 1 - shift as i32, sig: sig << shift }
+    Wide {
+        neg: false,
+        exp: 1 - shift as i32,
+        sig: sig << shift,
+    }
 }
 
 /// FPATAN: the angle of the point (`x`, `y`).
@@ -195,11 +228,18 @@ pub(super) fn angle(y: F80, x: F80, control: u16) -> Out {
     }
     let flags = denormal_flag(y, x);
     let neg = negative(y);
-    let turns = |n| quarter_turns(n).negate_if(neg).round_irrational(control).with(flags);
+    let turns = |n| {
+        quarter_turns(n)
+            .negate_if(neg)
+            .round_irrational(control)
+            .with(flags)
+    };
     match (class(y), class(x)) {
         (Class::Infinity, Class::Infinity) => return turns(if negative(x) { 3 } else { 1 }),
         (Class::Infinity, _) => return turns(2),
-        (_, Class::Infinity) | (Class::Zero, _) if !negative(x) => return Out::exact(zero(neg)).with(flags),
+        (_, Class::Infinity) | (Class::Zero, _) if !negative(x) => {
+            return Out::exact(zero(neg)).with(flags);
+        }
         (_, Class::Infinity) | (Class::Zero, _) => return turns(4),
         (_, Class::Zero) => return turns(2),
         _ => {}
@@ -209,7 +249,11 @@ pub(super) fn angle(y: F80, x: F80, control: u16) -> Out {
     let steep = (ay.exp, ay.sig) > (ax.exp, ax.sig);
     let small = if steep { ax.div(ay) } else { ay.div(ax) };
     // The angle from the nearest axis is added to or taken from that axis' direction.
-    let arc = if small.exp >= 0 { quarter_turns(1) } else { arctangent(small) };
+    let arc = if small.exp >= 0 {
+        quarter_turns(1)
+    } else {
+        arctangent(small)
+    };
     let axis = match (steep, wx.neg) {
         (false, false) => return arc.negate_if(neg).round_irrational(control).with(flags),
         (true, _) => quarter_turns(2),

@@ -19,8 +19,8 @@ pub(super) const ONE_127: u128 = 1 << 127;
 pub(super) const fn mul_high(a: u128, b: u128) -> u128 {
     const LOW: u128 = u64::MAX as u128;
     let (ah, al, bh, bl) = (a >> 64, a & LOW, b >> 64, b & LOW);
-    let middle = ((al * bl) >> 64) + (ah * bl & LOW) + (al * bh & LOW);
-    ah * bh + (ah * bl >> 64) + (al * bh >> 64) + (middle >> 64)
+    let middle = ((al * bl) >> 64) + ((ah * bl) & LOW) + ((al * bh) & LOW);
+    ah * bh + ((ah * bl) >> 64) + ((al * bh) >> 64) + (middle >> 64)
 }
 
 /// `a / b * 2^127` for `a < 2b`, truncated.
@@ -43,28 +43,47 @@ pub(super) const fn ratio_127(a: u128, b: u128) -> u128 {
 }
 
 impl Wide {
-    pub(super) const ONE: Self = Self { neg: false, exp: 0, sig: ONE_127 };
+    pub(super) const ONE: Self = Self {
+        neg: false,
+        exp: 0,
+        sig: ONE_127,
+    };
 
     /// The same value, exactly.
     pub(super) fn new(x: Finite) -> Self {
-        Self { neg: x.neg, exp: x.exp - BIAS, sig: u128::from(x.sig) << 64 }
+        Self {
+            neg: x.neg,
+            exp: x.exp - BIAS,
+            sig: u128::from(x.sig) << 64,
+        }
     }
 
     /// `fixed / 2^127`; `fixed` must not be zero.
     pub(super) fn from_127(neg: bool, fixed: u128) -> Self {
         let shift = fixed.leading_zeros();
-        Self { neg, exp: -(shift as i32), sig: fixed << (shift & 127) }
+        Self {
+            neg,
+            exp: -(shift as i32),
+            sig: fixed << (shift & 127),
+        }
     }
 
     pub(super) fn negate_if(self, neg: bool) -> Self {
-        Self { neg: self.neg ^ neg, ..self }
+        Self {
+            neg: self.neg ^ neg,
+            ..self
+        }
     }
 
     pub(super) fn mul(self, other: Self) -> Self {
         let product = mul_high(self.sig, other.sig);
         let carry = product >> 127;
         let exp = self.exp + other.exp + carry as i32;
-        Self { neg: self.neg ^ other.neg, exp, sig: product << (1 - carry) }
+        Self {
+            neg: self.neg ^ other.neg,
+            exp,
+            sig: product << (1 - carry),
+        }
     }
 
     /// Multiplies by `fixed / 2^127`, which is in (0, 2).
@@ -76,7 +95,11 @@ impl Wide {
         let quotient = ratio_127(self.sig, other.sig);
         let shift = quotient.leading_zeros();
         let exp = self.exp - other.exp - shift as i32;
-        Self { neg: self.neg ^ other.neg, exp, sig: quotient << shift }
+        Self {
+            neg: self.neg ^ other.neg,
+            exp,
+            sig: quotient << shift,
+        }
     }
 
     /// The sum, or `None` if it is exactly zero.
@@ -85,12 +108,20 @@ impl Wide {
         let (large, small) = if swap { (other, self) } else { (self, other) };
         let low = shift_right_sticky(small.sig, (large.exp - small.exp) as u32 + 1);
         let high = large.sig >> 1 | large.sig & 1;
-        let sum = if large.neg == small.neg { high + low } else { high - low };
+        let sum = if large.neg == small.neg {
+            high + low
+        } else {
+            high - low
+        };
         if sum == 0 {
             return None;
         }
         let shift = sum.leading_zeros();
-        Some(Self { neg: large.neg, exp: large.exp + 1 - shift as i32, sig: sum << shift })
+        Some(Self {
+            neg: large.neg,
+            exp: large.exp + 1 - shift as i32,
+            sig: sum << shift,
+        })
     }
 
     /// The magnitude times 2^128 in fixed point; the magnitude must be below one.
@@ -112,11 +143,23 @@ impl Wide {
 
     /// Rounds an irrational result to a register: it is inexact whatever its bits look like.
     pub(super) fn round_irrational(self, control: u16) -> Out {
-        round(self.neg, self.exp.saturating_add(BIAS), self.sig | 1, 64, control)
+        round(
+            self.neg,
+            self.exp.saturating_add(BIAS),
+            self.sig | 1,
+            64,
+            control,
+        )
     }
 
     /// Rounds a result that is exact if the bits below the register's precision are zero.
     pub(super) fn round(self, control: u16) -> Out {
-        round(self.neg, self.exp.saturating_add(BIAS), self.sig, 64, control)
+        round(
+            self.neg,
+            self.exp.saturating_add(BIAS),
+            self.sig,
+            64,
+            control,
+        )
     }
 }

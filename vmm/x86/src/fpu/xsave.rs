@@ -2,10 +2,10 @@
 //! legacy region (Intel SDM vol. 1, 13.4 to 13.10).
 
 use super::image::{
-    FXSAVE_SIZE, ImageError, ImageFormat, MXCSR_INITIAL, checked_mxcsr, load_x87, load_xmm, store_mxcsr, store_x87,
-    store_xmm,
+    FXSAVE_SIZE, ImageError, ImageFormat, Legacy, MXCSR_INITIAL, checked_mxcsr, load_x87, load_xmm,
+    store_mxcsr, store_x87, store_xmm,
 };
-use crate::state::{CpuState, X87};
+use crate::state::X87;
 
 /// The size of the area in bytes: the legacy region and the header. The standard and the compacted
 /// format have the same size, since there are no extended components.
@@ -40,33 +40,42 @@ fn set_header(area: &mut [u8], at: usize, value: u64) {
 }
 
 /// XINUSE: which components are not in their initial state.
-fn in_use(state: &CpuState) -> u64 {
+fn in_use(state: &Legacy<'_>) -> u64 {
     let sse = state.xmm.iter().any(|register| *register != [0; 2]);
-    u64::from(state.x87 != X87::default()) | if sse { SSE_COMPONENT } else { 0 }
+    u64::from(*state.x87 != X87::default()) | if sse { SSE_COMPONENT } else { 0 }
 }
 
-/// Saves the components in `requested` (EDX:EAX) that XCR0 enables into `area`, [`XSAVE_SIZE`]
-/// bytes that must hold what memory held before. The caller has checked the alignment of 64.
-pub(crate) fn xsave(state: &CpuState, kind: XsaveKind, format: ImageFormat, requested: u64, area: &mut [u8]) {
-    let request = requested & state.xcr0;
+/// Saves the components in `request` (EDX:EAX and XCR0) into `area`, [`XSAVE_SIZE`] bytes that must
+/// hold what memory held before. The caller has checked the alignment of 64.
+pub(crate) fn xsave(
+    state: &Legacy<'_>,
+    kind: XsaveKind,
+    format: ImageFormat,
+    request: u64,
+    area: &mut [u8],
+) {
     let mut used = in_use(state) & request;
     let old = header(area, XSTATE_BV_AT);
-    if kind == XsaveKind::Compacted && state.mxcsr != MXCSR_INITIAL {
+    if kind == XsaveKind::Compacted && *state.mxcsr != MXCSR_INITIAL {
         used |= request & SSE_COMPONENT;
     }
-    let written = if kind == XsaveKind::Standard { request } else { used };
+    let written = if kind == XsaveKind::Standard {
+        request
+    } else {
+        used
+    };
     if written & X87_COMPONENT != 0 {
-        store_x87(&state.x87, format, area);
+        store_x87(state.x87, format, area);
     }
     if written & SSE_COMPONENT != 0 {
-        store_xmm(&state.xmm, format, area);
+        store_xmm(state.xmm, format, area);
     }
     let with_mxcsr = match kind {
         XsaveKind::Compacted => used & SSE_COMPONENT != 0,
         _ => request & (SSE_COMPONENT | AVX_COMPONENT) != 0,
     };
     if with_mxcsr {
-        store_mxcsr(state.mxcsr, area);
+        store_mxcsr(*state.mxcsr, area);
     }
     if kind == XsaveKind::Compacted {
         set_header(area, XSTATE_BV_AT, used);
@@ -80,13 +89,23 @@ pub(crate) fn xsave(state: &CpuState, kind: XsaveKind, format: ImageFormat, requ
 fn checked_header(area: &[u8], xcr0: u64) -> Result<(u64, bool), ImageError> {
     let (present, layout) = (header(area, XSTATE_BV_AT), header(area, XCOMP_BV_AT));
     let compacted = layout & COMPACTED != 0;
-    let reserved = if compacted { XCOMP_BV_AT + 8..XSAVE_SIZE } else { XCOMP_BV_AT..XCOMP_BV_AT + 16 };
+    let reserved = if compacted {
+        XCOMP_BV_AT + 8..XSAVE_SIZE
+    } else {
+        XCOMP_BV_AT..XCOMP_BV_AT + 16
+    };
     let listed = if compacted { layout & !COMPACTED } else { xcr0 };
-    let invalid = area[reserved].iter().any(|byte| *byte != 0) || listed & !xcr0 != 0 || present & !listed != 0;
-    if invalid { Err(ImageError::Header) } else { Ok((present, compacted)) }
+    let invalid = area[reserved].iter().any(|byte| *byte != 0)
+        || listed & !xcr0 != 0
+        || present & !listed != 0;
+    if invalid {
+        Err(ImageError::Header)
+    } else {
+        Ok((present, compacted))
+    }
 }
 
-/// Restores the components in `requested` (EDX:EAX) that XCR0 enables from `area`, [`XSAVE_SIZE`]
+/// Restores the components in `requested` (EDX:EAX) that `xcr0` enables from `area`, [`XSAVE_SIZE`]
 /// bytes; those that the header does not have get their initial state. The caller has checked the
 /// alignment of 64.
 ///
@@ -94,13 +113,14 @@ fn checked_header(area: &[u8], xcr0: u64) -> Result<(u64, bool), ImageError> {
 /// An invalid header, or an MXCSR with a reserved bit where MXCSR is loaded. Both are #GP(0) and
 /// change nothing.
 pub(crate) fn xrstor(
-    state: &mut CpuState,
+    state: &mut Legacy<'_>,
     format: ImageFormat,
+    xcr0: u64,
     requested: u64,
     area: &[u8],
 ) -> Result<(), ImageError> {
-    let (present, compacted) = checked_header(area, state.xcr0)?;
-    let request = requested & state.xcr0;
+    let (present, compacted) = checked_header(area, xcr0)?;
+    let request = requested & xcr0;
     // The standard format carries MXCSR even for a component that it does not have.
     let mxcsr = match (compacted, request & SSE_COMPONENT, present & SSE_COMPONENT) {
         (true, 0, _) => None,
@@ -109,16 +129,20 @@ pub(crate) fn xrstor(
         _ => Some(checked_mxcsr(area)?),
     };
     if let Some(mxcsr) = mxcsr {
-        state.mxcsr = mxcsr;
+        *state.mxcsr = mxcsr;
     }
     if request & SSE_COMPONENT != 0 {
-        load_xmm(&mut state.xmm, format, (present & SSE_COMPONENT != 0).then_some(area));
+        load_xmm(
+            state.xmm,
+            format,
+            (present & SSE_COMPONENT != 0).then_some(area),
+        );
     }
     if request & X87_COMPONENT != 0 {
         if present & X87_COMPONENT != 0 {
-            load_x87(&mut state.x87, format, area);
+            load_x87(state.x87, format, area);
         } else {
-            state.x87 = X87::default();
+            *state.x87 = X87::default();
         }
     }
     Ok(())

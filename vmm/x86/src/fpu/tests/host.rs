@@ -1,4 +1,5 @@
-//! Executes single x87 instructions on the host's processor.
+//! Executes single x87 instructions on the host's processor. The code is written into a page of its
+//! own; the states go through FRSTOR and FNSAVE.
 
 use std::arch::asm;
 
@@ -46,7 +47,9 @@ impl Native {
         code.extend(u32::from(AX).to_le_bytes());
         code.extend([0x41, 0x50, 0x9d]);
         code.extend(instruction);
-        code.extend([0x9c, 0x41, 0x58, 0x4c, 0x89, 0x01, 0x48, 0x89, 0x41, 0x08, 0xdd, 0x32, 0xc3]);
+        code.extend([
+            0x9c, 0x41, 0x58, 0x4c, 0x89, 0x01, 0x48, 0x89, 0x41, 0x08, 0xdd, 0x32, 0xc3,
+        ]);
         let page = page as *mut u8;
         // SAFETY: the mapping is writable, longer than the code, and nobody else knows it.
         unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), page, code.len()) };
@@ -66,7 +69,32 @@ impl Native {
                 in("rsi") memory.as_mut_ptr(), in("rdx") state.as_mut_ptr(), in("rcx") registers.as_mut_ptr(),
                 in("r8") input.rflags, clobber_abi("C"));
         }
-        Output { state, memory, rflags: registers[0], ax: registers[1] as u16 }
+        Output {
+            state,
+            memory,
+            rflags: registers[0],
+            ax: registers[1] as u16,
+        }
+    }
+}
+
+/// A memory operand that is large enough for every image.
+#[repr(C, align(64))]
+pub(super) struct Image(pub [u8; 576]);
+
+impl Native {
+    /// Executes an instruction with an image as its memory operand; gives the state after it.
+    pub(super) fn run_on(&self, state: &[u8; 108], image: &mut Image) -> [u8; 108] {
+        let mut after = [0u8; 108];
+        let mut registers = [0u64; 2];
+        // SAFETY: as in `run`, with 576 accessible bytes at rsi; instructions with images may also
+        // load the vector registers, which the ABI lets a callee clobber.
+        unsafe {
+            asm!("call {page}", page = in(reg) self.page, in("rdi") state.as_ptr(),
+                in("rsi") image.0.as_mut_ptr(), in("rdx") after.as_mut_ptr(), in("rcx") registers.as_mut_ptr(),
+                in("r8") 0x202u64, clobber_abi("C"));
+        }
+        after
     }
 }
 

@@ -3,9 +3,12 @@
 mod coverage;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod differential;
+mod golden;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod host;
 mod images;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod images_on_host;
 mod operands;
 mod rules;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -29,7 +32,10 @@ fn run(fpu: &mut X87, bytes: &[u8]) -> Effect {
 /// Executes one instruction with a memory operand; gives the operand after it.
 fn run_with(fpu: &mut X87, bytes: &[u8], operand: [u8; 16]) -> (Effect, [u8; 16]) {
     let op = decode(bytes).1.expect("an x87 instruction");
-    let mut mem = Operand { bytes: operand, address: 0x1000 };
+    let mut mem = Operand {
+        bytes: operand,
+        address: 0x1000,
+    };
     let effect = execute(fpu, &op, &mut mem, 0, 0x400);
     (effect, mem.bytes)
 }

@@ -29,10 +29,16 @@ impl Random {
             0 => 1 << 63,
             1 => u64::MAX,
             2 => u64::MAX << self.below(64),
-            3 => 1 << 63 | random >> 63 - self.below(20),
+            3 => 1 << 63 | (random >> (63 - self.below(20))),
             4 => random << 40 | 1 << 63 | 1 << 39,
-            5 => random & !0x7ff | 1 << 63 | [0x400, 0x3ff, 0x401, 1, 0x7ff][self.below(5) as usize],
-            6 => random & !0xff_ffff_ffff | 1 << 63 | [0x80_0000_0000, 0x7f_ffff_ffff, 1][self.below(3) as usize],
+            5 => {
+                random & !0x7ff | 1 << 63 | [0x400, 0x3ff, 0x401, 1, 0x7ff][self.below(5) as usize]
+            }
+            6 => {
+                random & !0xff_ffff_ffff
+                    | 1 << 63
+                    | [0x80_0000_0000, 0x7f_ffff_ffff, 1][self.below(3) as usize]
+            }
             _ => random | 1 << 63,
         }
     }
@@ -41,7 +47,12 @@ impl Random {
     pub(super) fn extended(&mut self) -> F80 {
         let exponent = match self.below(24) {
             0 => return self.oddity(),
-            1 => return F80 { mantissa: 0, sign_exponent: (self.next() as u16) & 0x8000 },
+            1 => {
+                return F80 {
+                    mantissa: 0,
+                    sign_exponent: (self.next() as u16) & 0x8000,
+                };
+            }
             2 => 0,
             3 => 1 + self.below(70),
             4 => 0x7ffe - self.below(70),
@@ -55,13 +66,24 @@ impl Random {
             _ => 0x3fff - 3 + self.below(8),
         };
         let mantissa = self.mantissa();
-        let mantissa = if exponent == 0 && !self.chance(4) { mantissa >> self.below(64) } else { mantissa };
-        F80 { mantissa, sign_exponent: exponent as u16 | (self.next() as u16) & 0x8000 }
+        let mantissa = if exponent == 0 && !self.chance(4) {
+            mantissa >> self.below(64)
+        } else {
+            mantissa
+        };
+        F80 {
+            mantissa,
+            sign_exponent: exponent as u16 | (self.next() as u16) & 0x8000,
+        }
     }
 
     /// NaNs, infinities and unsupported patterns.
     fn oddity(&mut self) -> F80 {
-        let exponent = if self.chance(5) { self.below(0x7fff) as u16 } else { 0x7fff };
+        let exponent = if self.chance(5) {
+            self.below(0x7fff) as u16
+        } else {
+            0x7fff
+        };
         let mantissa = match self.below(6) {
             0 | 1 => 1 << 63,
             2 => 0xc000_0000_0000_0000 | self.below(3),
@@ -69,7 +91,10 @@ impl Random {
             4 => 0x8000_0000_0000_0000 | self.next() >> 2 | 1,
             _ => self.next() >> 1,
         };
-        F80 { mantissa, sign_exponent: exponent | (self.next() as u16) & 0x8000 }
+        F80 {
+            mantissa,
+            sign_exponent: exponent | (self.next() as u16) & 0x8000,
+        }
     }
 
     /// Any 16 bytes of a memory operand of this size.
@@ -120,16 +145,31 @@ impl Random {
 
     /// A state with any rounding, precision, masks and condition codes; nothing unmasked is pending.
     pub(super) fn state(&mut self) -> X87 {
-        let masks = if self.chance(2) { 0x3f } else { self.below(64) as u16 };
+        let masks = if self.chance(2) {
+            0x3f
+        } else {
+            self.below(64) as u16
+        };
         let control = masks | 0x40 | (self.below(16) << 8) as u16;
-        let pending = if self.chance(2) { 0 } else { self.next() as u16 & (masks | 0x40) };
+        let pending = if self.chance(2) {
+            0
+        } else {
+            self.next() as u16 & (masks | 0x40)
+        };
         let status = pending | self.next() as u16 & 0x7f00;
-        let mut fpu = X87 { control, status, ..X87::default() };
+        let mut fpu = X87 {
+            control,
+            status,
+            ..X87::default()
+        };
         let related = self.chance(4);
         for i in 0..8 {
             let mut value = self.extended();
             if related && i > 0 {
-                value.mantissa = fpu.regs[i - 1].mantissa.wrapping_add(self.below(3)).wrapping_sub(1);
+                value.mantissa = fpu.regs[i - 1]
+                    .mantissa
+                    .wrapping_add(self.below(3))
+                    .wrapping_sub(1);
             }
             fpu.regs[i] = value;
         }

@@ -1,0 +1,119 @@
+//! Transcendental results computed elsewhere with 1,200 bits and rounded to nearest: where the
+//! comparison with a host can only ask for two units in the last place, these ask for the last bit.
+//! The trigonometric ones are those of arguments reduced by the 66-bit pi.
+
+use super::{Effect, run};
+use crate::state::{F80, X87};
+
+/// Sign and exponent, significand.
+type Number = (u16, u64);
+
+const SIN: u8 = 0xfe;
+const COS: u8 = 0xff;
+const TAN: u8 = 0xf2;
+const ATAN: u8 = 0xf3;
+const EXP: u8 = 0xf0;
+const LOG: u8 = 0xf1;
+const LOG1: u8 = 0xf9;
+
+/// The second byte of the opcode, ST(1) and ST(0), and the result.
+#[rustfmt::skip]
+const GOLDEN: [(u8, [Number; 2], Number); 74] = [
+    (SIN, [(0x0000, 0x0000000000000000), (0x3fff, 0xc90fdaa22168c235)], (0x3fff, 0x8000000000000000)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x4000, 0xc90fdaa22168c235)], (0xbfbf, 0x8000000000000000)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x401e, 0xc90fdaa22168c234)], (0xbfde, 0xc000000000000000)),
+    (SIN, [(0x0000, 0x0000000000000000), (0xbfcd, 0xb2899387269e0d37)], (0xbfcd, 0xb2899387269e0d37)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x3ffa, 0xc497c815d23f0824)], (0x3ffa, 0xc48475fe293464b8)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x3fff, 0x876c823a9531985d)], (0x3ffe, 0xdf127667af360b76)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x4000, 0xb781b3ad1600a35a)], (0x3ffd, 0x8ab00cd012d03441)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x4020, 0x8b9c7bec3d9c1724)], (0x3ffe, 0xff41e5d73f068f9a)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x403c, 0xc860c967d3ac94af)], (0x3ffe, 0xd0a20d8b39214102)),
+    (SIN, [(0x0000, 0x0000000000000000), (0xc03d, 0xd0b8599c39263059)], (0xbffe, 0x9488c71189518dbe)),
+    (SIN, [(0x0000, 0x0000000000000000), (0xbffe, 0xc90fdaa22168c235)], (0xbffe, 0xb504f333f9de6485)),
+    (COS, [(0x0000, 0x0000000000000000), (0x3fff, 0xc90fdaa22168c235)], (0xbfbe, 0x8000000000000000)),
+    (COS, [(0x0000, 0x0000000000000000), (0x4000, 0xc90fdaa22168c235)], (0xbfff, 0x8000000000000000)),
+    (COS, [(0x0000, 0x0000000000000000), (0x401e, 0xc90fdaa22168c234)], (0x3fff, 0x8000000000000000)),
+    (COS, [(0x0000, 0x0000000000000000), (0xbfd7, 0x87eb1878f29d0da9)], (0x3fff, 0x8000000000000000)),
+    (COS, [(0x0000, 0x0000000000000000), (0xbffe, 0x8658f14e658cda14)], (0x3ffe, 0xdd8c9d19294de755)),
+    (COS, [(0x0000, 0x0000000000000000), (0x3fff, 0xede24b658e81973e)], (0xbffd, 0x9143d9eaa957242b)),
+    (COS, [(0x0000, 0x0000000000000000), (0x4000, 0x9276f3526b4cb242)], (0xbffe, 0xa85cae4ce4da52cb)),
+    (COS, [(0x0000, 0x0000000000000000), (0x4024, 0xa77c551c92276658)], (0xbffe, 0xfa42dd743c2ac533)),
+    (COS, [(0x0000, 0x0000000000000000), (0x4038, 0xc91d39b494e3bf91)], (0xbffe, 0xfffd9ff1e15395b7)),
+    (COS, [(0x0000, 0x0000000000000000), (0x403d, 0xc61c7d9418f135d2)], (0x3ffe, 0xf951f1ed6f9ce303)),
+    (COS, [(0x0000, 0x0000000000000000), (0xbffe, 0xc90fdaa22168c235)], (0x3ffe, 0xb504f333f9de6484)),
+    (TAN, [(0x0000, 0x0000000000000000), (0x3fff, 0xc90fdaa22168c235)], (0xc040, 0x8000000000000000)),
+    (TAN, [(0x0000, 0x0000000000000000), (0x4000, 0xc90fdaa22168c235)], (0x3fbf, 0x8000000000000000)),
+    (TAN, [(0x0000, 0x0000000000000000), (0x401e, 0xc90fdaa22168c234)], (0xbfde, 0xc000000000000000)),
+    (TAN, [(0x0000, 0x0000000000000000), (0x3fd9, 0x87a102da907a70c3)], (0x3fd9, 0x87a102da907a70c3)),
+    (TAN, [(0x0000, 0x0000000000000000), (0x3ffe, 0xd71758aa7f150524)], (0x3fff, 0x8edbc0ea13418225)),
+    (TAN, [(0x0000, 0x0000000000000000), (0xc000, 0xbb98d788506bf2ef)], (0x3ffc, 0xdaac9b7907ba4986)),
+    (TAN, [(0x0000, 0x0000000000000000), (0x4002, 0x9fcc713b4cbd87ad)], (0x3ffe, 0xa170b3afa7fcd794)),
+    (TAN, [(0x0000, 0x0000000000000000), (0xc018, 0x9f3e8dfdc7a2ea20)], (0x3ffd, 0x96ccea319738234c)),
+    (TAN, [(0x0000, 0x0000000000000000), (0xc037, 0xc339a3904cdd2055)], (0xbffe, 0x8f52b000b8a17e96)),
+    (TAN, [(0x0000, 0x0000000000000000), (0xc03d, 0xdd5e769057ee05cd)], (0xbffd, 0xd06f16822efcd13f)),
+    (TAN, [(0x0000, 0x0000000000000000), (0xbffe, 0xc90fdaa22168c235)], (0xbfff, 0x8000000000000000)),
+    (SIN, [(0x0000, 0x0000000000000000), (0x0000, 0x0000000000012345)], (0x0000, 0x0000000000012345)),
+    (ATAN, [(0x3fff, 0xfd765e9c9be4bcfc), (0x3ffc, 0xb5850c74830e07bc)], (0x3fff, 0xbda2426cc05c9f11)),
+    (ATAN, [(0xbffd, 0x93743aaa5790f82e), (0x3fff, 0xfb2370fa0a097c97)], (0xbffc, 0x953e1ff32cc17c2d)),
+    (ATAN, [(0x4001, 0xc76f06bdc3baea9e), (0xc000, 0xe8bfcd65e01f5057)], (0x4000, 0x86563ee1ed22f4fe)),
+    (ATAN, [(0x3fff, 0xacd2a53db1fee08f), (0xbfff, 0xba64efb5cc011cdd)], (0x4000, 0x99369816e9b533ef)),
+    (ATAN, [(0xbf9d, 0xf8eb4f6b17f5e837), (0x3fff, 0xd938aca2795e8229)], (0xbf9d, 0x92ada294ea78edf4)),
+    (ATAN, [(0x3fb0, 0xdd96a1070f88080b), (0xc000, 0x8000000000000000)], (0x4000, 0xc90fdaa22168c235)),
+    (ATAN, [(0xc04e, 0xff1dc48593f448b3), (0x3fff, 0xb1619d27b774eb52)], (0xbfff, 0xc90fdaa22168c235)),
+    (ATAN, [(0x3fff, 0x8000000000000000), (0x3fff, 0x8000000000000000)], (0x3ffe, 0xc90fdaa22168c235)),
+    (ATAN, [(0x3fff, 0x8000000000000000), (0xbfff, 0x8000000000000000)], (0x4000, 0x96cbe3f9990e91a8)),
+    (ATAN, [(0x3fff, 0x8000000000000001), (0x3fff, 0x8000000000000000)], (0x3ffe, 0xc90fdaa22168c236)),
+    (ATAN, [(0x0005, 0x8000000000000000), (0x4020, 0xc000000000000000)], (0x0000, 0x00000002aaaaaaab)),
+    (ATAN, [(0x3ff9, 0xbb18d4c9f0ce5835), (0x3fff, 0x8000000000000000)], (0x3ff9, 0xbb10817eb2697473)),
+    (ATAN, [(0x3ff8, 0x8efcfebc9c653938), (0x3fff, 0x8000000000000000)], (0x3ff8, 0x8efc10d56a69d780)),
+    (EXP, [(0x0000, 0x0000000000000000), (0x3fc0, 0xe255756037dc76fb)], (0x3fc0, 0x9ce1f56692f766cc)),
+    (EXP, [(0x0000, 0x0000000000000000), (0x3fef, 0x9fb1d7c1bd0561e6)], (0x3fee, 0xdd62a45eb75b10da)),
+    (EXP, [(0x0000, 0x0000000000000000), (0x3ffd, 0xef8ac158eab477d2)], (0x3ffd, 0xc41f674cbfb22219)),
+    (EXP, [(0x0000, 0x0000000000000000), (0x3ffe, 0xb97ef9012a96fb1a)], (0x3ffe, 0xa705fe4e08909415)),
+    (EXP, [(0x0000, 0x0000000000000000), (0xbffe, 0xf112b8ac4720771f)], (0xbffd, 0xf57109b047397827)),
+    (EXP, [(0x0000, 0x0000000000000000), (0x3ffe, 0xffffffffffffffff)], (0x3ffe, 0xffffffffffffffff)),
+    (EXP, [(0x0000, 0x0000000000000000), (0xbffe, 0xffffffffffffffff)], (0xbffd, 0xffffffffffffffff)),
+    (EXP, [(0x0000, 0x0000000000000000), (0x0000, 0x0000000000005555)], (0x0000, 0x0000000000003b26)),
+    (EXP, [(0x0000, 0x0000000000000000), (0xbffd, 0xee970b046e36aab0)], (0xbffd, 0x8d53ab24a5335b0d)),
+    (LOG, [(0x3ffe, 0x9dddf4f5a8948c89), (0x3fff, 0x8000000000000001)], (0x3fbf, 0xe3c103e1ca30308d)),
+    (LOG, [(0x3ffc, 0xcb68662fd4c28c2e), (0x3ffe, 0xffffffffffffffff)], (0xbfbd, 0x92ba4bc829210c06)),
+    (LOG, [(0x3ffe, 0x808623ac482c9cbc), (0x3fff, 0xb5286fa6b4d66a3a)], (0x3ffd, 0x80cecf3ba77933ff)),
+    (LOG, [(0x3ffe, 0xaf43b37688daf401), (0x3ffe, 0xf12d3b02aec6f024)], (0xbffa, 0xf15047ba79ad9533)),
+    (LOG, [(0xc005, 0xf9ff1ce0519088f5), (0x5c40, 0x9d8943fff52ddf5d)], (0xc012, 0xdcbd5e890a098bf3)),
+    (LOG, [(0xbffe, 0xc1fb9f8bdbf4a8b2), (0x0b27, 0x968e4d78153e7c2a)], (0x400c, 0xa02a6d2be129bda7)),
+    (LOG, [(0xc005, 0xdeb14440ad1b72db), (0x0000, 0x0000000000000777)], (0x4013, 0xdf5f97b82694d1aa)),
+    (LOG, [(0x3ffc, 0xef7c419ae647cb8f), (0x3fff, 0xb504f333f9de6484)], (0x3ffb, 0xef7c419ae647cb8e)),
+    (LOG, [(0xc008, 0xd71d15bfdfe01893), (0x3fff, 0xb504f333f9de6485)], (0xc007, 0xd71d15bfdfe01895)),
+    (LOG, [(0xc008, 0xb2f3f2116472f1a3), (0x4001, 0x8000000000000000)], (0xc009, 0xb2f3f2116472f1a3)),
+    (LOG1, [(0xc001, 0x890019ce068739fa), (0x3fbf, 0xbda28a2e1a81682c)], (0xbfc2, 0x92694d53368abe32)),
+    (LOG1, [(0x4009, 0xb02848a59d33a01c), (0x3ff5, 0x9865e4be0fef7928)], (0x4000, 0x973423cdb0b9abaf)),
+    (LOG1, [(0xbffe, 0xfa4cc6be4093f6de), (0xbffb, 0xb86676183571810a)], (0x3ffc, 0x8849766c617279ac)),
+    (LOG1, [(0xc001, 0xbcb0fec95d39d0a8), (0x3ffc, 0xcce4a184570dc195)], (0xbfff, 0xc69c9eaacd957d0f)),
+    (LOG1, [(0x3ffd, 0xbe790392d953ee26), (0x3ffd, 0xd413cccfe7799211)], (0x3ffc, 0xbe790392d953ee26)),
+    (LOG1, [(0x4003, 0xa7eac6df7bdc968b), (0xbffd, 0x95f619980c4336f7)], (0xc002, 0xa7eac6df7bdc968b)),
+    (LOG1, [(0x3ffd, 0xdff550aa1a28f7b3), (0x3ffd, 0xc88c5d8b000f49c8)], (0x3ffc, 0xd596185d2a99a03d)),
+    (LOG1, [(0xc001, 0xbd437bd143c71b9a), (0x9cd7, 0xf977272219f9919c)], (0x1cdb, 0x850a3a5e2662b879)),
+];
+
+fn number((sign_exponent, mantissa): Number) -> F80 {
+    F80 {
+        mantissa,
+        sign_exponent,
+    }
+}
+
+#[test]
+fn results_are_correctly_rounded() {
+    for (opcode, operands, expected) in GOLDEN {
+        let mut fpu = X87::default();
+        operands
+            .into_iter()
+            .for_each(|operand| fpu.push(number(operand)));
+        assert_eq!(run(&mut fpu, &[0xd9, opcode]), Effect::None);
+        let result = if opcode == TAN { fpu.st(1) } else { fpu.st(0) };
+        let text =
+            format!("d9 {opcode:02x} of {operands:04x?}: {result:04x?} instead of {expected:04x?}");
+        assert_eq!(result, number(expected), "{text}");
+        assert_eq!(fpu.status & 0x400, 0, "{text}");
+    }
+}
