@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(clock.tsc(VirtTime(1_000_000)), 2_999_999);
         assert_eq!(
             clock.tsc(VirtTime(u64::MAX / 3)),
-            18_446_737_924_812_225_635
+            18_446_737_924_794_860_378
         );
     }
 
