@@ -31,7 +31,9 @@ impl Platform {
         {
             return Some(Page::Lapic(offset as u32));
         }
-        let offset = gpa.checked_sub(ioapic::BASE).filter(|offset| *offset < ioapic::PAGE_SIZE)?;
+        let offset = gpa
+            .checked_sub(ioapic::BASE)
+            .filter(|offset| *offset < ioapic::PAGE_SIZE)?;
         Some(Page::Ioapic(offset as u32))
     }
 
@@ -48,7 +50,11 @@ impl Platform {
 
 /// The low `size` bytes set.
 fn mask(size: u8) -> u64 {
-    if size >= 8 { u64::MAX } else { (1 << (8 * u32::from(size))) - 1 }
+    if size >= 8 {
+        u64::MAX
+    } else {
+        (1 << (8 * u32::from(size))) - 1
+    }
 }
 
 impl Bus for Platform {
@@ -67,18 +73,33 @@ impl Bus for Platform {
                 u64::MAX
             }
         } & mask(size);
-        let transfer = Transfer { vcpu: at.vcpu, write: false, address: gpa, size, value };
+        let transfer = Transfer {
+            vcpu: at.vcpu,
+            write: false,
+            address: gpa,
+            size,
+            value,
+        };
         self.note_access(at, Event::Mmio, transfer);
         value
     }
 
     fn write_mmio(&mut self, at: &mut Access, gpa: u64, size: u8, value: u64) {
-        let transfer = Transfer { vcpu: at.vcpu, write: true, address: gpa, size, value };
+        let transfer = Transfer {
+            vcpu: at.vcpu,
+            write: true,
+            address: gpa,
+            size,
+            value,
+        };
         self.note_access(at, Event::Mmio, transfer);
         let vcpu = at.vcpu as usize;
         // The registers of both APICs take 32-bit writes only (SDM vol. 3, 11.4.1); a larger one
         // counts as its lower half.
-        match self.page(at.vcpu, gpa).filter(|_| size >= 4 && gpa.is_multiple_of(4)) {
+        match self
+            .page(at.vcpu, gpa)
+            .filter(|_| size >= 4 && gpa.is_multiple_of(4))
+        {
             Some(Page::Lapic(offset)) => self.serve(at, |state, now, effects| {
                 state.lapics[vcpu].write(offset, value as u32, now, effects);
             }),
@@ -109,8 +130,13 @@ impl Bus for Platform {
     }
 
     fn write_port(&mut self, at: &mut Access, port: u16, size: u8, value: u32) {
-        let transfer =
-            Transfer { vcpu: at.vcpu, write: true, address: port.into(), size, value: value.into() };
+        let transfer = Transfer {
+            vcpu: at.vcpu,
+            write: true,
+            address: port.into(),
+            size,
+            value: value.into(),
+        };
         self.note_access(at, Event::Port, transfer);
         for (index, byte) in (0..).zip(value.to_le_bytes()).take(size.into()) {
             self.serve(at, |state, now, effects| {
@@ -125,15 +151,25 @@ impl Bus for Platform {
         }
         let vcpu = at.vcpu as usize;
         let value = self.serve(at, |state, now, _| state.lapics[vcpu].read_msr(index, now))?;
-        let transfer =
-            Transfer { vcpu: at.vcpu, write: false, address: index.into(), size: 8, value };
+        let transfer = Transfer {
+            vcpu: at.vcpu,
+            write: false,
+            address: index.into(),
+            size: 8,
+            value,
+        };
         self.note_access(at, Event::Msr, transfer);
         Some(value)
     }
 
     fn write_msr(&mut self, at: &mut Access, index: u32, value: u64) -> bool {
-        let transfer =
-            Transfer { vcpu: at.vcpu, write: true, address: index.into(), size: 8, value };
+        let transfer = Transfer {
+            vcpu: at.vcpu,
+            write: true,
+            address: index.into(),
+            size: 8,
+            value,
+        };
         self.note_access(at, Event::Msr, transfer);
         let vcpu = at.vcpu as usize;
         lapic::owns_msr(index)
@@ -160,12 +196,7 @@ impl Bus for Platform {
     }
 }
 
-fn read_byte(
-    state: &mut PlatformState,
-    port: u16,
-    now: VirtTime,
-    effects: &mut Vec<Effect>,
-) -> u8 {
+fn read_byte(state: &mut PlatformState, port: u16, now: VirtTime, effects: &mut Vec<Effect>) -> u8 {
     if SerialState::owns(port) {
         state.serial.read(port, effects)
     } else if PicState::owns(port) {

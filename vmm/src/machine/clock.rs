@@ -26,7 +26,12 @@ pub struct Clock {
 impl Clock {
     /// A clock at power-on that runs at `rate` instructions per microsecond; zero counts as one.
     pub fn new(rate: u64) -> Self {
-        Self { rate: rate.max(1), retired: 0, base: VirtTime(0), base_retired: 0 }
+        Self {
+            rate: rate.max(1),
+            retired: 0,
+            base: VirtTime(0),
+            base_retired: 0,
+        }
     }
 
     /// Instructions retired by all vCPUs since power-on.
@@ -91,7 +96,10 @@ mod tests {
                 for ahead in [0u64, 1, 2, 999, 1000, 1001, 123_456_789] {
                     let moment = clock.now().after(ahead);
                     let budget = clock.instructions_until(moment);
-                    assert!(clock.at(start + budget) >= moment, "rate {rate} ahead {ahead}");
+                    assert!(
+                        clock.at(start + budget) >= moment,
+                        "rate {rate} ahead {ahead}"
+                    );
                     assert!(
                         budget == 0 || clock.at(start + budget - 1) < moment,
                         "rate {rate} start {start} ahead {ahead}: {budget} is not the least"

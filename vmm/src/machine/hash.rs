@@ -41,13 +41,20 @@ impl StateHash {
             hasher.update(name.as_bytes());
             hasher.update(&digest.to_le_bytes());
         }
-        Self { time, chain: hasher.digest128(), components }
+        Self {
+            time,
+            chain: hasher.digest128(),
+            components,
+        }
     }
 
     /// The names of the components in which two states differ.
     pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
         let digest = |hash: &Self, name: &str| {
-            hash.components.iter().find(|part| part.name == name).map(|part| part.digest)
+            hash.components
+                .iter()
+                .find(|part| part.name == name)
+                .map(|part| part.digest)
         };
         let mut names: Vec<&str> = self
             .components
@@ -87,7 +94,10 @@ impl PageHashes {
     /// The hashes of `pages` pages of zeros.
     pub fn new(pages: u64) -> Self {
         // Zeroed by the allocator, so that the hashes of untouched pages are untouched as well.
-        Self { pages: vec![0; pages as usize], sum: 0 }
+        Self {
+            pages: vec![0; pages as usize],
+            sum: 0,
+        }
     }
 
     /// Page `index` now holds `bytes`. Returns its new hash if that is another than before.
@@ -108,8 +118,15 @@ impl PageHashes {
 /// The contribution of a page to the digest of RAM.
 fn page_hash(index: u64, bytes: &[u8]) -> u128 {
     let (words, rest) = bytes.as_chunks::<8>();
-    let zero = words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0;
-    if zero && rest.iter().all(|byte| *byte == 0) { 0 } else { xxh3_128_with_seed(bytes, index) }
+    let zero = words
+        .iter()
+        .fold(0, |all, word| all | u64::from_ne_bytes(*word))
+        == 0;
+    if zero && rest.iter().all(|byte| *byte == 0) {
+        0
+    } else {
+        xxh3_128_with_seed(bytes, index)
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +178,10 @@ mod tests {
     }
 
     fn component(name: &str, digest: u128) -> Component {
-        Component { name: name.to_owned(), digest }
+        Component {
+            name: name.to_owned(),
+            digest,
+        }
     }
 
     #[test]
@@ -172,9 +192,16 @@ mod tests {
         };
         let plain = hash(0, 5, 1, 2);
         assert_eq!(plain, hash(0, 5, 1, 2));
-        assert!([hash(1, 5, 1, 2), hash(0, 6, 1, 2), hash(0, 5, 2, 2), hash(0, 5, 1, 3)]
+        assert!(
+            [
+                hash(1, 5, 1, 2),
+                hash(0, 6, 1, 2),
+                hash(0, 5, 2, 2),
+                hash(0, 5, 1, 3)
+            ]
             .iter()
-            .all(|other| *other != plain));
+            .all(|other| *other != plain)
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub(super) struct Log {
 
 impl Log {
     pub fn new(out: Box<dyn Write + Send>, title: &str) -> Result<Self, DlogError> {
-        Ok(Self { writer: Some(Writer::new(out, title)?), error: None })
+        Ok(Self {
+            writer: Some(Writer::new(out, title)?),
+            error: None,
+        })
     }
 
     pub fn write(&mut self, time: VirtTime, retired: u64, event: &Event) {
@@ -30,6 +33,7 @@ impl Log {
         if let Some(error) = self.error {
             return Err(error);
         }
-        self.writer.map_or(Ok(()), |writer| writer.finish().map(drop))
+        self.writer
+            .map_or(Ok(()), |writer| writer.finish().map(drop))
     }
 }

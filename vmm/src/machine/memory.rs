@@ -1,14 +1,15 @@
 //! Guest RAM: one lazily touched host mapping, seen by loaders and devices as vm-memory regions and
 //! by the CPUs as [`chaosrun_x86::Memory`].
 
-use std::ops::{Deref, DerefMut};
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 
 use chaosrun_x86::{Memory, PAGE_SIZE};
 use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{
-    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap, MmapRegion,
+    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
+    MmapRegion,
 };
 
 use super::map;
@@ -71,11 +72,17 @@ impl GuestRam {
             let start = unsafe { base.add(low as usize) };
             regions.push(region(start, high, map::HIGH_RAM_START).map_err(failed)?);
         }
-        let regions = Regions::from_regions(regions).expect("the two ranges are disjoint and ascending");
+        let regions =
+            Regions::from_regions(regions).expect("the two ranges are disjoint and ascending");
         // SAFETY: the mapping is `low + high` bytes, readable and writable, and lives as long as the
         // result. The regions are only written through while no CPU runs, for they are lent together.
         let memory = unsafe { Memory::new(base, low, high) };
-        Ok(Self { memory, regions, low, _mapping: mapping })
+        Ok(Self {
+            memory,
+            regions,
+            low,
+            _mapping: mapping,
+        })
     }
 
     /// Bytes of RAM below the device hole.
@@ -100,7 +107,13 @@ impl GuestRam {
         let mut page = [0; PAGE_SIZE as usize];
         for region in self.regions.iter() {
             let start = region.start_addr().0;
-            for (word, bits) in region.get_mmap().bitmap().get_and_reset().into_iter().enumerate() {
+            for (word, bits) in region
+                .get_mmap()
+                .bitmap()
+                .get_and_reset()
+                .into_iter()
+                .enumerate()
+            {
                 let mut bits = bits;
                 while bits != 0 {
                     let bit = u64::from(bits.trailing_zeros());
@@ -161,12 +174,18 @@ mod tests {
     fn ram_above_the_hole_is_seen_alike_by_both_views() {
         let mut ram = GuestRam::new(5 * GIB).unwrap();
         assert_eq!((ram.low(), ram.high()), (3 * GIB, 2 * GIB));
-        ram.regions().write_slice(b"high", GuestAddress(4 * GIB + 8)).unwrap();
+        ram.regions()
+            .write_slice(b"high", GuestAddress(4 * GIB + 8))
+            .unwrap();
         let mut bytes = [0; 4];
         assert!(ram.read(4 * GIB + 8, &mut bytes));
         assert_eq!(&bytes, b"high");
         assert!(!ram.read(3 * GIB, &mut bytes));
-        assert!(ram.regions().write_slice(b"hole", GuestAddress(3 * GIB)).is_err());
+        assert!(
+            ram.regions()
+                .write_slice(b"hole", GuestAddress(3 * GIB))
+                .is_err()
+        );
         ram.merge_region_writes();
         assert_eq!(dirty(&mut ram), [3 * GIB / PAGE_SIZE]);
     }
@@ -174,7 +193,9 @@ mod tests {
     #[test]
     fn writes_through_the_regions_become_dirty_once_merged() {
         let mut ram = GuestRam::new(4 << 20).unwrap();
-        ram.regions().write_slice(&[1; 5000], GuestAddress(0x1ffc)).unwrap();
+        ram.regions()
+            .write_slice(&[1; 5000], GuestAddress(0x1ffc))
+            .unwrap();
         assert!(dirty(&mut ram).is_empty());
         ram.merge_region_writes();
         assert_eq!(dirty(&mut ram), [1, 2, 3]);
@@ -185,7 +206,10 @@ mod tests {
     #[test]
     fn impossible_sizes_are_refused() {
         for size in [0, 4096, RAM_MIN + 1, RAM_MAX + PAGE_SIZE, u64::MAX] {
-            assert!(matches!(GuestRam::new(size), Err(MemoryError::Size { .. })), "{size}");
+            assert!(
+                matches!(GuestRam::new(size), Err(MemoryError::Size { .. })),
+                "{size}"
+            );
         }
     }
 }

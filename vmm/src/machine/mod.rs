@@ -4,16 +4,23 @@ pub mod acpi;
 pub mod boot;
 mod bus;
 pub mod clock;
+mod config;
 mod hash;
 mod log;
 pub mod map;
+mod measure;
 pub mod memory;
 mod node;
 mod platform;
 pub mod sched;
+mod stop;
+#[cfg(test)]
+mod tests;
 
 pub use acpi::VirtioSlot;
+pub use config::{MachineConfig, MachineError};
 pub use hash::{Component, StateHash};
-pub use node::{Machine, MachineConfig, MachineError, Stop, VcpuAt};
+pub use node::Machine;
 pub use platform::{PlatformState, Shutdown, Signals};
 pub use sched::Interleaving;
+pub use stop::{Stop, VcpuAt};

@@ -99,8 +99,21 @@ pub(super) struct Platform {
 
 impl Platform {
     pub fn new(state: PlatformState, random: Stream) -> Self {
-        let plan = Plan { skew: 0, deadline: None, window: false, wakeable: 0 };
-        Self { state, random, log: None, plan, console: Vec::new(), console_lost: 0, effects: Vec::new() }
+        let plan = Plan {
+            skew: 0,
+            deadline: None,
+            window: false,
+            wakeable: 0,
+        };
+        Self {
+            state,
+            random,
+            log: None,
+            plan,
+            console: Vec::new(),
+            console_lost: 0,
+            effects: Vec::new(),
+        }
     }
 
     pub fn now(&self) -> VirtTime {
@@ -129,13 +142,18 @@ impl Platform {
     pub fn deadline(&self) -> Deadline {
         let state = &self.state;
         let lapics = state.lapics.iter().filter_map(LapicState::deadline).min();
-        [lapics, state.pit.deadline(), state.rtc.deadline()].into_iter().flatten().min()
+        [lapics, state.pit.deadline(), state.rtc.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Steps the devices whose deadline has come.
     pub fn expire(&mut self) {
         let now = self.now();
-        let Some(due) = self.deadline().filter(|due| *due <= now) else { return };
+        let Some(due) = self.deadline().filter(|due| *due <= now) else {
+            return;
+        };
         self.note(|| Event::Timer { due });
         let is_due = |deadline: Deadline| deadline.is_some_and(|moment| moment <= now);
         for lapic in &mut self.state.lapics {
@@ -200,7 +218,11 @@ impl Platform {
         let wakes = |other: u32| self.plan.wakeable >> other & 1 != 0 && self.wants(other);
         earlier
             || self.state.shutdown.is_some()
-            || self.state.signals.iter().any(|signals| *signals != Signals::default())
+            || self
+                .state
+                .signals
+                .iter()
+                .any(|signals| *signals != Signals::default())
             || (!self.plan.window && self.wants(vcpu))
             || (self.plan.wakeable != 0 && (0..self.state.lapics.len() as u32).any(wakes))
     }
@@ -223,7 +245,9 @@ impl Platform {
                 if line < ISA_LINES {
                     state.pic.set_line(line, asserted, &mut self.effects);
                 }
-                state.ioapic.set_line(ioapic::pin_of_line(line), asserted, &mut self.effects);
+                state
+                    .ioapic
+                    .set_line(ioapic::pin_of_line(line), asserted, &mut self.effects);
             }
             Effect::Ipi(ipi) => {
                 for (vcpu, accepted) in lapic::deliver(&mut state.lapics, &ipi) {
@@ -259,7 +283,12 @@ impl Platform {
 fn signal(signals: &mut Signals, accepted: Accepted) {
     match accepted {
         Accepted::Nmi => signals.nmi = true,
-        Accepted::Init => *signals = Signals { init: true, ..Signals::default() },
+        Accepted::Init => {
+            *signals = Signals {
+                init: true,
+                ..Signals::default()
+            }
+        }
         Accepted::Startup(page) => signals.startup = Some(page),
         // There is no system management mode to enter: a machine without firmware has no handler.
         Accepted::Smi | Accepted::Ignored | Accepted::Interrupt | Accepted::ExtInt => {}

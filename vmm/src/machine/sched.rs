@@ -135,7 +135,11 @@ impl Scheduler {
             Slice::Solo => u64::MAX,
             Slice::Left(left) => left,
         };
-        Some(Turn { vcpu: self.current, budget, switched })
+        Some(Turn {
+            vcpu: self.current,
+            budget,
+            switched,
+        })
     }
 
     /// Tells that the current vCPU ran `instructions`.
@@ -162,18 +166,26 @@ impl Scheduler {
         match self.interleaving {
             Interleaving::Random { .. } if !others.is_power_of_two() => {
                 let nth = self.picks.below(u64::from(others.count_ones()));
-                (0..nth).fold(others, |rest, _| rest & (rest - 1)).trailing_zeros()
+                (0..nth)
+                    .fold(others, |rest, _| rest & (rest - 1))
+                    .trailing_zeros()
             }
             _ => {
                 let after = others & !((2u32 << self.current) - 1);
-                if after != 0 { after.trailing_zeros() } else { others.trailing_zeros() }
+                if after != 0 {
+                    after.trailing_zeros()
+                } else {
+                    others.trailing_zeros()
+                }
             }
         }
     }
 
     fn draw_length(&mut self) -> u64 {
         match self.interleaving {
-            Interleaving::RoundRobin { quantum } => self.lengths.range(quantum.max(1), quantum.max(1)),
+            Interleaving::RoundRobin { quantum } => {
+                self.lengths.range(quantum.max(1), quantum.max(1))
+            }
             Interleaving::Random { min, max } => self.lengths.range(min.max(1), max.max(1)),
         }
     }
@@ -194,13 +206,20 @@ mod tests {
     }
 
     fn random(seed: u64) -> Scheduler {
-        Scheduler::new(Interleaving::Random { min: 1, max: 1000 }, &Tape::new(seed), "n/sched")
+        Scheduler::new(
+            Interleaving::Random { min: 1, max: 1000 },
+            &Tape::new(seed),
+            "n/sched",
+        )
     }
 
     #[test]
     fn round_robin_goes_round_in_equal_slices() {
-        let mut scheduler =
-            Scheduler::new(Interleaving::RoundRobin { quantum: 10 }, &Tape::new(1), "n/sched");
+        let mut scheduler = Scheduler::new(
+            Interleaving::RoundRobin { quantum: 10 },
+            &Tape::new(1),
+            "n/sched",
+        );
         let turns = run(&mut scheduler, 0b1011, 5);
         assert_eq!(turns, [(0, 10), (1, 10), (3, 10), (0, 10), (1, 10)]);
     }
@@ -208,7 +227,14 @@ mod tests {
     #[test]
     fn a_vcpu_that_is_alone_is_never_cut_and_draws_nothing() {
         let mut scheduler = random(1);
-        assert_eq!(scheduler.turn(0b100), Some(Turn { vcpu: 2, budget: u64::MAX, switched: true }));
+        assert_eq!(
+            scheduler.turn(0b100),
+            Some(Turn {
+                vcpu: 2,
+                budget: u64::MAX,
+                switched: true
+            })
+        );
         assert_eq!(scheduler.state().lengths.next, 0);
         assert_eq!(scheduler.turn(0), None);
     }
@@ -240,8 +266,11 @@ mod tests {
 
     #[test]
     fn random_slices_stay_in_their_range_and_reach_every_vcpu() {
-        let mut scheduler =
-            Scheduler::new(Interleaving::Random { min: 1, max: 3 }, &Tape::new(8), "n/sched");
+        let mut scheduler = Scheduler::new(
+            Interleaving::Random { min: 1, max: 3 },
+            &Tape::new(8),
+            "n/sched",
+        );
         let turns = run(&mut scheduler, 0xff, 500);
         assert!((0..8).all(|vcpu| turns.iter().any(|turn| turn.0 == vcpu)));
         assert!((1..=3).all(|length| turns.iter().any(|turn| turn.1 == length)));

@@ -52,7 +52,10 @@ pub(super) fn dsdt(virtio: &[VirtioSlot]) -> Vec<u8> {
 
 /// `\_S5`: the sleep type that switches the machine off.
 fn power_off() -> Vec<u8> {
-    bytes_of(&Name::new("_S5_".into(), &Package::new(vec![&reset::SLEEP_TYPE_S5])))
+    bytes_of(&Name::new(
+        "_S5_".into(),
+        &Package::new(vec![&reset::SLEEP_TYPE_S5]),
+    ))
 }
 
 fn serial_port() -> Vec<u8> {

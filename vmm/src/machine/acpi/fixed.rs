@@ -31,7 +31,13 @@ const EVERY_PROCESSOR: u8 = 0xff;
 
 /// One byte of I/O space.
 fn port(port: u16) -> GAS {
-    GAS::new(AddressSpace::SystemIo, 8, 0, AccessSize::ByteAccess, port.into())
+    GAS::new(
+        AddressSpace::SystemIo,
+        8,
+        0,
+        AccessSize::ByteAccess,
+        port.into(),
+    )
 }
 
 /// The fixed description table, which points at the DSDT.
@@ -55,8 +61,14 @@ pub(super) fn fadt(dsdt: u64) -> Vec<u8> {
 /// The interrupt controllers: a local APIC per vCPU, the I/O APIC, and how ISA interrupt 0 and the
 /// NMI are wired.
 pub(super) fn madt(vcpus: u32) -> Vec<u8> {
-    let mut madt =
-        Sdt::new(*b"APIC", MADT_HEADER, MADT_REVISION, OEM_ID, OEM_TABLE, OEM_REVISION);
+    let mut madt = Sdt::new(
+        *b"APIC",
+        MADT_HEADER,
+        MADT_REVISION,
+        OEM_ID,
+        OEM_TABLE,
+        OEM_REVISION,
+    );
     madt.write_u32(36, lapic::DEFAULT_BASE as u32);
     madt.write_u32(40, PCAT_COMPATIBLE);
     for vcpu in 0..vcpus as u8 {
@@ -67,9 +79,15 @@ pub(super) fn madt(vcpus: u32) -> Vec<u8> {
     madt.append_slice(&entry(ENTRY_IOAPIC, &[&[IOAPIC_ID, 0], &base, &[0; 4]]));
     let (isa_bus, timer, conforming) = (0, 0, [0; 2]);
     let gsi = map::PIT_GSI.to_le_bytes();
-    madt.append_slice(&entry(ENTRY_OVERRIDE, &[&[isa_bus, timer], &gsi, &conforming]));
+    madt.append_slice(&entry(
+        ENTRY_OVERRIDE,
+        &[&[isa_bus, timer], &gsi, &conforming],
+    ));
     let lint = 1;
-    madt.append_slice(&entry(ENTRY_LAPIC_NMI, &[&[EVERY_PROCESSOR], &conforming, &[lint]]));
+    madt.append_slice(&entry(
+        ENTRY_LAPIC_NMI,
+        &[&[EVERY_PROCESSOR], &conforming, &[lint]],
+    ));
     bytes_of(&madt)
 }
 

@@ -35,7 +35,10 @@ pub enum AcpiError {
         room: usize,
     },
     /// A virtio device has no place in the memory map.
-    #[error("a machine has at most {} virtio devices, so that there is no number {index}", map::VIRTIO_MMIO_MAX)]
+    #[error(
+        "a machine has at most {} virtio devices, so that there is no number {index}",
+        map::VIRTIO_MMIO_MAX
+    )]
     VirtioIndex {
         /// The index of the device.
         index: u32,
@@ -46,14 +49,24 @@ pub enum AcpiError {
 ///
 /// # Errors
 /// If they do not fit or a virtio device has no place.
-pub(super) fn install(ram: &mut GuestRam, vcpus: u32, virtio: &[VirtioSlot]) -> Result<u64, AcpiError> {
-    if let Some(slot) = virtio.iter().find(|slot| slot.index >= map::VIRTIO_MMIO_MAX) {
+pub(super) fn install(
+    ram: &mut GuestRam,
+    vcpus: u32,
+    virtio: &[VirtioSlot],
+) -> Result<u64, AcpiError> {
+    if let Some(slot) = virtio
+        .iter()
+        .find(|slot| slot.index >= map::VIRTIO_MMIO_MAX)
+    {
         return Err(AcpiError::VirtioIndex { index: slot.index });
     }
     let bytes = tables(vcpus, virtio);
     let room = (map::ACPI_TABLES_END - map::ACPI_TABLES) as usize;
     if bytes.len() > room || !ram.write(map::ACPI_TABLES, &bytes) {
-        return Err(AcpiError::TooLarge { size: bytes.len(), room });
+        return Err(AcpiError::TooLarge {
+            size: bytes.len(),
+            room,
+        });
     }
     Ok(map::ACPI_TABLES)
 }
@@ -107,7 +120,12 @@ mod tests {
     fn table(area: &[u8], at: u64) -> &[u8] {
         let from = (at - map::ACPI_TABLES) as usize;
         let table = &area[from..from + u32_at(area, from + 4) as usize];
-        assert_eq!(sum(table), 0, "checksum of {}", String::from_utf8_lossy(&table[..4]));
+        assert_eq!(
+            sum(table),
+            0,
+            "checksum of {}",
+            String::from_utf8_lossy(&table[..4])
+        );
         table
     }
 
@@ -117,9 +135,14 @@ mod tests {
         assert_eq!((sum(&area[..20]), sum(&area[..36])), (0, 0));
         let xsdt = table(area, u64_at(area, 24));
         assert_eq!(&xsdt[..4], b"XSDT");
-        let tables: Vec<&[u8]> =
-            xsdt[36..].chunks(8).map(|entry| table(area, u64_at(entry, 0))).collect();
-        assert_eq!((&tables[0][..4], &tables[1][..4]), (&b"FACP"[..], &b"APIC"[..]));
+        let tables: Vec<&[u8]> = xsdt[36..]
+            .chunks(8)
+            .map(|entry| table(area, u64_at(entry, 0)))
+            .collect();
+        assert_eq!(
+            (&tables[0][..4], &tables[1][..4]),
+            (&b"FACP"[..], &b"APIC"[..])
+        );
         let dsdt = table(area, u64_at(tables[0], 140));
         assert_eq!(&dsdt[..4], b"DSDT");
         (tables[0].to_vec(), tables[1].to_vec(), dsdt.to_vec())
@@ -168,7 +191,9 @@ mod tests {
     fn dsdt_has_power_off_serial_clock_and_the_virtio_devices_asked_for() {
         let contains = |dsdt: &[u8], text: &[u8]| dsdt.windows(text.len()).any(|w| w == text);
         let (.., plain) = walk(&tables(1, &[]));
-        assert!(contains(&plain, b"_S5_") && contains(&plain, b"COM1") && contains(&plain, b"RTC_"));
+        assert!(
+            contains(&plain, b"_S5_") && contains(&plain, b"COM1") && contains(&plain, b"RTC_")
+        );
         assert!(!contains(&plain, b"LNRO0005"));
         let (.., dsdt) = walk(&tables(1, &[VirtioSlot { index: 2 }]));
         assert!(contains(&dsdt, b"LNRO0005"));
@@ -181,6 +206,9 @@ mod tests {
         let mut slots: Vec<_> = (0..64).map(|index| VirtioSlot { index }).collect();
         assert_eq!(install(&mut ram, 8, &slots), Ok(map::ACPI_TABLES));
         slots.push(VirtioSlot { index: 64 });
-        assert_eq!(install(&mut ram, 8, &slots), Err(AcpiError::VirtioIndex { index: 64 }));
+        assert_eq!(
+            install(&mut ram, 8, &slots),
+            Err(AcpiError::VirtioIndex { index: 64 })
+        );
     }
 }

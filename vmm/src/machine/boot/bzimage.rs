@@ -56,7 +56,9 @@ pub fn parse(image: &[u8]) -> Result<BzImage<'_>, BzImageError> {
     let mut header = setup_header::default();
     let size = size_of::<setup_header>();
     need(image, "setup header", (HEADER_AT + size) as u64)?;
-    header.as_mut_slice().copy_from_slice(&image[HEADER_AT..HEADER_AT + size]);
+    header
+        .as_mut_slice()
+        .copy_from_slice(&image[HEADER_AT..HEADER_AT + size]);
     let (flag, magic, version) = (header.boot_flag, header.header, header.version);
     if flag != BOOT_FLAG || magic != HEADER_MAGIC {
         return Err(BzImageError::Magic);
@@ -69,7 +71,11 @@ pub fn parse(image: &[u8]) -> Result<BzImage<'_>, BzImageError> {
         return refuse("it is a zImage, which is loaded low".to_owned());
     }
     // A count of zero stands for four, for the sake of very old kernels.
-    let setup_sectors = if header.setup_sects == 0 { 4 } else { usize::from(header.setup_sects) };
+    let setup_sectors = if header.setup_sects == 0 {
+        4
+    } else {
+        usize::from(header.setup_sects)
+    };
     let start = ((setup_sectors + 1) * SECTOR) as u64 + u64::from(header.payload_offset);
     let length = u64::from(header.payload_length);
     if length == 0 {
@@ -87,7 +93,11 @@ pub fn parse(image: &[u8]) -> Result<BzImage<'_>, BzImageError> {
 
 fn need(image: &[u8], what: &'static str, need: u64) -> Result<(), BzImageError> {
     let have = image.len() as u64;
-    if need > have { Err(BzImageError::Truncated { what, need, have }) } else { Ok(()) }
+    if need > have {
+        Err(BzImageError::Truncated { what, need, have })
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +139,10 @@ pub(in crate::machine) mod tests {
         let image = image(b"payload");
         for length in 0..image.len() {
             let error = parse(&image[..length]).unwrap_err();
-            assert!(matches!(error, BzImageError::Truncated { .. }), "{length} bytes: {error}");
+            assert!(
+                matches!(error, BzImageError::Truncated { .. }),
+                "{length} bytes: {error}"
+            );
         }
     }
 
@@ -142,9 +155,24 @@ pub(in crate::machine) mod tests {
         };
         assert_eq!(damaged(0x1fe, 0), Some(BzImageError::Magic));
         assert_eq!(damaged(0x202, 0), Some(BzImageError::Magic));
-        assert!(matches!(damaged(0x207, 1), Some(BzImageError::Header { .. })));
-        assert!(matches!(damaged(0x211, 0), Some(BzImageError::Header { .. })));
-        assert!(matches!(damaged(0x24b, 0xff), Some(BzImageError::Truncated { what: "payload", .. })));
-        assert!(matches!(damaged(0x24c, 0), Some(BzImageError::Header { .. })));
+        assert!(matches!(
+            damaged(0x207, 1),
+            Some(BzImageError::Header { .. })
+        ));
+        assert!(matches!(
+            damaged(0x211, 0),
+            Some(BzImageError::Header { .. })
+        ));
+        assert!(matches!(
+            damaged(0x24b, 0xff),
+            Some(BzImageError::Truncated {
+                what: "payload",
+                ..
+            })
+        ));
+        assert!(matches!(
+            damaged(0x24c, 0),
+            Some(BzImageError::Header { .. })
+        ));
     }
 }

@@ -102,7 +102,11 @@ pub fn load(ram: &GuestRam, image: &[u8]) -> Result<Loaded, ElfError> {
     let entry = check_header(image)?;
     let segments = segments(image)?;
     let allowed = map::HIGH_MEMORY..ram.low();
-    for Segment { index, physical: Range { start, end } } in &segments {
+    for Segment {
+        index,
+        physical: Range { start, end },
+    } in &segments
+    {
         if *start < allowed.start || *end > allowed.end {
             return Err(ElfError::OutsideRam {
                 index: *index,
@@ -113,14 +117,31 @@ pub fn load(ram: &GuestRam, image: &[u8]) -> Result<Loaded, ElfError> {
             });
         }
     }
-    let start = segments.iter().map(|segment| segment.physical.start).min().ok_or(ElfError::Empty)?;
-    let end = segments.iter().map(|segment| segment.physical.end).max().ok_or(ElfError::Empty)?;
-    if !segments.iter().any(|segment| segment.physical.contains(&entry)) {
+    let start = segments
+        .iter()
+        .map(|segment| segment.physical.start)
+        .min()
+        .ok_or(ElfError::Empty)?;
+    let end = segments
+        .iter()
+        .map(|segment| segment.physical.end)
+        .max()
+        .ok_or(ElfError::Empty)?;
+    if !segments
+        .iter()
+        .any(|segment| segment.physical.contains(&entry))
+    {
         return Err(ElfError::Entry { entry });
     }
-    linux_loader::loader::Elf::load(ram.regions(), None, &mut Cursor::new(image), None)
-        .map_err(|error| ElfError::Loader { what: error.to_string() })?;
-    Ok(Loaded { entry, range: start..end })
+    linux_loader::loader::Elf::load(ram.regions(), None, &mut Cursor::new(image), None).map_err(
+        |error| ElfError::Loader {
+            what: error.to_string(),
+        },
+    )?;
+    Ok(Loaded {
+        entry,
+        range: start..end,
+    })
 }
 
 /// Checks the ELF header and returns the entry point.
@@ -158,18 +179,27 @@ fn segments(image: &[u8]) -> Result<Vec<Segment>, ElfError> {
         let (offset, physical) = (u64_at(header, 8), u64_at(header, 24));
         let (in_file, in_memory) = (u64_at(header, 32), u64_at(header, 40));
         need(image, "segment", offset.saturating_add(in_file))?;
-        let end = physical.checked_add(in_memory).ok_or(ElfError::Segment { index })?;
+        let end = physical
+            .checked_add(in_memory)
+            .ok_or(ElfError::Segment { index })?;
         if in_file > in_memory {
             return Err(ElfError::Segment { index });
         }
-        segments.push(Segment { index, physical: physical..end });
+        segments.push(Segment {
+            index,
+            physical: physical..end,
+        });
     }
     Ok(segments)
 }
 
 fn need(image: &[u8], what: &'static str, need: u64) -> Result<(), ElfError> {
     let have = image.len() as u64;
-    if need > have { Err(ElfError::Truncated { what, need, have }) } else { Ok(()) }
+    if need > have {
+        Err(ElfError::Truncated { what, need, have })
+    } else {
+        Ok(())
+    }
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -194,9 +224,17 @@ pub(in crate::machine) mod tests {
         image.extend(TYPE_EXECUTABLE.to_le_bytes());
         image.extend(MACHINE_X86_64.to_le_bytes());
         image.extend(1u32.to_le_bytes());
-        image.extend([at, HEADER_SIZE as u64, 0].iter().flat_map(|word| word.to_le_bytes()));
+        image.extend(
+            [at, HEADER_SIZE as u64, 0]
+                .iter()
+                .flat_map(|word| word.to_le_bytes()),
+        );
         image.extend(0u32.to_le_bytes());
-        image.extend([64u16, 56, 1, 0, 0, 0].iter().flat_map(|half| half.to_le_bytes()));
+        image.extend(
+            [64u16, 56, 1, 0, 0, 0]
+                .iter()
+                .flat_map(|half| half.to_le_bytes()),
+        );
         image.extend([SEGMENT_LOAD, 7].iter().flat_map(|word| word.to_le_bytes()));
         let segment = [120, at, at, code.len() as u64, in_memory, 1];
         image.extend(segment.iter().flat_map(|word| word.to_le_bytes()));
@@ -213,7 +251,13 @@ pub(in crate::machine) mod tests {
     fn a_segment_is_copied_to_its_physical_address() {
         let mut ram = ram();
         let loaded = load(&ram, &executable(0x10_0000, b"code", 0x2000)).unwrap();
-        assert_eq!(loaded, Loaded { entry: 0x10_0000, range: 0x10_0000..0x10_2000 });
+        assert_eq!(
+            loaded,
+            Loaded {
+                entry: 0x10_0000,
+                range: 0x10_0000..0x10_2000
+            }
+        );
         ram.merge_region_writes();
         let mut bytes = [0; 4];
         assert!(ram.read(0x10_0000, &mut bytes));
@@ -225,7 +269,10 @@ pub(in crate::machine) mod tests {
         let image = executable(0x10_0000, &[0x90; 100], 100);
         for length in 0..image.len() {
             assert!(
-                matches!(load(&ram(), &image[..length]), Err(ElfError::Truncated { .. })),
+                matches!(
+                    load(&ram(), &image[..length]),
+                    Err(ElfError::Truncated { .. })
+                ),
                 "{length} bytes"
             );
         }
@@ -246,9 +293,17 @@ pub(in crate::machine) mod tests {
 
     #[test]
     fn a_segment_outside_ram_or_over_the_boot_structures_is_refused() {
-        for (at, size) in [(0x7f_f000, 0x2000), (0x7000, 16), (u64::MAX - 64, 16), (1 << 40, 16)] {
+        for (at, size) in [
+            (0x7f_f000, 0x2000),
+            (0x7000, 16),
+            (u64::MAX - 64, 16),
+            (1 << 40, 16),
+        ] {
             let error = load(&ram(), &executable(at, b"code", size)).unwrap_err();
-            assert!(matches!(error, ElfError::OutsideRam { .. }), "{at:#x}: {error}");
+            assert!(
+                matches!(error, ElfError::OutsideRam { .. }),
+                "{at:#x}: {error}"
+            );
         }
         let error = load(&ram(), &executable(u64::MAX - 7, b"code", 16)).unwrap_err();
         assert_eq!(error, ElfError::Segment { index: 0 });
@@ -258,7 +313,10 @@ pub(in crate::machine) mod tests {
     fn an_entry_point_outside_the_segments_is_refused() {
         let mut image = executable(0x10_0000, b"code", 16);
         image[24..32].copy_from_slice(&0x20_0000u64.to_le_bytes());
-        assert_eq!(load(&ram(), &image), Err(ElfError::Entry { entry: 0x20_0000 }));
+        assert_eq!(
+            load(&ram(), &image),
+            Err(ElfError::Entry { entry: 0x20_0000 })
+        );
     }
 
     #[test]
@@ -267,7 +325,10 @@ pub(in crate::machine) mod tests {
         for (at, value) in [(0, 0x7e), (4, 1), (5, 2), (16, 3), (18, 3), (54, 57)] {
             let mut image = image.clone();
             image[at] = value;
-            assert!(matches!(load(&ram(), &image), Err(ElfError::WrongKind { .. })), "byte {at}");
+            assert!(
+                matches!(load(&ram(), &image), Err(ElfError::WrongKind { .. })),
+                "byte {at}"
+            );
         }
     }
 }

@@ -33,9 +33,24 @@ const DIRECTORIES: u64 = 4;
 /// A flat 64-bit code segment, a flat data segment and a minimal busy task state segment.
 fn segments() -> [Segment; 3] {
     [
-        Segment { selector: CODE, access: 0xa09b, limit: u32::MAX, base: 0 },
-        Segment { selector: DATA, access: 0xc093, limit: u32::MAX, base: 0 },
-        Segment { selector: TASK, access: 0x008b, limit: 0x67, base: 0 },
+        Segment {
+            selector: CODE,
+            access: 0xa09b,
+            limit: u32::MAX,
+            base: 0,
+        },
+        Segment {
+            selector: DATA,
+            access: 0xc093,
+            limit: u32::MAX,
+            base: 0,
+        },
+        Segment {
+            selector: TASK,
+            access: 0x008b,
+            limit: 0x67,
+            base: 0,
+        },
     ]
 }
 
@@ -43,7 +58,11 @@ fn segments() -> [Segment; 3] {
 fn descriptor(segment: &Segment) -> u64 {
     let base = segment.base & 0xffff_ffff;
     let granular = segment.access & 0x8000 != 0;
-    let limit = u64::from(if granular { segment.limit >> 12 } else { segment.limit });
+    let limit = u64::from(if granular {
+        segment.limit >> 12
+    } else {
+        segment.limit
+    });
     limit & 0xffff
         | (base & 0xff_ffff) << 16
         | u64::from(segment.access & 0xff) << 40
@@ -56,8 +75,18 @@ fn descriptor(segment: &Segment) -> u64 {
 pub(super) fn gdt() -> Vec<u8> {
     let [code, data, task] = segments();
     // The upper half of the task state's descriptor, bits 32 and up of its base, is zero.
-    let entries = [0, 0, descriptor(&code), descriptor(&data), descriptor(&task), 0];
-    entries.iter().flat_map(|entry: &u64| entry.to_le_bytes()).collect()
+    let entries = [
+        0,
+        0,
+        descriptor(&code),
+        descriptor(&data),
+        descriptor(&task),
+        0,
+    ];
+    entries
+        .iter()
+        .flat_map(|entry: &u64| entry.to_le_bytes())
+        .collect()
 }
 
 /// The bytes of page tables that map the first 4 GiB one to one; they belong at
@@ -74,7 +103,10 @@ pub(super) fn page_tables() -> Vec<u8> {
                 address | PRESENT_WRITABLE | PAGE_IS_LARGE;
         }
     }
-    entries.iter().flat_map(|entry| entry.to_le_bytes()).collect()
+    entries
+        .iter()
+        .flat_map(|entry| entry.to_le_bytes())
+        .collect()
 }
 
 /// Turns `reset`, the state after power-on, into that in which `entry` is called.
@@ -90,7 +122,10 @@ pub(super) fn enter(reset: CpuState, entry: u64) -> CpuState {
     state.segments = [data, code, data, data, data, data];
     state.tr = task;
     state.ldtr = Segment::default();
-    state.gdtr = TableRegister { base: map::BOOT_GDT, limit: gdt().len() as u16 - 1 };
+    state.gdtr = TableRegister {
+        base: map::BOOT_GDT,
+        limit: gdt().len() as u16 - 1,
+    };
     state.idtr = TableRegister::default();
     state.cr0 = CR0_PROTECTED | CR0_EXTENSION_TYPE | CR0_NUMERIC_ERROR | CR0_PAGING;
     state.cr3 = map::BOOT_PAGE_TABLES;

@@ -122,7 +122,11 @@ pub fn load(ram: &mut GuestRam, source: &BootSource<'_>) -> Result<Booted, BootE
     store(ram, map::CMDLINE, &cmdline)?;
     store(ram, map::BOOT_GDT, &entry::gdt())?;
     store(ram, map::BOOT_PAGE_TABLES, &entry::page_tables())?;
-    Ok(Booted { entry: loaded.entry, kernel: loaded.range, initrd })
+    Ok(Booted {
+        entry: loaded.entry,
+        kernel: loaded.range,
+        initrd,
+    })
 }
 
 /// Loads an ELF file, or the one inside a bzImage.
@@ -140,7 +144,10 @@ fn cmdline(text: &str, header: &setup_header) -> Result<Vec<u8>, BootError> {
     let room = map::CMDLINE_SIZE as usize - 1;
     let max = room.min(header.cmdline_size as usize);
     if text.len() > max {
-        return Err(BootError::CmdlineTooLong { size: text.len(), max });
+        return Err(BootError::CmdlineTooLong {
+            size: text.len(),
+            max,
+        });
     }
     if let Some(at) = text.bytes().position(|byte| byte == 0) {
         return Err(BootError::CmdlineZero { at });
@@ -168,7 +175,11 @@ fn place_initrd(
 }
 
 fn store(ram: &mut GuestRam, at: u64, bytes: &[u8]) -> Result<(), BootError> {
-    if ram.write(at, bytes) { Ok(()) } else { Err(BootError::RamTooSmall { size: ram.size() }) }
+    if ram.write(at, bytes) {
+        Ok(())
+    } else {
+        Err(BootError::RamTooSmall { size: ram.size() })
+    }
 }
 
 #[cfg(test)]
@@ -182,7 +193,12 @@ mod tests {
     }
 
     fn source<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> BootSource<'a> {
-        BootSource { kernel, initrd, cmdline: "console=ttyS0", rsdp: 0xe_0000 }
+        BootSource {
+            kernel,
+            initrd,
+            cmdline: "console=ttyS0",
+            rsdp: 0xe_0000,
+        }
     }
 
     fn read(ram: &GuestRam, at: u64, length: usize) -> Vec<u8> {
@@ -201,7 +217,10 @@ mod tests {
         assert_eq!(place, (8 << 20) - 0x2000..(8 << 20) - 0x2000 + 5000);
         assert_eq!(read(&ram, place.start, 5000), initrd);
         assert_eq!(read(&ram, map::CMDLINE, 14), b"console=ttyS0\0");
-        assert_eq!(read(&ram, map::BOOT_PARAMS + 0x1fe, 6), [0x55, 0xaa, 0, 0, b'H', b'd']);
+        assert_eq!(
+            read(&ram, map::BOOT_PARAMS + 0x1fe, 6),
+            [0x55, 0xaa, 0, 0, b'H', b'd']
+        );
     }
 
     #[test]
@@ -220,14 +239,19 @@ mod tests {
         let initrd = vec![1; 4 << 20];
         let error = load(&mut ram, &source(&kernel(), Some(&initrd))).unwrap_err();
         let room = (4 << 20) - 0x10_1000;
-        assert!(matches!(error, BootError::InitrdTooLarge { size: 0x40_0000, room: r } if r == room));
+        assert!(
+            matches!(error, BootError::InitrdTooLarge { size: 0x40_0000, room: r } if r == room)
+        );
         let fits = vec![1; room as usize];
         assert!(load(&mut ram, &source(&kernel(), Some(&fits))).is_ok());
     }
 
     #[test]
     fn initrd_stays_below_the_address_that_the_kernel_names() {
-        let header = setup_header { initrd_addr_max: 0x2f_ffff, ..params::plain_header() };
+        let header = setup_header {
+            initrd_addr_max: 0x2f_ffff,
+            ..params::plain_header()
+        };
         let place = place_initrd(0x1001, CODE_AT, 1 << 30, &header).unwrap();
         assert_eq!(place, 0x2f_e000..0x2f_f001);
         let above = place_initrd(1, 0x40_0000, 1 << 30, &header).unwrap_err();
@@ -239,8 +263,17 @@ mod tests {
         let header = params::plain_header();
         assert!(cmdline(&"x".repeat(2047), &header).is_ok());
         let long = cmdline(&"x".repeat(2048), &header).unwrap_err();
-        assert!(matches!(long, BootError::CmdlineTooLong { size: 2048, max: 2047 }));
-        assert!(matches!(cmdline("a\0b", &header), Err(BootError::CmdlineZero { at: 1 })));
+        assert!(matches!(
+            long,
+            BootError::CmdlineTooLong {
+                size: 2048,
+                max: 2047
+            }
+        ));
+        assert!(matches!(
+            cmdline("a\0b", &header),
+            Err(BootError::CmdlineZero { at: 1 })
+        ));
     }
 
     #[test]
@@ -257,6 +290,9 @@ mod tests {
         let mut ram = GuestRam::new(4 << 20).unwrap();
         let image = bzimage::tests::image(&zstd::encode_all(&b"text"[..], 1).unwrap());
         let error = load(&mut ram, &source(&image, None)).unwrap_err();
-        assert!(matches!(error, BootError::Elf(ElfError::Truncated { .. })), "{error}");
+        assert!(
+            matches!(error, BootError::Elf(ElfError::Truncated { .. })),
+            "{error}"
+        );
     }
 }

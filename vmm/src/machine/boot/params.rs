@@ -49,7 +49,10 @@ pub(super) fn e820(low: u64, high: u64) -> Vec<boot_e820_entry> {
         entry(map::HIGH_MEMORY..low, E820_RAM),
     ];
     if high > 0 {
-        entries.push(entry(map::HIGH_RAM_START..map::HIGH_RAM_START + high, E820_RAM));
+        entries.push(entry(
+            map::HIGH_RAM_START..map::HIGH_RAM_START + high,
+            E820_RAM,
+        ));
     }
     entries
 }
@@ -61,7 +64,11 @@ pub(super) fn zero_page(
     initrd: Option<Range<u64>>,
     rsdp: u64,
 ) -> boot_params {
-    let mut params = boot_params { hdr: header, acpi_rsdp_addr: rsdp, ..boot_params::default() };
+    let mut params = boot_params {
+        hdr: header,
+        acpi_rsdp_addr: rsdp,
+        ..boot_params::default()
+    };
     params.hdr.type_of_loader = LOADER_OTHER;
     params.hdr.cmd_line_ptr = map::CMDLINE as u32;
     if let Some(initrd) = initrd {
@@ -81,7 +88,10 @@ mod tests {
     use super::*;
 
     fn ranges(low: u64, high: u64) -> Vec<(u64, u64, u32)> {
-        e820(low, high).iter().map(|entry| (entry.addr, entry.addr + entry.size, entry.r#type)).collect()
+        e820(low, high)
+            .iter()
+            .map(|entry| (entry.addr, entry.addr + entry.size, entry.r#type))
+            .collect()
     }
 
     #[test]
@@ -100,12 +110,23 @@ mod tests {
 
     #[test]
     fn zero_page_tells_command_line_initrd_and_acpi() {
-        let page = zero_page(plain_header(), &e820(1 << 26, 0), Some(0x300_0000..0x300_1234), 0xe_0000);
+        let page = zero_page(
+            plain_header(),
+            &e820(1 << 26, 0),
+            Some(0x300_0000..0x300_1234),
+            0xe_0000,
+        );
         let header = page.hdr;
         assert_eq!({ header.cmd_line_ptr }, 0x2_0000);
-        assert_eq!(({ header.ramdisk_image }, { header.ramdisk_size }), (0x300_0000, 0x1234));
+        assert_eq!(
+            ({ header.ramdisk_image }, { header.ramdisk_size }),
+            (0x300_0000, 0x1234)
+        );
         assert_eq!(({ page.acpi_rsdp_addr }, page.e820_entries), (0xe_0000, 3));
-        assert_eq!(({ header.boot_flag }, { header.header }), (0xaa55, 0x5372_6448));
+        assert_eq!(
+            ({ header.boot_flag }, { header.header }),
+            (0xaa55, 0x5372_6448)
+        );
         assert_eq!(header.type_of_loader, 0xff);
     }
 }

@@ -15,7 +15,9 @@ const LZ4_MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     /// The payload is in a format that this program can't unpack.
-    #[error("the kernel is packed in {what}; use one that is packed with gzip, xz, lzma, lz4 or zstd")]
+    #[error(
+        "the kernel is packed in {what}; use one that is packed with gzip, xz, lzma, lz4 or zstd"
+    )]
     Format {
         /// The format's name, or the first bytes of the payload.
         what: String,
@@ -46,29 +48,47 @@ pub fn unpack(payload: &[u8]) -> Result<Vec<u8>, UnpackError> {
             let stream = liblzma::stream::Stream::new_stream_decoder(LZMA_MEMORY_MAX, 0);
             lzma("xz", payload, stream, hint)
         }
-        [0x5d, 0, 0, ..] => {
-            lzma("lzma", payload, liblzma::stream::Stream::new_lzma_decoder(LZMA_MEMORY_MAX), hint)
-        }
+        [0x5d, 0, 0, ..] => lzma(
+            "lzma",
+            payload,
+            liblzma::stream::Stream::new_lzma_decoder(LZMA_MEMORY_MAX),
+            hint,
+        ),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = zstd::Decoder::with_buffer(payload)
-                .map_err(|error| UnpackError::Damaged { format: "zstd", what: error.to_string() })?;
+            let decoder =
+                zstd::Decoder::with_buffer(payload).map_err(|error| UnpackError::Damaged {
+                    format: "zstd",
+                    what: error.to_string(),
+                })?;
             // The kernel's build appends the unpacked size, which is not a second frame.
             drain("zstd", decoder.single_frame(), hint)
         }
         [a, b, c, d, rest @ ..] if [*a, *b, *c, *d] == LZ4_MAGIC => lz4(rest, hint),
-        [b'B', b'Z', b'h', ..] => Err(UnpackError::Format { what: "bzip2".to_owned() }),
-        [0x89, b'L', b'Z', b'O', ..] => Err(UnpackError::Format { what: "lzo".to_owned() }),
+        [b'B', b'Z', b'h', ..] => Err(UnpackError::Format {
+            what: "bzip2".to_owned(),
+        }),
+        [0x89, b'L', b'Z', b'O', ..] => Err(UnpackError::Format {
+            what: "lzo".to_owned(),
+        }),
         _ => {
             let magic = &payload[..payload.len().min(8)];
-            Err(UnpackError::Format { what: format!("an unknown format ({magic:02x?})") })
+            Err(UnpackError::Format {
+                what: format!("an unknown format ({magic:02x?})"),
+            })
         }
     }
 }
 
 /// The unpacked size as the kernel's build tells it in the last four bytes; only a hint.
 fn size_hint(payload: &[u8]) -> usize {
-    let size = payload.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    if u64::from(size) <= UNPACKED_MAX { size as usize } else { 0 }
+    let size = payload
+        .last_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    if u64::from(size) <= UNPACKED_MAX {
+        size as usize
+    } else {
+        0
+    }
 }
 
 fn lzma(
@@ -77,9 +97,15 @@ fn lzma(
     stream: Result<liblzma::stream::Stream, liblzma::stream::Error>,
     hint: usize,
 ) -> Result<Vec<u8>, UnpackError> {
-    let stream =
-        stream.map_err(|error| UnpackError::Damaged { format, what: error.to_string() })?;
-    drain(format, liblzma::bufread::XzDecoder::new_stream(payload, stream), hint)
+    let stream = stream.map_err(|error| UnpackError::Damaged {
+        format,
+        what: error.to_string(),
+    })?;
+    drain(
+        format,
+        liblzma::bufread::XzDecoder::new_stream(payload, stream),
+        hint,
+    )
 }
 
 /// Reads `decoder` to its end.
@@ -88,7 +114,10 @@ fn drain(format: &'static str, decoder: impl Read, hint: usize) -> Result<Vec<u8
     decoder
         .take(UNPACKED_MAX + 1)
         .read_to_end(&mut unpacked)
-        .map_err(|error| UnpackError::Damaged { format, what: error.to_string() })?;
+        .map_err(|error| UnpackError::Damaged {
+            format,
+            what: error.to_string(),
+        })?;
     if unpacked.len() as u64 > UNPACKED_MAX {
         return Err(UnpackError::TooLarge);
     }
@@ -98,7 +127,10 @@ fn drain(format: &'static str, decoder: impl Read, hint: usize) -> Result<Vec<u8
 /// Unpacks the legacy LZ4 format: blocks with their packed size in front. The unpacked size of the
 /// whole, which the kernel's build appends, is too short to be a block.
 fn lz4(mut rest: &[u8], hint: usize) -> Result<Vec<u8>, UnpackError> {
-    let damaged = |what: String| UnpackError::Damaged { format: "lz4", what };
+    let damaged = |what: String| UnpackError::Damaged {
+        format: "lz4",
+        what,
+    };
     let mut unpacked = Vec::with_capacity(hint);
     let mut block = vec![0; LZ4_BLOCK];
     while rest.len() > 4 {
@@ -109,7 +141,10 @@ fn lz4(mut rest: &[u8], hint: usize) -> Result<Vec<u8>, UnpackError> {
         }
         let size = u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize;
         if size > rest.len() {
-            return Err(damaged(format!("a block of {size} bytes has only {}", rest.len())));
+            return Err(damaged(format!(
+                "a block of {size} bytes has only {}",
+                rest.len()
+            )));
         }
         let (packed, after) = rest.split_at(size);
         rest = after;
@@ -130,7 +165,9 @@ mod tests {
     use super::*;
 
     fn plain() -> Vec<u8> {
-        (0..3_000_000u32).map(|i| (i / 7 * 31) as u8 ^ (i >> 11) as u8).collect()
+        (0..3_000_000u32)
+            .map(|i| (i / 7 * 31) as u8 ^ (i >> 11) as u8)
+            .collect()
     }
 
     /// What the kernel's build appends to every format but gzip.
@@ -204,7 +241,10 @@ mod tests {
         for packed in [
             zstd::encode_all(&plain()[..], 1).unwrap(),
             lz4_legacy(&plain()),
-            xz(liblzma::stream::Stream::new_easy_encoder(1, liblzma::stream::Check::Crc32).unwrap()),
+            xz(
+                liblzma::stream::Stream::new_easy_encoder(1, liblzma::stream::Check::Crc32)
+                    .unwrap(),
+            ),
         ] {
             let half = &packed[..packed.len() / 2];
             assert!(matches!(unpack(half), Err(UnpackError::Damaged { .. })));

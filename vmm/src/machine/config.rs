@@ -1,0 +1,121 @@
+//! What a machine is made of.
+
+use chaosrun_x86::CpuModel;
+
+use super::acpi::{AcpiError, IOAPIC_ID, VirtioSlot};
+use super::boot::BootError;
+use super::clock::Clock;
+use super::memory::MemoryError;
+use super::platform::{PlatformState, Signals};
+use super::sched::{Interleaving, VCPUS_MAX};
+use crate::devices::ioapic::IoapicState;
+use crate::devices::lapic::LapicState;
+use crate::devices::pic::PicState;
+use crate::devices::pit::PitState;
+use crate::devices::reset::ResetState;
+use crate::devices::rtc::{self, RtcState};
+use crate::devices::serial::SerialState;
+use crate::engine::{EngineError, EngineKind};
+use crate::tape::Tape;
+use crate::time::TscClock;
+
+/// What a machine is made of.
+#[derive(Debug, Clone)]
+pub struct MachineConfig<'a> {
+    /// The machine's name, which is part of the names of its streams of decisions.
+    pub name: String,
+    /// What executes its instructions.
+    pub engine: EngineKind,
+    /// RAM in bytes.
+    pub memory: u64,
+    /// The number of vCPUs, 1 to 8.
+    pub vcpus: u32,
+    /// The identity of the processors; its `cpus` is taken from `vcpus`.
+    pub model: CpuModel,
+    /// Instructions per microsecond of virtual time.
+    pub rate: u64,
+    /// What the CMOS clock shows at power-on, in Unix seconds.
+    pub epoch: i64,
+    /// An ELF executable or a bzImage.
+    pub kernel: &'a [u8],
+    /// The initial RAM disk.
+    pub initrd: Option<&'a [u8]>,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// Seed and overrides of all decisions.
+    pub tape: Tape,
+    /// How the vCPUs take turns.
+    pub interleaving: Interleaving,
+    /// The virtio-mmio devices that the firmware tells of.
+    pub virtio: Vec<VirtioSlot>,
+    /// Whether something outside can still send it input, so that waiting without a timer is not
+    /// the end.
+    pub external_input: bool,
+}
+
+impl<'a> MachineConfig<'a> {
+    /// A machine with one vCPU and 256 MiB of RAM that boots `kernel`.
+    pub fn new(kernel: &'a [u8]) -> Self {
+        Self {
+            name: "node".to_owned(),
+            engine: EngineKind::default(),
+            memory: 256 << 20,
+            vcpus: 1,
+            model: CpuModel::default(),
+            rate: 1000,
+            epoch: rtc::DEFAULT_EPOCH,
+            kernel,
+            initrd: None,
+            cmdline: String::new(),
+            tape: Tape::default(),
+            interleaving: Interleaving::default(),
+            virtio: Vec::new(),
+            external_input: false,
+        }
+    }
+}
+
+/// Why a machine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The number of vCPUs is not possible.
+    #[error("a machine has 1 to {VCPUS_MAX} vCPUs, not {vcpus}")]
+    Vcpus {
+        /// The number asked for.
+        vcpus: u32,
+    },
+    /// The guest RAM could not be made.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// Kernel, initrd or command line can't be booted.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The ACPI tables don't fit.
+    #[error(transparent)]
+    Acpi(#[from] AcpiError),
+    /// The engine can't be had on this host.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The devices after power-on.
+pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
+    let tsc = TscClock::new(config.model.tsc_khz);
+    let lapic = |index| LapicState::new(index, config.model.crystal_hz, tsc);
+    let mut lapics: Vec<LapicState> = (0..config.vcpus).map(lapic).collect();
+    lapics[0].wire_virtual();
+    PlatformState {
+        clock: Clock::new(config.rate),
+        tsc,
+        lapics,
+        ioapic: IoapicState::new(IOAPIC_ID),
+        pic: PicState::new(),
+        pit: PitState::new(),
+        rtc: RtcState::new(config.epoch),
+        serial: SerialState::new(),
+        reset: ResetState::new(),
+        signals: vec![Signals::default(); config.vcpus as usize],
+        shutdown: None,
+        unclaimed: 0,
+    }
+}

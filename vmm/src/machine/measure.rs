@@ -1,0 +1,93 @@
+//! Takes the state hash of a machine.
+
+use super::hash::{Component, StateHash, digest_fed, digest_of};
+use super::node::Machine;
+use super::platform::PlatformState;
+use crate::dlog::Event;
+use crate::engine::EngineError;
+
+impl Machine {
+    /// Takes the next link of the chain of state hashes.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    pub fn state_hash(&mut self) -> Result<StateHash, EngineError> {
+        let mut parts: Vec<Component> = Vec::new();
+        let mut part = |name: String, digest| parts.push(Component { name, digest });
+        for vcpu in 0..self.engine.vcpus() {
+            let digest = digest_fed(|sink| self.engine.hash_into(vcpu, sink))?;
+            part(format!("vcpu{vcpu}"), digest);
+        }
+        for (name, digest) in platform_digests(&self.platform.state) {
+            part(name, digest);
+        }
+        part("scheduler".to_owned(), digest_of(&self.scheduler.state()));
+        part("rdrand".to_owned(), digest_of(self.platform.random.state()));
+        part("ram".to_owned(), self.hash_ram()?);
+        let hash = StateHash::chained(self.chain, self.now(), parts);
+        self.chain = hash.chain;
+        self.log_registers()?;
+        self.platform.note(|| Event::Hash { chain: hash.chain });
+        Ok(hash)
+    }
+
+    /// Rehashes the pages that were written and returns the digest of RAM.
+    fn hash_ram(&mut self) -> Result<u128, EngineError> {
+        self.engine.collect_dirty(&mut self.ram)?;
+        let logging = self.platform.log.is_some();
+        let mut changed = Vec::new();
+        let pages = &mut self.pages;
+        self.ram.drain_dirty(|index, bytes| {
+            if let Some(hash) = pages.update(index, bytes)
+                && logging
+            {
+                changed.push((index, hash));
+            }
+        });
+        self.platform.note(|| Event::Pages(changed));
+        Ok(self.pages.digest())
+    }
+
+    fn log_registers(&mut self) -> Result<(), EngineError> {
+        if self.platform.log.is_some() {
+            for vcpu in 0..self.engine.vcpus() {
+                let state = Box::new(self.engine.state(vcpu)?);
+                self.platform.note(|| Event::Registers { vcpu, state });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The digests of the devices. Every field of the state appears, or this does not compile.
+fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
+    let PlatformState {
+        clock,
+        tsc,
+        lapics,
+        ioapic,
+        pic,
+        pit,
+        rtc,
+        serial,
+        reset,
+        signals,
+        shutdown,
+        unclaimed,
+    } = state;
+    let mut digests: Vec<(String, u128)> = lapics
+        .iter()
+        .enumerate()
+        .map(|(index, lapic)| (format!("lapic{index}"), digest_of(lapic)))
+        .collect();
+    let mut add = |name: &str, digest| digests.push((name.to_owned(), digest));
+    add("clock", digest_of(&(clock, tsc)));
+    add("ioapic", digest_of(ioapic));
+    add("pic", digest_of(pic));
+    add("pit", digest_of(pit));
+    add("rtc", digest_of(rtc));
+    add("serial", digest_of(serial));
+    add("reset", digest_of(&(reset, shutdown)));
+    add("signals", digest_of(&(signals, unclaimed)));
+    digests
+}
