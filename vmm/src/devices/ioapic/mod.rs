@@ -1,8 +1,8 @@
 //! The I/O APIC: 24 pins (Intel 82093AA, with the EOI register of version 0x20).
 //!
-//! A level here is logical: a device asserts its line, whatever voltage that is. The polarity bit of
-//! an entry is kept for the guest and changes nothing, because the tables that this machine gives
-//! to the guest describe the polarity of each line as it is.
+//! A level here is logical: a device asserts its line, whatever voltage that is. The polarity bit
+//! of an entry is kept for the guest and changes nothing, because the tables that this machine
+//! gives to the guest describe the polarity of each line as it is.
 
 use serde::{Deserialize, Serialize};
 

@@ -305,8 +305,8 @@ impl LapicState {
         }
     }
 
-    /// Requests the interrupt of a level-triggered pin in fixed mode while the pin is asserted, once
-    /// per EOI. The other pins and modes are left alone.
+    /// Requests the interrupt of a level-triggered pin in fixed mode while the pin is asserted,
+    /// once per EOI. The other pins and modes are left alone.
     fn request_level_lint(&mut self, pin: usize) -> Accepted {
         let entry = self.local_vectors[LVT_LINT0 + pin];
         let waiting = entry & (LVT_MASKED | LVT_REMOTE_IRR | LVT_LEVEL) == LVT_LEVEL;

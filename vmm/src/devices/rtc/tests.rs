@@ -255,7 +255,7 @@ fn flags_rise_without_interrupt_while_disabled() {
     assert_eq!(read(&mut clock, C, seconds(86_400)), FLAGS);
     // A flag that is up already interrupts as soon as it is enabled.
     assert_eq!(
-        write(&mut clock, B, B_24_HOURS | FLAG_UPDATE, seconds(7)),
+        write(&mut clock, B, B_24_HOURS | FLAG_UPDATE, seconds(86_407)),
         line(true)
     );
 }
