@@ -2,8 +2,8 @@
 //! the exact one rounded once, as IEEE 754 and the SDM want, so no host arithmetic is involved.
 
 use super::number::{
-    BIAS, Class, Finite, Out, class, denormal_flag, flag, infinity, negative, precision, round,
-    round_any, shift_right_sticky, special_one, special_two, unpack, zero,
+    BIAS, Class, Finite, Out, both_normal, class, denormal_flag, flag, infinity, negative,
+    precision, round, round_any, shift_right_sticky, special_one, special_two, unpack, zero,
 };
 use crate::state::F80;
 
@@ -21,6 +21,17 @@ pub(super) enum Arith {
 /// Computes `a op b` (or `b op a` for the reversed operations) with the precision and rounding of
 /// `control`.
 pub(super) fn binary(op: Arith, a: F80, b: F80, control: u16) -> Out {
+    if both_normal(a, b) {
+        let (fa, fb) = (unpack(a), unpack(b));
+        return match op {
+            Arith::Add => add_finite(fa, fb, control),
+            Arith::Sub => add_finite(fa, fb.negated(), control),
+            Arith::SubReversed => add_finite(fb, fa.negated(), control),
+            Arith::Mul => mul_finite(fa, fb, control),
+            Arith::Div => div_finite(fa, fb, control),
+            Arith::DivReversed => div_finite(fb, fa, control),
+        };
+    }
     if let Some(out) = special_two(a, b) {
         return out;
     }
@@ -46,10 +57,8 @@ fn add(a: F80, b: F80, subtract: bool, control: u16) -> Out {
         _ => {}
     }
     let bits = precision(control);
-    let fb = Finite {
-        neg: nb,
-        ..unpack(b)
-    };
+    let fb = unpack(b);
+    let fb = if subtract { fb.negated() } else { fb };
     if ca == Class::Zero {
         return round(nb, fb.exp, u128::from(fb.sig) << 64, bits, control).with(flags);
     }
@@ -57,20 +66,29 @@ fn add(a: F80, b: F80, subtract: bool, control: u16) -> Out {
     if cb == Class::Zero {
         return round(na, fa.exp, u128::from(fa.sig) << 64, bits, control).with(flags);
     }
-    let (large, small) = if (fa.exp, fa.sig) >= (fb.exp, fb.sig) {
-        (fa, fb)
+    add_finite(fa, fb, control).with(flags)
+}
+
+/// The sum of two numbers that are not zero.
+fn add_finite(a: Finite, b: Finite, control: u16) -> Out {
+    let (large, small) = if (a.exp, a.sig) >= (b.exp, b.sig) {
+        (a, b)
     } else {
-        (fb, fa)
+        (b, a)
     };
     // One bit of headroom for the carry; what is shifted out below can only matter as a sticky
     // bit, because a difference loses more than one leading bit only if nothing was shifted out.
     let high = u128::from(large.sig) << 63;
     let low = shift_right_sticky(u128::from(small.sig) << 63, (large.exp - small.exp) as u32);
-    let sum = if na == nb { high + low } else { high - low };
+    let sum = if a.neg == b.neg {
+        high + low
+    } else {
+        high - low
+    };
     if sum == 0 {
-        return Out::exact(zero(sum_sign(na, nb, control))).with(flags);
+        return Out::exact(zero(sum_sign(a.neg, b.neg, control)));
     }
-    round_any(large.neg, large.exp + 1, sum, bits, control).with(flags)
+    round_any(large.neg, large.exp + 1, sum, precision(control), control)
 }
 
 /// The sign of an exact zero sum.
@@ -89,7 +107,12 @@ fn mul(a: F80, b: F80, control: u16) -> Out {
         (Class::Zero, _) | (_, Class::Zero) => return Out::exact(zero(neg)).with(flags),
         _ => {}
     }
-    let (a, b) = (unpack(a), unpack(b));
+    mul_finite(unpack(a), unpack(b), control).with(flags)
+}
+
+/// The product of two numbers that are not zero.
+fn mul_finite(a: Finite, b: Finite, control: u16) -> Out {
+    let neg = a.neg ^ b.neg;
     let product = u128::from(a.sig) * u128::from(b.sig);
     round_any(
         neg,
@@ -98,7 +121,6 @@ fn mul(a: F80, b: F80, control: u16) -> Out {
         precision(control),
         control,
     )
-    .with(flags)
 }
 
 fn div(a: F80, b: F80, control: u16) -> Out {
@@ -111,7 +133,12 @@ fn div(a: F80, b: F80, control: u16) -> Out {
         (_, Class::Zero) => return Out::exact(infinity(neg)).with(flag::ZERO_DIVIDE),
         _ => {}
     }
-    let (a, b) = (unpack(a), unpack(b));
+    div_finite(unpack(a), unpack(b), control).with(flags)
+}
+
+/// The quotient of two numbers that are not zero.
+fn div_finite(a: Finite, b: Finite, control: u16) -> Out {
+    let neg = a.neg ^ b.neg;
     let divisor = u128::from(b.sig);
     let dividend = u128::from(a.sig) << 63;
     let (high, rest) = (dividend / divisor, dividend % divisor);
@@ -124,7 +151,6 @@ fn div(a: F80, b: F80, control: u16) -> Out {
         precision(control),
         control,
     )
-    .with(flags)
 }
 
 /// FSQRT.

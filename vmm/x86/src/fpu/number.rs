@@ -54,6 +54,15 @@ pub(super) struct Finite {
     pub sig: u64,
 }
 
+impl Finite {
+    pub(super) fn negated(self) -> Self {
+        Self {
+            neg: !self.neg,
+            ..self
+        }
+    }
+}
+
 /// The outcome of an operation: the value that goes to the destination if the exceptions in `flags`
 /// let it, and whether rounding made its magnitude larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +96,7 @@ impl Out {
     }
 }
 
+#[inline]
 pub(super) fn class(x: F80) -> Class {
     let integer = x.mantissa >> 63 != 0;
     match x.sign_exponent & 0x7fff {
@@ -201,6 +211,13 @@ pub(super) fn denormal_flag(a: F80, b: F80) -> u16 {
     }
 }
 
+/// Both operands are normal numbers, which is the common case and cannot signal by itself.
+pub(super) fn both_normal(a: F80, b: F80) -> bool {
+    let normal =
+        |x: F80| (x.sign_exponent & 0x7fff).wrapping_sub(1) < 0x7ffe && x.mantissa >> 63 != 0;
+    normal(a) && normal(b)
+}
+
 /// Shifts right and keeps in bit 0 whether anything was lost.
 pub(super) fn shift_right_sticky(x: u128, by: u32) -> u128 {
     match by {
@@ -222,6 +239,7 @@ pub(super) struct Rounded {
 }
 
 /// Rounds to the `bits` (1 to 127) high bits of `sig` by the rounding control of `control`.
+#[inline]
 pub(super) fn round_at(neg: bool, sig: u128, bits: u32, control: u16) -> Rounded {
     let drop = 128 - bits;
     let unit = 1u128 << drop;
@@ -328,6 +346,22 @@ fn overflowed(neg: bool, format: &Format, control: u16) -> Fitted {
 /// must be set; bit 0 may be a sticky bit. Unmasked overflow and underflow wrap the exponent
 /// (Intel SDM vol. 1, 8.5.4 and 8.5.5).
 pub(super) fn round(neg: bool, exp: i32, sig: u128, bits: u32, control: u16) -> Out {
+    let free = round_at(neg, sig, bits, control);
+    let after = exp.saturating_add(i32::from(free.carry));
+    if (1..0x7fff).contains(&after) {
+        let flags = if free.inexact { flag::PRECISION } else { 0 };
+        return Out {
+            value: pack(neg, after, (free.sig >> 64) as u64),
+            flags,
+            up: free.up,
+        };
+    }
+    round_extreme(neg, exp, sig, bits, control)
+}
+
+/// [`round`] for results that overflow or underflow.
+#[cold]
+fn round_extreme(neg: bool, exp: i32, sig: u128, bits: u32, control: u16) -> Out {
     let free = round_at(neg, sig, bits, control);
     let after = exp.saturating_add(i32::from(free.carry));
     let unmasked = !control & (flag::OVERFLOW | flag::UNDERFLOW);
