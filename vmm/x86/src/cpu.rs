@@ -1,86 +1,428 @@
-//! The CPU: its state, its caches and its run loop.
+//! The CPU: its state, its caches and what the machine does with it from outside.
 
-use crate::{Bus, CpuModel, CpuState, Exit, Memory};
+use std::ptr::{NonNull, null};
+
+use crate::code::Block;
+use crate::flags::{self, Lazy};
+use crate::memory::ProtectionCursor;
+use crate::mode::Mode;
+use crate::op::At;
+use crate::state::{Activity, CpuState, Msrs, Segment, TableRegister, X87};
+use crate::tlb::{self, Tlb};
+use crate::{Access, Bus, CpuModel, Memory};
+
+/// Positions in [`Cpu::regs`] behind the sixteen general registers.
+pub(crate) mod slot {
+    /// Always zero: the base or index of a memory operand that has none.
+    pub(crate) const ZERO: usize = 16;
+    /// The instruction pointer at the start of the current block.
+    pub(crate) const RIP: usize = 17;
+    /// The segment bases that address generation adds: ES, CS, SS, DS, FS, GS.
+    pub(crate) const SEGMENTS: usize = 18;
+    /// How many slots there are.
+    pub(crate) const COUNT: usize = 24;
+}
+
+/// General registers by their encoding.
+pub(crate) mod gpr {
+    pub(crate) const RAX: usize = 0;
+    pub(crate) const RCX: usize = 1;
+    pub(crate) const RDX: usize = 2;
+    pub(crate) const RBX: usize = 3;
+    pub(crate) const RSP: usize = 4;
+    pub(crate) const RBP: usize = 5;
+    pub(crate) const RSI: usize = 6;
+    pub(crate) const RDI: usize = 7;
+}
+
+/// Segment registers by their encoding.
+pub(crate) mod seg {
+    pub(crate) const ES: usize = 0;
+    pub(crate) const CS: usize = 1;
+    pub(crate) const SS: usize = 2;
+    pub(crate) const DS: usize = 3;
+    pub(crate) const FS: usize = 4;
+    pub(crate) const GS: usize = 5;
+}
+
+/// What stopped an instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// An exception with its vector, its error code if it has one, and CR2 for a page fault.
+    Exception { vector: u8, error: Option<u32> },
+    /// A memory operand with a non-canonical address: #SS or #GP, as the operand decides.
+    NotCanonical,
+    /// The CPU does not implement what the guest asks for.
+    Unimplemented(String),
+}
+
+/// System registers that no hot path reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct System {
+    pub segments: [Segment; 6],
+    pub ldtr: Segment,
+    pub tr: Segment,
+    pub gdtr: TableRegister,
+    pub idtr: TableRegister,
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub xcr0: u64,
+    pub dr: [u64; 8],
+    pub msrs: Msrs,
+    pub activity: Activity,
+    pub interrupt_shadow: u8,
+    pub nmi_blocked: bool,
+}
 
 /// One virtual CPU.
-pub struct Cpu {}
+#[repr(C)]
+pub struct Cpu {
+    /// The general registers and the slots behind them.
+    pub(crate) regs: [u64; slot::COUNT],
+    pub(crate) lazy: Lazy,
+    /// Instructions left in the current chunk; a block takes its length when it starts.
+    pub(crate) budget: i64,
+    /// Host address of offset 0 of guest RAM. Like the next pointers, set by `attach`.
+    pub(crate) ram: *mut u8,
+    pub(crate) tlb_read: *const tlb::Entry,
+    pub(crate) tlb_write: *const tlb::Entry,
+    pub(crate) tlb_execute: *const tlb::Entry,
+    /// The block being executed.
+    pub(crate) block: *const Block,
+    /// The page that instructions come from, or `u64::MAX`.
+    pub(crate) code_page: u64,
+    /// What to add to a linear address in it to get its offset in the host mapping.
+    pub(crate) code_add: u64,
+    /// All ones in 64-bit mode; 32 bits otherwise.
+    pub(crate) linear_mask: u64,
+    pub(crate) mode: Mode,
+    pub(crate) cpl: u8,
+    /// A slow path wants the block to end after the current instruction.
+    pub(crate) leave: bool,
+    /// The bus wants `run` to return.
+    pub(crate) stop: bool,
+    /// Something has to be looked at before each block: a shadow, single-stepping, a window.
+    pub(crate) attention: bool,
+    /// The instruction pointer while no block runs.
+    pub(crate) rip: u64,
+    /// RFLAGS but for the arithmetic flags; bit 1 is set.
+    pub(crate) rflags: u64,
+    /// Instructions of the running block that are not retired yet, as of the last slow path.
+    pub(crate) rest: u8,
+    /// The link of `block` to be set once the next block is known.
+    pub(crate) link: Option<usize>,
+    /// The budget that is not in the current chunk.
+    pub(crate) reserve: i64,
+    /// `retired` as it will be when budget and reserve are used up.
+    pub(crate) retired_end: u64,
+    /// Bytes moved by string instructions that are not yet paid for.
+    pub(crate) string_bytes: u64,
+    pub(crate) xmm: [[u64; 2]; 16],
+    pub(crate) mxcsr: u32,
+    pub(crate) x87: X87,
+    pub(crate) system: System,
+    pub(crate) fault: Fault,
+    pub(crate) fault_is_stack: bool,
+    pub(crate) window_wanted: bool,
+    /// Data breakpoints that the current instruction has hit.
+    pub(crate) watch_hits: u8,
+    /// The current instruction (SYSCALL, INT n) swallows the single-step trap behind it.
+    pub(crate) no_step_trap: bool,
+    /// The #DB being delivered is a trap.
+    pub(crate) debug_trap: bool,
+    pub(crate) tlb: Box<Tlb>,
+    pub(crate) cursor: ProtectionCursor,
+    pub(crate) model: CpuModel,
+    pub(crate) id: u32,
+    memory: Option<NonNull<Memory>>,
+    bus: Option<NonNull<dyn Bus>>,
+}
 
-#[allow(unused_variables)]
+// SAFETY: the pointers are set by `attach` and used only while the borrows it was given last; they
+// are never followed between runs.
+unsafe impl Send for Cpu {}
+
+impl std::fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cpu").field("id", &self.id).field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
 impl Cpu {
     /// A CPU after power-on reset (Intel SDM vol. 3, table 10-1). `id` is its index and APIC ID.
+    /// CPU 0 runs; the others wait for a start-up IPI.
     pub fn new(id: u32, model: CpuModel) -> Self {
-        todo!()
-    }
-
-    /// Runs at most `budget` instructions and returns why it stopped. With [`Exit::Budget`] exactly
-    /// `budget` instructions were retired. A CPU that is not `Running` must not be run.
-    pub fn run(&mut self, memory: &mut Memory, bus: &mut dyn Bus, budget: u64) -> Exit {
-        todo!()
+        let tlb = Tlb::new();
+        let mut cpu = Self {
+            regs: [0; slot::COUNT],
+            lazy: Lazy::default(),
+            budget: 0,
+            ram: std::ptr::null_mut(),
+            tlb_read: null(),
+            tlb_write: null(),
+            tlb_execute: null(),
+            block: null(),
+            code_page: u64::MAX,
+            code_add: 0,
+            linear_mask: u64::from(u32::MAX),
+            mode: Mode::default(),
+            cpl: 0,
+            leave: false,
+            stop: false,
+            attention: false,
+            rip: 0,
+            rflags: 2,
+            rest: 0,
+            link: None,
+            reserve: 0,
+            retired_end: 0,
+            string_bytes: 0,
+            xmm: [[0; 2]; 16],
+            mxcsr: 0x1f80,
+            x87: X87::default(),
+            system: System::default(),
+            fault: Fault::NotCanonical,
+            fault_is_stack: false,
+            window_wanted: false,
+            watch_hits: 0,
+            no_step_trap: false,
+            debug_trap: false,
+            tlb,
+            cursor: ProtectionCursor::default(),
+            model,
+            id,
+            memory: None,
+            bus: None,
+        };
+        let mut state = crate::reset::power_on(&cpu.model);
+        if id != 0 {
+            state.activity = Activity::WaitForSipi;
+        }
+        cpu.set_state(&state);
+        cpu
     }
 
     /// Whether a maskable interrupt would be taken now: IF is set and nothing shadows it.
     pub fn interruptible(&self) -> bool {
-        todo!()
+        self.rflags & flags::IF != 0 && self.system.interrupt_shadow == 0
     }
 
     /// Whether an NMI would be taken now.
     pub fn nmi_acceptable(&self) -> bool {
-        todo!()
+        !self.system.nmi_blocked && self.system.interrupt_shadow & 2 == 0
     }
 
-    /// Delivers the maskable interrupt `vector` and wakes the CPU if it was halted. Call it only if
-    /// [`Self::interruptible`]. An exception during the delivery is delivered in turn; the result
-    /// is `Some` only if that ends in a triple fault or in something unimplemented.
-    pub fn inject_interrupt(&mut self, memory: &mut Memory, bus: &mut dyn Bus, vector: u8) -> Option<Exit> {
-        todo!()
-    }
-
-    /// Delivers a non-maskable interrupt, as [`Self::inject_interrupt`] does.
-    pub fn inject_nmi(&mut self, memory: &mut Memory, bus: &mut dyn Bus) -> Option<Exit> {
-        todo!()
-    }
-
-    /// Asks [`Self::run`] to return [`Exit::InterruptWindow`] as soon as [`Self::interruptible`] is
-    /// true, or withdraws that wish.
+    /// Asks [`Self::run`] to return [`crate::Exit::InterruptWindow`] as soon as
+    /// [`Self::interruptible`] is true, or withdraws that wish.
     pub fn request_interrupt_window(&mut self, wanted: bool) {
-        todo!()
+        self.window_wanted = wanted;
+        self.refresh_attention();
     }
 
-    /// INIT: resets the CPU and leaves it waiting for a start-up IPI (SDM vol. 3, 10.4.7 and 11.4).
+    /// INIT: resets the CPU and leaves it waiting for a start-up IPI (Intel SDM vol. 3, table 10-1
+    /// and 11.4.2). What INIT does not touch is kept: the x87 and SSE state, most MSRs, the TSC.
     pub fn init(&mut self) {
-        todo!()
+        let state = crate::reset::init(&self.model, &self.state());
+        self.set_state(&state);
     }
 
     /// A start-up IPI: a CPU in `WaitForSipi` starts in real mode at `vector << 12`; any other
     /// ignores it.
     pub fn sipi(&mut self, vector: u8) {
-        todo!()
+        if self.system.activity != Activity::WaitForSipi {
+            return;
+        }
+        let mut state = self.state();
+        crate::reset::start_up(&mut state, vector);
+        self.set_state(&state);
     }
 
     /// Instructions retired since power-on. During a bus access this is the count before the
     /// accessing instruction.
     pub fn retired(&self) -> u64 {
-        todo!()
+        self.retired_end.wrapping_sub((self.budget + self.reserve) as u64)
     }
 
     /// Whether the CPU runs, is halted, waits for a start-up IPI or is shut down.
-    pub fn activity(&self) -> crate::Activity {
-        todo!()
+    pub fn activity(&self) -> Activity {
+        self.system.activity
     }
 
-    /// A copy of the architectural state.
+    /// The processor identity that this CPU was made with.
+    pub fn model(&self) -> &CpuModel {
+        &self.model
+    }
+
+    /// A copy of the architectural state. Not to be called from a bus access.
     pub fn state(&self) -> CpuState {
-        todo!()
+        let mut gpr = [0; 16];
+        gpr.copy_from_slice(&self.regs[..16]);
+        let system = &self.system;
+        CpuState {
+            gpr,
+            rip: self.rip,
+            rflags: self.rflags(),
+            segments: system.segments,
+            ldtr: system.ldtr,
+            tr: system.tr,
+            gdtr: system.gdtr,
+            idtr: system.idtr,
+            cr0: system.cr0,
+            cr2: system.cr2,
+            cr3: system.cr3,
+            cr4: system.cr4,
+            xcr0: system.xcr0,
+            dr: system.dr,
+            xmm: self.xmm,
+            mxcsr: self.mxcsr,
+            x87: self.x87,
+            msrs: system.msrs.clone(),
+            activity: system.activity,
+            interrupt_shadow: system.interrupt_shadow,
+            nmi_blocked: system.nmi_blocked,
+            retired: self.retired(),
+            string_bytes: self.string_bytes,
+        }
     }
 
     /// Replaces the architectural state and empties the translation caches.
     pub fn set_state(&mut self, state: &CpuState) {
-        todo!()
+        self.regs = [0; slot::COUNT];
+        self.regs[..16].copy_from_slice(&state.gpr);
+        self.rip = state.rip;
+        self.set_rflags(state.rflags);
+        self.system = System {
+            segments: state.segments,
+            ldtr: state.ldtr,
+            tr: state.tr,
+            gdtr: state.gdtr,
+            idtr: state.idtr,
+            cr0: state.cr0,
+            cr2: state.cr2,
+            cr3: state.cr3,
+            cr4: state.cr4,
+            xcr0: state.xcr0,
+            dr: state.dr,
+            msrs: state.msrs.clone(),
+            activity: state.activity,
+            interrupt_shadow: state.interrupt_shadow,
+            nmi_blocked: state.nmi_blocked,
+        };
+        self.xmm = state.xmm;
+        self.mxcsr = state.mxcsr;
+        self.x87 = state.x87;
+        self.retired_end = state.retired;
+        self.budget = 0;
+        self.reserve = 0;
+        self.string_bytes = state.string_bytes;
+        self.flush_tlb();
+        self.update_mode();
     }
 
     /// Feeds everything that decides what this CPU does next, the architectural state and the TLB,
     /// as bytes to `sink`. Equal CPUs feed equal bytes.
     pub fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
-        todo!()
+        crate::state::feed(&self.state(), sink);
+        sink(&self.code_page.to_le_bytes());
+        self.tlb.hash_into(sink);
+    }
+
+    /// RFLAGS with the arithmetic flags materialised.
+    pub(crate) fn rflags(&self) -> u64 {
+        self.rflags | self.lazy.bits()
+    }
+
+    /// Sets RFLAGS as a whole.
+    pub(crate) fn set_rflags(&mut self, value: u64) {
+        let known = flags::ARITHMETIC
+            | flags::TF
+            | flags::IF
+            | flags::DF
+            | flags::IOPL
+            | flags::NT
+            | flags::RF
+            | flags::VM
+            | flags::AC
+            | flags::VIF
+            | flags::VIP
+            | flags::ID;
+        self.lazy = Lazy::from_bits(value);
+        self.rflags = value & known & !flags::ARITHMETIC | 2;
+        self.refresh_attention();
+    }
+
+    /// Recomputes `attention`.
+    pub(crate) fn refresh_attention(&mut self) {
+        self.attention = self.window_wanted
+            || self.system.interrupt_shadow != 0
+            || self.rflags & (flags::TF | flags::RF) != 0
+            || self.system.dr[7] & 0xff != 0;
+    }
+
+    /// Lends the CPU its memory and its bus until the next call of `detach`.
+    pub(crate) fn attach(&mut self, memory: &mut Memory, bus: &mut dyn Bus) {
+        self.ram = memory.base();
+        self.block = null();
+        self.link = None;
+        memory.follow_protections(&mut self.cursor, &mut self.tlb);
+        self.memory = Some(NonNull::from(memory));
+        let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
+        // SAFETY: only the lifetime changes; `detach` forgets the pointer before the borrow ends.
+        self.bus = Some(unsafe { std::mem::transmute::<NonNull<dyn Bus + '_>, NonNull<dyn Bus + 'static>>(bus) });
+    }
+
+    /// Forgets memory and bus.
+    pub(crate) fn detach(&mut self) {
+        self.memory = None;
+        self.bus = None;
+        self.block = null();
+    }
+
+    /// The memory lent by `attach`.
+    #[inline]
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        let mut memory = self.memory.expect("a running CPU has memory");
+        // SAFETY: `attach` got it from a unique borrow that lasts until `detach`; the result borrows
+        // the CPU, so that no second reference can be made from it.
+        unsafe { memory.as_mut() }
+    }
+
+    /// Carries the protections that decoding asked for over to the TLB.
+    pub(crate) fn follow_protections(&mut self) {
+        let memory = self.memory.expect("a running CPU has memory");
+        // SAFETY: as in `memory`; only a shared reference is made, and none other lives meanwhile.
+        let memory = unsafe { memory.as_ref() };
+        if memory.has_news(&self.cursor) {
+            memory.follow_protections(&mut self.cursor, &mut self.tlb);
+        }
+    }
+
+    /// Calls the bus for the instruction that is being executed.
+    pub(crate) fn on_bus<T>(&mut self, call: impl FnOnce(&mut dyn Bus, &mut Access) -> T) -> T {
+        let mut access = Access {
+            vcpu: self.id,
+            retired: self.retired().wrapping_sub(u64::from(self.rest)),
+            stop: false,
+        };
+        let mut bus = self.bus.expect("a running CPU has a bus");
+        // SAFETY: as in `memory`.
+        let result = call(unsafe { bus.as_mut() }, &mut access);
+        if access.stop {
+            self.stop = true;
+            self.leave = true;
+        }
+        result
+    }
+
+    /// The instruction pointer of the operation at `at`.
+    pub(crate) fn rip_at(&self, at: At) -> u64 {
+        self.mode.wrap(self.regs[slot::RIP].wrapping_add(u64::from(at.at)))
+    }
+
+    /// The instruction pointer behind the operation at `at`.
+    pub(crate) fn rip_after(&self, at: At) -> u64 {
+        self.mode.wrap(self.regs[slot::RIP].wrapping_add(u64::from(at.at) + u64::from(at.len)))
     }
 }

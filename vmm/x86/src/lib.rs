@@ -5,16 +5,33 @@
 //! no randomness of its own. Several CPUs may share one `Memory`; they run one at a time.
 
 mod bus;
+mod code;
+mod cpu;
+mod cpuid;
+mod debug;
+mod exec;
 mod exit;
+mod flags;
+mod fpu;
+mod interrupt;
+mod lower;
 mod memory;
+mod mmu;
+mod mode;
 mod model;
+mod msr;
+mod op;
+mod reset;
+mod run;
+mod simd;
 mod state;
+mod tlb;
+mod word;
 
 pub use bus::{Access, Bus};
+pub use cpu::Cpu;
 pub use exit::{Exit, Unimplemented};
+pub use lower::is_implemented;
 pub use memory::{Memory, PAGE_SIZE};
 pub use model::CpuModel;
 pub use state::{Activity, CpuState, F80, Msrs, Segment, TableRegister, X87};
-
-mod cpu;
-pub use cpu::Cpu;

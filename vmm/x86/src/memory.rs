@@ -1,6 +1,9 @@
 //! Guest-physical RAM as the CPU uses it: a host mapping, a dirty bit per page, and the code bits
 //! that tell when a store hits decoded instructions.
 
+use crate::code::CodeCache;
+use crate::tlb::Tlb;
+
 /// The size of a page in bytes.
 pub const PAGE_SIZE: u64 = 4096;
 
@@ -11,17 +14,40 @@ const HIGH_START: u64 = 1 << 32;
 ///
 /// RAM occupies guest-physical `0..low` and, if there is more than fits below the device hole,
 /// `4 GiB..4 GiB + high`. In the host it is one contiguous mapping; an *offset* is a position in it.
-#[derive(Debug)]
 pub struct Memory {
     base: *mut u8,
     low: u64,
     high: u64,
     dirty: Vec<u64>,
+    /// For every page, which of its 64 lines of 64 bytes hold decoded instructions.
+    code: Vec<u64>,
+    pub(crate) cache: CodeCache,
+    /// Pages whose stores every CPU must send through the slow path, in the order in which that was
+    /// asked for. A CPU remembers how far it has followed the log.
+    protections: Vec<u64>,
+    /// How often the log was dropped in favour of protecting everything.
+    epoch: u64,
 }
+
+/// How far a CPU has followed the protections that its memory asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ProtectionCursor {
+    epoch: u64,
+    position: usize,
+}
+
+/// Protections that are kept as a list; beyond that everything is protected.
+const PROTECTIONS: usize = 4096;
 
 // SAFETY: the mapping is owned by whoever made the `Memory`, outlives it by the contract of `new`,
 // and is only touched through `&mut self` or by the CPU that borrows the `Memory` mutably.
 unsafe impl Send for Memory {}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory").field("low", &self.low).field("high", &self.high).finish_non_exhaustive()
+    }
+}
 
 impl Memory {
     /// Wraps a host mapping of `low + high` bytes. Both sizes are multiples of [`PAGE_SIZE`].
@@ -35,7 +61,21 @@ impl Memory {
     pub unsafe fn new(base: *mut u8, low: u64, high: u64) -> Self {
         assert!(low.is_multiple_of(PAGE_SIZE) && high.is_multiple_of(PAGE_SIZE) && low <= HIGH_START);
         let pages = ((low + high) / PAGE_SIZE) as usize;
-        Self { base, low, high, dirty: vec![0; pages.div_ceil(64)] }
+        Self {
+            base,
+            low,
+            high,
+            dirty: vec![0; pages.div_ceil(64)],
+            code: vec![0; pages],
+            cache: CodeCache::new(),
+            protections: Vec::new(),
+            epoch: 0,
+        }
+    }
+
+    /// The host address of offset 0.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base
     }
 
     /// The size of the RAM in bytes.
@@ -70,7 +110,7 @@ impl Memory {
         let Some(offset) = self.range(gpa, bytes.len()) else { return false };
         // SAFETY: `range` checked that the bytes lie in the mapping.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(offset), bytes.len()) };
-        self.mark_dirty(offset as u64, bytes.len() as u64);
+        self.note_write(offset as u64, bytes.len() as u64);
         true
     }
 
@@ -90,6 +130,89 @@ impl Memory {
                 page(index, bytes);
             }
         }
+        self.protect_everything();
+    }
+
+    /// Records that `len` bytes at `offset` are about to be or have been written: marks the pages
+    /// dirty and drops decoded code. Returns whether there was any.
+    pub(crate) fn note_write(&mut self, offset: u64, len: u64) -> bool {
+        let mut hit = false;
+        if len == 0 {
+            return false;
+        }
+        let last = offset + len - 1;
+        for page in offset / PAGE_SIZE..=last / PAGE_SIZE {
+            self.dirty[(page / 64) as usize] |= 1 << (page % 64);
+            let lines = self.code[page as usize];
+            if lines != 0 {
+                let start = page * PAGE_SIZE;
+                let from = offset.max(start) - start;
+                let to = last.min(start + PAGE_SIZE - 1) - start;
+                if lines & line_mask(from, to) != 0 {
+                    self.cache.invalidate_page(start);
+                    self.code[page as usize] = 0;
+                    hit = true;
+                }
+            }
+        }
+        hit
+    }
+
+    /// Whether stores to the page at `offset` need no further attention.
+    pub(crate) fn is_dirty_data(&self, offset: u64) -> bool {
+        let page = offset / PAGE_SIZE;
+        self.code[page as usize] == 0 && self.dirty[(page / 64) as usize] >> (page % 64) & 1 != 0
+    }
+
+    /// Records that the bytes from `offset` to `offset + len - 1`, within one page, were decoded.
+    pub(crate) fn mark_code(&mut self, offset: u64, len: u64) {
+        let page = offset / PAGE_SIZE;
+        let from = offset % PAGE_SIZE;
+        let lines = &mut self.code[page as usize];
+        if *lines == 0 {
+            self.protections.push(page * PAGE_SIZE);
+        }
+        *lines |= line_mask(from, from + len - 1);
+        if self.protections.len() > PROTECTIONS {
+            self.protect_everything();
+        }
+    }
+
+    /// Drops all decoded code.
+    pub(crate) fn clear_code(&mut self) {
+        self.cache.clear();
+        self.code.fill(0);
+    }
+
+    /// Carries the protections asked for since `cursor` over to `tlb`.
+    pub(crate) fn follow_protections(&self, cursor: &mut ProtectionCursor, tlb: &mut Tlb) {
+        if cursor.epoch != self.epoch {
+            tlb.protect_all();
+        } else {
+            for &page in &self.protections[cursor.position..] {
+                tlb.protect(page);
+            }
+        }
+        *cursor = ProtectionCursor { epoch: self.epoch, position: self.protections.len() };
+    }
+
+    /// Whether there are protections that `cursor` has not seen.
+    pub(crate) fn has_news(&self, cursor: &ProtectionCursor) -> bool {
+        cursor.epoch != self.epoch || cursor.position != self.protections.len()
+    }
+
+    fn protect_everything(&mut self) {
+        self.protections.clear();
+        self.epoch += 1;
+    }
+
+    /// Reads an aligned page-table entry; bytes that are not RAM read as ones.
+    pub(crate) fn read_entry(&self, gpa: u64) -> u64 {
+        let mut bytes = [0xff; 8];
+        if !self.read(gpa, &mut bytes) {
+            return u64::MAX;
+        }
+        u64::from_le_bytes(bytes)
     }
 
     fn range(&self, gpa: u64, len: usize) -> Option<usize> {
@@ -97,13 +220,10 @@ impl Memory {
         let end = if gpa < self.low { self.low } else { self.size() };
         (end - offset >= len as u64).then_some(offset as usize)
     }
+}
 
-    fn mark_dirty(&mut self, offset: u64, len: u64) {
-        if len == 0 {
-            return;
-        }
-        for page in offset / PAGE_SIZE..=(offset + len - 1) / PAGE_SIZE {
-            self.dirty[(page / 64) as usize] |= 1 << (page % 64);
-        }
-    }
+/// The lines that bytes `from..=to` of a page touch.
+fn line_mask(from: u64, to: u64) -> u64 {
+    let (first, last) = (from / 64, to / 64);
+    (u64::MAX >> (63 - (last - first))) << first
 }

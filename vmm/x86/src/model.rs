@@ -30,8 +30,8 @@ impl Default for CpuModel {
         Self {
             vendor: "GenuineIntel".to_owned(),
             family: 6,
-            model: 0x5e,
-            stepping: 3,
+            model: 0x2c,
+            stepping: 2,
             brand: "chaosrun x86-64-v2 virtual CPU".to_owned(),
             tsc_khz: 3_000_000,
             crystal_hz: 25_000_000,

@@ -163,7 +163,107 @@ pub struct CpuState {
     pub interrupt_shadow: u8,
     /// NMIs are blocked until the next IRET.
     pub nmi_blocked: bool,
-    /// Retired instructions since power-on. A repeated string instruction counts once per step, a
-    /// step being the iterations done in one go (see `exec::string`).
+    /// Retired instructions since power-on. A repeated string instruction counts one for itself and
+    /// one more for every 64 bytes that such instructions have processed.
     pub retired: u64,
+    /// Bytes processed by repeated string instructions since the last one that was counted.
+    pub string_bytes: u64,
+}
+
+/// Feeds a state to `sink` as bytes, every field of it.
+pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
+    // Taken apart without `..`, so that a new field does not compile until it is fed.
+    let CpuState {
+        gpr,
+        rip,
+        rflags,
+        segments,
+        ldtr,
+        tr,
+        gdtr,
+        idtr,
+        cr0,
+        cr2,
+        cr3,
+        cr4,
+        xcr0,
+        dr,
+        xmm,
+        mxcsr,
+        x87,
+        msrs,
+        activity,
+        interrupt_shadow,
+        nmi_blocked,
+        retired,
+        string_bytes,
+    } = state;
+    let mut put = |value: u64| sink(&value.to_le_bytes());
+    gpr.iter().chain(dr).chain(xmm.as_flattened()).copied().for_each(&mut put);
+    [*rip, *rflags, *cr0, *cr2, *cr3, *cr4, *xcr0, *retired, *string_bytes].into_iter().for_each(&mut put);
+    for segment in segments.iter().chain([ldtr, tr]) {
+        let Segment { selector, access, limit, base } = *segment;
+        put(u64::from(selector) | u64::from(access) << 16 | u64::from(limit) << 32);
+        put(base);
+    }
+    for table in [gdtr, idtr] {
+        let TableRegister { base, limit } = *table;
+        put(base);
+        put(u64::from(limit));
+    }
+    put(u64::from(*mxcsr) | (*activity as u64) << 32);
+    put(u64::from(*interrupt_shadow) | u64::from(*nmi_blocked) << 8);
+    feed_x87(x87, &mut put);
+    feed_msrs(msrs, &mut put);
+}
+
+fn feed_x87(x87: &X87, put: &mut dyn FnMut(u64)) {
+    let X87 { regs, control, status, tag, opcode, ip, dp } = x87;
+    for F80 { mantissa, sign_exponent } in regs {
+        put(*mantissa);
+        put(u64::from(*sign_exponent));
+    }
+    put(u64::from(*control) | u64::from(*status) << 16 | u64::from(*tag) << 32 | u64::from(*opcode) << 48);
+    put(*ip);
+    put(*dp);
+}
+
+fn feed_msrs(msrs: &Msrs, put: &mut dyn FnMut(u64)) {
+    let Msrs {
+        efer,
+        star,
+        lstar,
+        cstar,
+        sfmask,
+        kernel_gs_base,
+        tsc_aux,
+        tsc_adjust,
+        sysenter_cs,
+        sysenter_esp,
+        sysenter_eip,
+        pat,
+        misc_enable,
+        spec_ctrl,
+        mtrr_def_type,
+        mtrr_variable,
+        mtrr_fixed,
+    } = msrs;
+    let single = [
+        efer,
+        star,
+        lstar,
+        cstar,
+        sfmask,
+        kernel_gs_base,
+        tsc_aux,
+        tsc_adjust,
+        sysenter_cs,
+        sysenter_esp,
+        sysenter_eip,
+        pat,
+        misc_enable,
+        spec_ctrl,
+        mtrr_def_type,
+    ];
+    single.into_iter().chain(mtrr_variable).chain(mtrr_fixed).for_each(|&value| put(value));
 }

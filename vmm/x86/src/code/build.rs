@@ -1,0 +1,186 @@
+//! Decoding bytes into a block.
+
+use std::cell::Cell;
+
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Formatter, IntelFormatter, Instruction};
+
+use super::block::{Block, MAX_LEN, Rare};
+use super::cache::CodeCache;
+use crate::lower::{self, End, Lowered};
+use crate::memory::PAGE_SIZE;
+use crate::mode::Mode;
+use crate::op::{At, Op, OpFn};
+
+/// Decodes at most `most` instructions of a block out of `code`, which starts at the block's first
+/// byte and ends with its page (or holds one instruction that spans two pages). `fuse` allows pairs
+/// of instructions to become one operation. `None` if not even one instruction is complete.
+pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) -> Option<Block> {
+    let mut builder = Builder { page_position: key >> 4 & (PAGE_SIZE - 1), ops: Vec::new(), rares: Vec::new(), last: Instruction::default() };
+    let mut decoder = Decoder::with_ip(u32::from(mode.bits), code, 0, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    let mut count = 0;
+    let mut end = None;
+    let most = most.min(MAX_LEN);
+    while count < most && decoder.can_decode() {
+        decoder.decode_out(&mut instruction);
+        if instruction.code() == Code::INVALID && decoder.last_error() == DecoderError::NoMoreBytes {
+            if count == 0 {
+                return None;
+            }
+            end = Some(instruction.ip());
+            break;
+        }
+        let at = instruction.ip() as usize;
+        let next = instruction.next_ip() as usize;
+        let lowered = lower::lower(&instruction, &code[at..next], mode);
+        if lowered.end == End::Alone && count > 0 {
+            end = Some(at as u64);
+            break;
+        }
+        count += 1;
+        let fused = fuse && builder.fuse(&lowered, &instruction, next);
+        if !fused {
+            builder.push(lowered, &instruction, next);
+        }
+        match lowered.end {
+            End::No => {}
+            End::Branch => {
+                return Some(builder.finish(key, count, next as u64));
+            }
+            End::Block | End::Alone => {
+                end = Some(next as u64);
+                break;
+            }
+        }
+    }
+    let end = end.unwrap_or(decoder.ip());
+    builder.push_end(end);
+    Some(builder.finish(key, count, end))
+}
+
+struct Builder {
+    page_position: u64,
+    ops: Vec<Op>,
+    rares: Vec<Box<Rare>>,
+    /// The instruction of the last operation.
+    last: Instruction,
+}
+
+impl Builder {
+    fn push(&mut self, lowered: Lowered, instruction: &Instruction, next: usize) {
+        let mut op = lowered.op;
+        op.at = instruction.ip() as u16;
+        op.len = instruction.len() as u8;
+        // The number of instructions for now; `finish` turns it around.
+        op.rest = 1;
+        if let Some((func, extra)) = lowered.rare {
+            let rare = Box::new(Rare { func, extra, instruction: *instruction });
+            op.imm = &raw const *rare as u64;
+            self.rares.push(rare);
+        }
+        if lowered.end == End::Branch {
+            self.aim(&mut op, lowered.near, next);
+        }
+        self.ops.push(op);
+        self.last = *instruction;
+    }
+
+    /// Completes a direct branch: chooses between the page's own links and the way out of it.
+    fn aim(&self, op: &mut Op, near: Option<(OpFn, OpFn)>, next: usize) {
+        let Some((inside, outside)) = near else { return };
+        op.disp = next as i32;
+        op.func = if self.in_page(op.imm) { inside } else { outside };
+    }
+
+    /// Whether an offset from the block's start is in the block's page.
+    fn in_page(&self, target: u64) -> bool {
+        self.page_position.wrapping_add(target) < PAGE_SIZE
+    }
+
+    /// Joins a conditional branch with the comparison in front of it.
+    fn fuse(&mut self, lowered: &Lowered, instruction: &Instruction, next: usize) -> bool {
+        let Some(last) = self.ops.last_mut() else { return false };
+        let Some(pair) = lower::fused(&self.last, instruction) else { return false };
+        let mut op = *last;
+        op.imm = lowered.op.imm;
+        op.len += instruction.len() as u8;
+        op.rest = 2;
+        if let Some(imm) = pair.imm {
+            op.set_fused_imm(imm);
+        }
+        self.ops.pop();
+        self.aim(&mut op, Some(pair.near), next);
+        self.ops.push(op);
+        true
+    }
+
+    fn push_end(&mut self, end: u64) {
+        let func: OpFn = if self.in_page(end) { crate::exec::end } else { crate::exec::control::end_of_page };
+        self.ops.push(Op { imm: end, at: end as u16, rest: 0, len: 0, ..lower::plain(func) });
+    }
+
+    fn finish(mut self, key: u64, count: usize, bytes: u64) -> Block {
+        let mut rest = 0;
+        for op in self.ops.iter_mut().rev() {
+            rest += op.rest;
+            op.rest = rest;
+        }
+        debug_assert_eq!(usize::from(rest), count);
+        Block {
+            ops: self.ops.into_boxed_slice(),
+            rares: self.rares,
+            key,
+            len: count as u32,
+            bytes: bytes as u32,
+            second_page: None,
+            valid: Cell::new(true),
+            links: CodeCache::no_links(),
+        }
+    }
+}
+
+/// The beginning of a block, cut to a number of instructions.
+pub(crate) struct Cut {
+    ops: Vec<Op>,
+    /// Keeps the rare instructions alive that `ops` point to, if they are not the block's.
+    _decoded: Option<Block>,
+}
+
+impl Cut {
+    /// Where to start.
+    pub(crate) fn start(&self) -> At {
+        // SAFETY: `cut` ends the operations with a terminator.
+        unsafe { At::new(self.ops.as_ptr()) }
+    }
+}
+
+/// The first `count` instructions of `block`, fewer than it has, as operations that return to the
+/// run loop behind them.
+pub(crate) fn cut(block: &Block, count: u32, ram: *const u8, mode: Mode) -> Cut {
+    let kept = block.len - count;
+    let rest = |op: &Op| u32::from(op.rest);
+    // `rest` falls from the block's length to zero; a fused pair skips one value.
+    if let Some(position) = block.ops.iter().position(|op| rest(op) == kept) {
+        let mut ops = block.ops[..position].to_vec();
+        let at = block.ops[position].at;
+        ops.push(Op { at, rest: kept as u8, ..lower::plain(crate::exec::cut) });
+        return Cut { ops, _decoded: None };
+    }
+    // SAFETY: a block of more than one instruction lies within a page of the mapping.
+    let code = unsafe { std::slice::from_raw_parts(ram.add((block.key >> 4) as usize), block.bytes as usize) };
+    let decoded = build(code, block.key, mode, count as usize, false).expect("the block was decoded before");
+    let mut ops = decoded.ops.to_vec();
+    for op in &mut ops {
+        op.rest += kept as u8;
+    }
+    let last = ops.last_mut().expect("a block has a terminator");
+    last.func = crate::exec::cut;
+    Cut { ops, _decoded: Some(decoded) }
+}
+
+/// An instruction in Intel syntax.
+pub(crate) fn text(instruction: &Instruction) -> String {
+    let mut text = String::new();
+    IntelFormatter::new().format(instruction, &mut text);
+    text
+}

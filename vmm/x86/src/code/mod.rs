@@ -1,0 +1,9 @@
+//! Decoded code: basic blocks, and the cache that finds them by physical address.
+
+mod block;
+mod build;
+mod cache;
+
+pub(crate) use block::{Block, Extra, Rare};
+pub(crate) use build::{build, cut, text};
+pub(crate) use cache::CodeCache;

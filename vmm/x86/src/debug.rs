@@ -1,0 +1,76 @@
+//! Breakpoints and single-stepping (Intel SDM vol. 3, chapter 18).
+
+use crate::cpu::Cpu;
+use crate::flags;
+
+/// DR6 bits that always read as one.
+const DR6_ONES: u64 = 0xffff_0ff0;
+/// A single-step trap.
+const DR6_BS: u64 = 1 << 14;
+
+impl Cpu {
+    fn breakpoint_enabled(&self, n: usize) -> bool {
+        self.system.dr[7] >> (2 * n) & 3 != 0
+    }
+
+    /// The condition of breakpoint `n`: 0 execution, 1 write, 2 I/O, 3 read or write.
+    fn breakpoint_kind(&self, n: usize) -> u64 {
+        self.system.dr[7] >> (16 + 4 * n) & 3
+    }
+
+    fn breakpoint_size(&self, n: usize) -> u64 {
+        match self.system.dr[7] >> (18 + 4 * n) & 3 {
+            0 => 1,
+            1 => 2,
+            2 => 8,
+            _ => 4,
+        }
+    }
+
+    /// Whether an execution breakpoint is at `rip`; sets DR6.
+    pub(crate) fn hits_code_breakpoint(&mut self) -> bool {
+        if self.system.dr[7] & 0xff == 0 || self.rflags & flags::RF != 0 {
+            return false;
+        }
+        let linear = self.code_linear(self.rip);
+        let hits = (0..4)
+            .filter(|&n| self.breakpoint_enabled(n) && self.breakpoint_kind(n) == 0 && self.system.dr[n] == linear)
+            .fold(0, |bits, n| bits | 1 << n);
+        if hits == 0 {
+            return false;
+        }
+        self.system.dr[6] = self.system.dr[6] & !0xf | DR6_ONES | hits;
+        self.debug_trap = false;
+        true
+    }
+
+    /// Notes which data breakpoints an access hits; the trap comes behind the instruction.
+    pub(crate) fn note_watched(&mut self, linear: u64, size: u64, write: bool) {
+        for n in 0..4 {
+            let kind = self.breakpoint_kind(n);
+            let wanted = kind == 3 || kind == 1 && write;
+            if !self.breakpoint_enabled(n) || !wanted {
+                continue;
+            }
+            let length = self.breakpoint_size(n);
+            let start = self.system.dr[n] & !(length - 1);
+            if linear < start.wrapping_add(length) && start < linear.wrapping_add(size) {
+                self.watch_hits |= 1 << n;
+            }
+        }
+    }
+
+    /// Whether a trap is due behind an instruction; sets DR6. `stepping` is whether TF was set
+    /// before the instruction.
+    pub(crate) fn take_debug_traps(&mut self, stepping: bool) -> bool {
+        let hits = std::mem::take(&mut self.watch_hits);
+        let stepping = stepping && !std::mem::take(&mut self.no_step_trap);
+        if hits == 0 && !stepping {
+            return false;
+        }
+        let step = if stepping { DR6_BS } else { 0 };
+        self.system.dr[6] = self.system.dr[6] & !0xf | DR6_ONES | u64::from(hits) | step;
+        self.debug_trap = true;
+        true
+    }
+}

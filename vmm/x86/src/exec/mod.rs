@@ -1,0 +1,98 @@
+//! What instructions do.
+//!
+//! The files with generic handlers (`alu`, `data`, `control`, `shift`, `bits`) hold what is
+//! executed all the time: every operand form has a function of its own. The others hold rare
+//! instructions, which look at their decoded form each time.
+
+pub(crate) mod addr;
+pub(crate) mod alu;
+pub(crate) mod bits;
+pub(crate) mod control;
+pub(crate) mod data;
+pub(crate) mod far;
+pub(crate) mod fpu;
+pub(crate) mod muldiv;
+pub(crate) mod operand;
+pub(crate) mod rare;
+pub(crate) mod shift;
+pub(crate) mod simd;
+pub(crate) mod string;
+pub(crate) mod system;
+
+use crate::code::Rare;
+use crate::cpu::Cpu;
+use crate::mmu::Res;
+use crate::op::{At, Flow, fault, leave_after, next};
+
+/// How a rare instruction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Go on with the next instruction.
+    Next,
+    /// Go on with the next instruction, but not within this block: the mode, the privileges, the
+    /// flags that the run loop watches or the time left may have changed.
+    Sync,
+    /// Go on at this instruction pointer.
+    Jump(u64),
+    /// Not finished: the same instruction goes on later. It has not retired.
+    Again,
+    /// Not finished, but what was done counts as an instruction: the same instruction goes on.
+    Repeat,
+    /// HLT.
+    Halt,
+}
+
+/// The handler of a rare instruction.
+pub(crate) type RareFn = fn(&mut Cpu, &Rare) -> Res<Done>;
+
+/// Executes a rare instruction.
+pub(crate) fn rare(cpu: &mut Cpu, at: At) -> Flow {
+    cpu.rest = at.rest;
+    // SAFETY: lowering puts the address of a `Rare` of the same block here, which lives as long.
+    let rare = unsafe { &*(at.imm as *const Rare) };
+    match (rare.func)(cpu, rare) {
+        Ok(Done::Next) if !cpu.leave => next(cpu, at),
+        Ok(Done::Next | Done::Sync) => leave_after(cpu, at),
+        Ok(Done::Jump(rip)) => {
+            leave_after(cpu, at);
+            cpu.rip = rip;
+            Flow::Block
+        }
+        Ok(Done::Again) => {
+            cpu.leave = false;
+            cpu.rip = cpu.rip_at(at);
+            cpu.budget += i64::from(at.rest);
+            Flow::Block
+        }
+        Ok(Done::Repeat) => {
+            cpu.leave = false;
+            cpu.rip = cpu.rip_at(at);
+            cpu.budget += i64::from(at.rest) - 1;
+            Flow::Block
+        }
+        Ok(Done::Halt) => {
+            leave_after(cpu, at);
+            Flow::Halt
+        }
+        Err(crate::mmu::Raised) => fault(cpu, at),
+    }
+}
+
+/// Ends a block that has no branch: the next one starts behind it.
+pub(crate) fn end(cpu: &mut Cpu, at: At) -> Flow {
+    control::follow(cpu, at, 0)
+}
+
+/// Ends a block that was cut short to a given number of instructions; `rest` says how many of its
+/// instructions were not executed.
+pub(crate) fn cut(cpu: &mut Cpu, at: At) -> Flow {
+    cpu.rip = cpu.rip_at(at);
+    cpu.budget += i64::from(at.rest);
+    Flow::Block
+}
+
+/// An instruction that the CPU does not implement.
+pub(crate) fn unimplemented(cpu: &mut Cpu, at: At) -> Flow {
+    cpu.fault = crate::cpu::Fault::Unimplemented(String::new());
+    fault(cpu, at)
+}

@@ -1,0 +1,273 @@
+//! MMX and SSE instructions: access checks and operands; `crate::simd` has the arithmetic.
+
+use iced_x86::{Code, Instruction, OpKind};
+
+use super::addr::{Addr, Based, General, Indexed};
+use super::Done;
+use crate::code::{Extra as RareExtra, Rare};
+use crate::cpu::{Cpu, gpr};
+use crate::flags::Lazy;
+use crate::lower::{End, Kind, Lowered, Operand, plain};
+use crate::mmu::{Res, vector};
+use crate::mode::{cr0, cr4};
+use crate::op::{At, Fast, Flow, Op, OpFn, Path, Slow, access, next, next_after};
+use crate::simd::{Extra, Frame, Output, Place, Shape, SimdFault};
+
+/// Lowers an MMX or SSE instruction.
+pub(crate) fn lower(ins: &Instruction, mem: Option<&Operand>) -> Option<Lowered> {
+    let prim = crate::simd::prim(ins)?;
+    let shape = crate::simd::shape(ins)?;
+    if let Some(op) = mem.and_then(|mem| lower_move(ins, mem)) {
+        return Some(Lowered { op, rare: None, end: End::No, near: None });
+    }
+    let extra = RareExtra::Simd(prim, shape);
+    Some(Lowered { op: plain(super::rare), rare: Some((execute, extra)), end: End::No, near: None })
+}
+
+/// The common moves of whole registers.
+fn lower_move(ins: &Instruction, mem: &Operand) -> Option<Op> {
+    let (load, aligned) = match ins.code() {
+        Code::Movups_xmm_xmmm128 | Code::Movupd_xmm_xmmm128 | Code::Movdqu_xmm_xmmm128 => (true, false),
+        Code::Movaps_xmm_xmmm128 | Code::Movapd_xmm_xmmm128 | Code::Movdqa_xmm_xmmm128 => (true, true),
+        Code::Movups_xmmm128_xmm | Code::Movupd_xmmm128_xmm | Code::Movdqu_xmmm128_xmm => (false, false),
+        Code::Movaps_xmmm128_xmm | Code::Movapd_xmmm128_xmm | Code::Movdqa_xmmm128_xmm => (false, true),
+        _ => return None,
+    };
+    let register = |n: u32| ins.op_register(n).number() as u8;
+    let memory = ins.op0_kind() == OpKind::Memory || ins.op1_kind() == OpKind::Memory;
+    let aux = u8::from(aligned);
+    if !memory {
+        return Some(Op { dst: register(0), src: register(1), ..plain(mov_xx) });
+    }
+    let func: OpFn = match (load, mem.kind()) {
+        (true, Kind::Based) => load_x::<Based, Fast>,
+        (true, Kind::Indexed) => load_x::<Indexed, Fast>,
+        (true, Kind::General) => load_x::<General, Fast>,
+        (false, Kind::Based) => store_x::<Based, Fast>,
+        (false, Kind::Indexed) => store_x::<Indexed, Fast>,
+        (false, Kind::General) => store_x::<General, Fast>,
+    };
+    let register = if load { register(0) } else { register(1) };
+    Some(Op { dst: register, aux, ..mem.put(plain(func)) })
+}
+
+/// The check that precedes every SSE instruction, as a cheap test.
+macro_rules! sse_on {
+    ($cpu:ident, $at:ident) => {
+        if $cpu.system.cr0 & (cr0::EM | cr0::TS) != 0 || $cpu.system.cr4 & cr4::OSFXSR == 0 {
+            $cpu.rest = $at.rest;
+            let _ = $cpu.check_sse();
+            return crate::op::fault($cpu, $at);
+        }
+    };
+}
+
+/// A misaligned operand of an aligned move is a #GP(0).
+macro_rules! aligned {
+    ($cpu:ident, $at:ident, $linear:ident) => {
+        if $at.aux != 0 && $linear & 15 != 0 {
+            $cpu.rest = $at.rest;
+            $cpu.raise_gp();
+            return crate::op::fault($cpu, $at);
+        }
+    };
+}
+
+/// MOVAPS and its kind between registers.
+fn mov_xx(cpu: &mut Cpu, at: At) -> Flow {
+    sse_on!(cpu, at);
+    cpu.xmm[usize::from(at.dst & 15)] = cpu.xmm[usize::from(at.src & 15)];
+    next(cpu, at)
+}
+
+/// MOVAPS, MOVUPS and their kind from memory.
+fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+    sse_on!(cpu, at);
+    let linear = A::linear(cpu, at);
+    aligned!(cpu, at, linear);
+    let upper = cpu.wrap_linear(linear.wrapping_add(8));
+    let low: u64 = access!(cpu, at, P, load_x::<General, Slow>, cpu.load::<u64, P>(linear));
+    let high: u64 = access!(cpu, at, P, load_x::<General, Slow>, cpu.load::<u64, P>(upper));
+    cpu.xmm[usize::from(at.dst & 15)] = [low, high];
+    next_after::<P>(cpu, at)
+}
+
+/// MOVAPS, MOVUPS and their kind to memory.
+fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+    sse_on!(cpu, at);
+    let linear = A::linear(cpu, at);
+    aligned!(cpu, at, linear);
+    let upper = cpu.wrap_linear(linear.wrapping_add(8));
+    let [low, high] = cpu.xmm[usize::from(at.dst & 15)];
+    if P::SLOW {
+        // Both halves must be writable before either is written.
+        access!(cpu, at, P, store_x::<General, Slow>, cpu.probe_data(linear, 16));
+        access!(cpu, at, P, store_x::<General, Slow>, cpu.store::<u64, P>(linear, low));
+    }
+    // The fast body writes the upper half first: if that succeeds and the lower half does not, the
+    // slow body either writes both or finds that the lower one faults, in which case the upper half
+    // must not have been written; so the lower half is tried first there.
+    if !P::SLOW && linear & 0xfff > 0xff0 {
+        return crate::op::slow(cpu, at, store_x::<General, Slow>);
+    }
+    if !P::SLOW {
+        access!(cpu, at, P, store_x::<General, Slow>, cpu.store::<u64, P>(linear, low));
+    }
+    access!(cpu, at, P, store_x::<General, Slow>, cpu.store::<u64, P>(upper, high));
+    next_after::<P>(cpu, at)
+}
+
+impl Cpu {
+    fn read_place_simd(&mut self, place: Place, shape: &Shape, linear: u64) -> Res<[u64; 2]> {
+        Ok(match place {
+            Place::None => [0; 2],
+            Place::Xmm(n) => self.xmm[usize::from(n)],
+            Place::Mm(n) => [crate::fpu::mmx_read(&self.x87, usize::from(n)), 0],
+            Place::Gpr32(n) => [u64::from(self.reg::<u32>(n * 8)), 0],
+            Place::Gpr64(n) => [self.reg::<u64>(n * 8), 0],
+            Place::Memory => {
+                let bytes = u64::from(shape.memory.map_or(0, |memory| memory.bytes));
+                let low = self.load_slow(linear, bytes.min(8))?;
+                let high = if bytes > 8 {
+                    self.load_slow(self.wrap_linear(linear.wrapping_add(8)), bytes - 8)?
+                } else {
+                    0
+                };
+                [low, high]
+            }
+        })
+    }
+
+    fn write_place_simd(&mut self, place: Place, shape: &Shape, linear: u64, value: [u64; 2]) -> Res<()> {
+        match place {
+            Place::None => {}
+            Place::Xmm(n) => self.xmm[usize::from(n)] = value,
+            Place::Mm(n) => crate::fpu::mmx_write(&mut self.x87, usize::from(n), value[0]),
+            Place::Gpr32(n) => self.set_reg(n * 8, value[0] as u32),
+            Place::Gpr64(n) => self.set_reg(n * 8, value[0]),
+            Place::Memory => {
+                let bytes = u64::from(shape.memory.map_or(0, |memory| memory.bytes));
+                if bytes > 8 {
+                    self.probe_data(linear, bytes)?;
+                }
+                self.store_slow(linear, bytes.min(8), value[0])?;
+                if bytes > 8 {
+                    self.store_slow(self.wrap_linear(linear.wrapping_add(8)), bytes - 8, value[1])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that up to 16 bytes can be written.
+    fn probe_data(&mut self, linear: u64, size: u64) -> Res<()> {
+        let last = self.wrap_linear(linear.wrapping_add(size - 1));
+        if self.mode.bits == 64 && !(crate::mmu::is_canonical(linear) && crate::mmu::is_canonical(last)) {
+            self.fault = crate::cpu::Fault::NotCanonical;
+            return Err(crate::mmu::Raised);
+        }
+        self.probe_write(linear, size)
+    }
+
+    fn check_simd(&mut self, shape: &Shape) -> Res<()> {
+        if shape.sse {
+            self.check_sse()?;
+        }
+        if shape.mmx {
+            if self.system.cr0 & cr0::EM != 0 {
+                return Err(self.raise(vector::UD));
+            }
+            self.check_fpu()?;
+            if crate::fpu::pending_exception(&self.x87) {
+                return Err(self.raise(vector::MF));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Any MMX or SSE instruction.
+fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
+    let RareExtra::Simd(prim, shape) = &rare.extra else { unreachable!("lowering pairs them") };
+    cpu.check_simd(shape)?;
+    let masked = shape.output == Output::Masked;
+    let linear = match shape.memory {
+        Some(_) if masked => cpu.masked_destination(rare),
+        Some(memory) => {
+            let linear = cpu.linear(rare);
+            if memory.aligned && linear & 15 != 0 {
+                return Err(cpu.raise_gp());
+            }
+            linear
+        }
+        None => 0,
+    };
+    let mut frame = Frame { mxcsr: cpu.mxcsr, ..Frame::default() };
+    frame.imm = immediate(rare);
+    if matches!(shape.dst, Place::Xmm(_) | Place::Mm(_)) {
+        frame.dst = cpu.read_place_simd(shape.dst, shape, linear)?;
+    }
+    frame.src = cpu.read_place_simd(shape.src, shape, linear)?;
+    match shape.extra {
+        Extra::None => {}
+        Extra::Xmm0 => frame.xmm0 = cpu.xmm[0],
+        Extra::Lengths => frame.gpr = [cpu.regs[gpr::RAX], cpu.regs[gpr::RDX]],
+    }
+    let result = prim(&mut frame);
+    if shape.mxcsr {
+        cpu.mxcsr = frame.mxcsr;
+    }
+    match result {
+        Ok(()) => {}
+        Err(SimdFault::GeneralProtection) => return Err(cpu.raise_gp()),
+        Err(SimdFault::FloatingPoint) => {
+            let vector = if cpu.system.cr4 & cr4::OSXMMEXCPT != 0 { vector::XM } else { vector::UD };
+            return Err(cpu.raise(vector));
+        }
+    }
+    match shape.output {
+        Output::Dst => cpu.write_place_simd(shape.dst, shape, linear, frame.dst)?,
+        Output::Xmm0 => cpu.xmm[0] = frame.xmm0,
+        Output::Rcx => cpu.regs[gpr::RCX] = frame.rcx,
+        Output::Masked => cpu.store_masked(linear, &frame)?,
+        Output::Nothing => {}
+    }
+    if shape.mmx {
+        crate::fpu::mmx_enter(&mut cpu.x87);
+    }
+    if let Some(flags) = frame.flags {
+        cpu.lazy = Lazy::from_bits(u64::from(flags));
+    }
+    Ok(Done::Next)
+}
+
+fn immediate(ins: &Instruction) -> u8 {
+    let last = ins.op_count().saturating_sub(1);
+    if ins.op_kind(last) == OpKind::Immediate8 { ins.immediate8() } else { 0 }
+}
+
+impl Cpu {
+    /// DS:rDI, or the overriding segment, for MASKMOVQ and MASKMOVDQU.
+    fn masked_destination(&self, ins: &Instruction) -> u64 {
+        let bytes = match ins.op0_kind() {
+            OpKind::MemorySegDI => 2,
+            OpKind::MemorySegEDI => 4,
+            _ => 8,
+        };
+        let base = self.regs[crate::cpu::slot::SEGMENTS + ins.memory_segment().number()];
+        let offset = self.regs[gpr::RDI] & super::operand::mask(bytes);
+        self.wrap_linear(offset.wrapping_add(base))
+    }
+
+    fn store_masked(&mut self, linear: u64, frame: &Frame) -> Res<()> {
+        let selected = (0..16u64).filter(|n| frame.rcx >> n & 1 != 0);
+        for n in selected.clone() {
+            self.probe_data(self.wrap_linear(linear.wrapping_add(n)), 1)?;
+        }
+        for n in selected {
+            let byte = frame.dst[(n / 8) as usize] >> (8 * (n % 8)) & 0xff;
+            self.store_slow(self.wrap_linear(linear.wrapping_add(n)), 1, byte)?;
+        }
+        Ok(())
+    }
+}

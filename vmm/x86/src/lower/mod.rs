@@ -1,0 +1,262 @@
+//! From a decoded instruction to an operation: the choice of the handler.
+
+mod arith;
+mod branch;
+mod moves;
+mod rares;
+mod select;
+
+use iced_x86::{Code, Instruction, OpKind, Register};
+
+use crate::cpu::{seg, slot};
+use crate::code::Extra;
+use crate::exec::RareFn;
+use crate::exec::operand::{address_size, offset};
+use crate::mode::Mode;
+use crate::op::{Op, OpFn};
+
+/// How an instruction ends a block, if it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It does not.
+    No,
+    /// It is a terminator itself.
+    Branch,
+    /// The block ends behind it.
+    Block,
+    /// It has to be in a block of its own.
+    Alone,
+}
+
+/// A lowered instruction.
+#[derive(Clone, Copy)]
+pub(crate) struct Lowered {
+    /// The operation, without its position.
+    pub op: Op,
+    /// The function for a rare instruction; the operation's immediate is to point to it.
+    pub rare: Option<(RareFn, Extra)>,
+    /// How it ends the block.
+    pub end: End,
+    /// The handlers of a direct branch within the page and out of it.
+    pub near: Option<(OpFn, OpFn)>,
+}
+
+/// A comparison and a conditional branch as one operation.
+pub(crate) struct Fused {
+    /// The handlers for a target within the page and out of it.
+    pub near: (OpFn, OpFn),
+    /// The comparison's immediate.
+    pub imm: Option<i32>,
+}
+
+/// An operation without operands.
+pub(crate) fn plain(func: OpFn) -> Op {
+    Op {
+        func,
+        imm: 0,
+        disp: 0,
+        dst: 0,
+        src: 0,
+        base: slot::ZERO as u8 * 8,
+        index: slot::ZERO as u8 * 8,
+        scale: 0,
+        seg: slot::ZERO as u8 * 8,
+        asize: 2,
+        rest: 0,
+        at: 0,
+        len: 0,
+        aux: 0,
+    }
+}
+
+impl Lowered {
+    fn op(op: Op) -> Self {
+        Self { op, rare: None, end: End::No, near: None }
+    }
+
+    fn rare(func: RareFn, end: End) -> Self {
+        Self { op: plain(crate::exec::rare), rare: Some((func, Extra::None)), end, near: None }
+    }
+}
+
+/// Lowers one instruction; `bytes` are its own.
+pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
+    if ins.code() == Code::INVALID {
+        return Lowered::rare(crate::exec::rare::undefined, End::Block);
+    }
+    if mode.bits == 64
+        && let Some(lowered) = branch::lower(ins)
+    {
+        return lowered;
+    }
+    let operand = Operand::of(ins, mode);
+    if let Some(operand) = &operand
+        && let Some(op) = arith::lower(ins, operand, mode).or_else(|| moves::lower(ins, operand, mode))
+    {
+        return Lowered::op(op);
+    }
+    let mut lowered = rares::lower(ins, bytes, operand.as_ref());
+    if uses_stack_segment(ins) {
+        lowered.op.asize |= 0x80;
+    }
+    lowered
+}
+
+pub(crate) use branch::{condition, fused};
+
+/// How the memory operand of an instruction is addressed; the kinds of `exec::addr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Based,
+    Indexed,
+    General,
+}
+
+/// The memory operand, ready to be put into an operation, if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Operand {
+    kind: Kind,
+    base: u8,
+    index: u8,
+    scale: u8,
+    seg: u8,
+    asize: u8,
+    disp: i32,
+}
+
+impl Operand {
+    /// `None` if the operand cannot be expressed in an operation's fields, so that the instruction
+    /// has to be a rare one.
+    fn of(ins: &Instruction, mode: Mode) -> Option<Self> {
+        let none = slot::ZERO as u8 * 8;
+        let has_memory = (0..ins.op_count()).any(|n| ins.op_kind(n) == OpKind::Memory);
+        if !has_memory {
+            return Some(Self { kind: Kind::Based, base: none, index: none, scale: 0, seg: none, asize: 2, disp: 0 });
+        }
+        let register = |register: Register| match register {
+            Register::None => none,
+            Register::RIP | Register::EIP => slot::RIP as u8 * 8,
+            other => offset(other),
+        };
+        let bytes = address_size(ins, mode.bits);
+        let segment = ins.memory_segment().number();
+        let flat = mode.bits == 64 && segment < seg::FS;
+        let base = register(ins.memory_base());
+        let index = register(ins.memory_index());
+        let displacement = ins.memory_displacement64();
+        // Displacements of 32-bit addressing are zero-extended here, but only 32 bits count.
+        let disp = match bytes {
+            8 => i32::try_from(displacement as i64).ok()?,
+            _ => displacement as u32 as i32,
+        };
+        let kind = match (flat && bytes == 8, index == none) {
+            (true, true) => Kind::Based,
+            (true, false) => Kind::Indexed,
+            _ => Kind::General,
+        };
+        let mut asize = match bytes {
+            2 => 0,
+            4 => 1,
+            _ => 2,
+        };
+        if segment == seg::SS {
+            asize |= 0x80;
+        }
+        let scale = ins.memory_index_scale().trailing_zeros() as u8;
+        Some(Self { kind, base, index, scale, seg: (slot::SEGMENTS + segment) as u8 * 8, asize, disp })
+    }
+
+    /// How the operand is addressed.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Puts the operand into an operation.
+    pub(crate) fn put(&self, op: Op) -> Op {
+        Op {
+            base: self.base,
+            index: self.index,
+            scale: self.scale,
+            seg: self.seg,
+            asize: self.asize,
+            disp: self.disp,
+            ..op
+        }
+    }
+}
+
+/// Whether the memory operand, or the implicit stack operand, is in the stack segment.
+fn uses_stack_segment(ins: &Instruction) -> bool {
+    ins.is_stack_instruction() || ins.memory_segment() == Register::SS
+}
+
+/// The operand width of a register or memory operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Width {
+    Byte,
+    Word,
+    Dword,
+    Qword,
+}
+
+fn width(bytes: u64) -> Option<Width> {
+    match bytes {
+        1 => Some(Width::Byte),
+        2 => Some(Width::Word),
+        4 => Some(Width::Dword),
+        8 => Some(Width::Qword),
+        _ => None,
+    }
+}
+
+/// What the first two operands are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    R,
+    M,
+    RR,
+    RM,
+    MR,
+    RI,
+    MI,
+    Other,
+}
+
+fn is_gpr(register: Register) -> bool {
+    register.is_gpr()
+}
+
+fn form(ins: &Instruction) -> Form {
+    let kind = |n: u32| match ins.op_kind(n) {
+        OpKind::Register if is_gpr(ins.op_register(n)) => 'r',
+        OpKind::Memory => 'm',
+        OpKind::Immediate8
+        | OpKind::Immediate16
+        | OpKind::Immediate32
+        | OpKind::Immediate64
+        | OpKind::Immediate8to16
+        | OpKind::Immediate8to32
+        | OpKind::Immediate8to64
+        | OpKind::Immediate32to64 => 'i',
+        _ => '?',
+    };
+    match (ins.op_count(), kind(0), kind(1)) {
+        (1, 'r', _) => Form::R,
+        (1, 'm', _) => Form::M,
+        (_, 'r', 'r') => Form::RR,
+        (_, 'r', 'm') => Form::RM,
+        (_, 'm', 'r') => Form::MR,
+        (_, 'r', 'i') => Form::RI,
+        (_, 'm', 'i') => Form::MI,
+        _ => Form::Other,
+    }
+}
+
+/// Whether the CPU implements an instruction, decoded for a default operand size of `bits` (16, 32
+/// or 64). An encoding that is invalid, or that belongs to an extension that the CPU model does not
+/// have, is implemented in that it raises #UD.
+pub fn is_implemented(ins: &Instruction, bytes: &[u8], bits: u8) -> bool {
+    let mode = Mode { bits, stack_bits: bits, protected: true };
+    let lowered = lower(ins, bytes, mode);
+    !std::ptr::fn_addr_eq(lowered.op.func, crate::exec::unimplemented as OpFn)
+}

@@ -1,0 +1,205 @@
+//! Instructions without handlers of their own.
+
+use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
+
+use super::{End, Lowered, Operand, plain};
+use crate::exec::{RareFn, far, fpu, muldiv, rare, simd, string, system};
+
+/// Lowers anything: to a rare instruction, to #UD, or to the end of the run.
+pub(super) fn lower(ins: &Instruction, bytes: &[u8], mem: Option<&Operand>) -> Lowered {
+    if let Some((func, end)) = find(ins) {
+        return Lowered::rare(func, end);
+    }
+    if let Some(lowered) = fpu::lower(ins, bytes).or_else(|| simd::lower(ins, mem)) {
+        return lowered;
+    }
+    if !belongs(ins) {
+        return Lowered::rare(rare::undefined, End::Block);
+    }
+    Lowered { op: plain(crate::exec::unimplemented), rare: None, end: End::Block, near: None }
+}
+
+/// Whether an instruction belongs to the CPU model; if not, it raises #UD as on the real one.
+fn belongs(ins: &Instruction) -> bool {
+    use CpuidFeature::*;
+    ins.cpuid_features().iter().all(|feature| {
+        matches!(
+            feature,
+            INTEL8086
+                | INTEL186
+                | INTEL286
+                | INTEL386
+                | INTEL486
+                | X64
+                | FPU
+                | FPU287
+                | FPU387
+                | CPUID
+                | CMOV
+                | CX8
+                | CMPXCHG16B
+                | CLFSH
+                | FXSR
+                | MMX
+                | MSR
+                | RDPMC
+                | RDTSCP
+                | SEP
+                | SSE
+                | SSE2
+                | SSE3
+                | SSSE3
+                | SSE4_1
+                | SSE4_2
+                | SYSCALL
+                | TSC
+                | XSAVE
+                | XSAVEOPT
+                | XSAVEC
+                | MULTIBYTENOP
+                | PAUSE
+                | POPCNT
+                | PREFETCHW
+                | RDRAND
+                | RDSEED
+        )
+    })
+}
+
+/// The function of a rare instruction and how it ends its block.
+fn find(ins: &Instruction) -> Option<(RareFn, End)> {
+    general(ins).or_else(|| control(ins)).or_else(|| privileged(ins))
+}
+
+fn general(ins: &Instruction) -> Option<(RareFn, End)> {
+    use Mnemonic::*;
+    let func: RareFn = match ins.mnemonic() {
+        Mul => muldiv::mul,
+        Imul if ins.op_count() == 1 => muldiv::imul,
+        Div => muldiv::div,
+        Idiv => muldiv::idiv,
+        Mov if rare::is_moffs_or_general(ins) => rare::mov,
+        Rol | Ror | Rcl | Rcr | Shl | Sal | Shr | Sar => rare::shift_by_zero,
+        Shld | Shrd => rare::shift_double,
+        Bsf | Bsr => rare::bit_scan,
+        Bt | Bts | Btr | Btc => rare::bit_test,
+        Bswap => rare::bswap16,
+        Popcnt => rare::popcnt,
+        Lzcnt => rare::bit_scan,
+        Tzcnt => rare::bit_scan,
+        Crc32 => rare::crc32,
+        Cmpxchg => rare::cmpxchg_register,
+        Xadd => rare::xadd_register,
+        Cmpxchg8b | Cmpxchg16b => rare::cmpxchg_wide,
+        Xlatb => rare::xlat,
+        Lahf => rare::lahf,
+        Sahf => rare::sahf,
+        Clc | Stc | Cmc | Cld | Std => rare::flag,
+        Push | Pop if !rare::is_segment_stack(ins) => rare::push_pop,
+        Pusha | Pushad => rare::push_all,
+        Popa | Popad => rare::pop_all,
+        Pushf | Pushfd | Pushfq => rare::push_flags,
+        Leave => rare::leave,
+        Enter => rare::enter,
+        Aaa | Aas | Aam | Aad | Daa | Das => rare::decimal,
+        Salc => rare::salc,
+        Bound => rare::bound,
+        Arpl => rare::arpl,
+        Reservednop | Clflush => rare::nop,
+        Sldt | Str | Smsw => system::store_system,
+        Sgdt | Sidt => system::store_table,
+        Lar | Lsl | Verr | Verw => far::probe,
+        Lds | Les | Lss | Lfs | Lgs => return Some((far::load_pointer, End::Block)),
+        Movsb | Movsw | Movsd | Movsq | Stosb | Stosw | Stosd | Stosq | Lodsb | Lodsw | Lodsd | Lodsq | Cmpsb
+        | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq | Insb | Insw | Insd | Outsb | Outsw | Outsd
+            if ins.is_string_instruction() =>
+        {
+            let repeats = ins.has_rep_prefix() || ins.has_repne_prefix();
+            let end = if repeats || ins.mnemonic_is_io() { End::Alone } else { End::No };
+            return Some((string::string, end));
+        }
+        _ => return None,
+    };
+    Some((func, End::No))
+}
+
+trait IoMnemonic {
+    fn mnemonic_is_io(&self) -> bool;
+}
+
+impl IoMnemonic for Instruction {
+    fn mnemonic_is_io(&self) -> bool {
+        use Mnemonic::*;
+        matches!(self.mnemonic(), Insb | Insw | Insd | Outsb | Outsw | Outsd | In | Out)
+    }
+}
+
+fn control(ins: &Instruction) -> Option<(RareFn, End)> {
+    use Mnemonic::*;
+    let func: RareFn = match ins.mnemonic() {
+        _ if ins.is_jcc_short_or_near() => rare::jcc,
+        Jmp if ins.is_jmp_short_or_near() || ins.is_jmp_near_indirect() => rare::jmp,
+        Call if ins.is_call_near() || ins.is_call_near_indirect() => rare::call,
+        Ret => rare::ret,
+        Loop | Loope | Loopne | Jcxz | Jecxz | Jrcxz => rare::loop_,
+        Jmp => far::jmp,
+        Call => far::call,
+        Retf => far::ret,
+        Iret | Iretd | Iretq => far::iret,
+        Int | Int3 | Into | Int1 => system::software_interrupt,
+        Ud0 | Ud1 | Ud2 => rare::undefined,
+        Syscall => system::syscall,
+        Sysret | Sysretq => system::sysret,
+        Sysenter => system::sysenter,
+        Sysexit | Sysexitq => system::sysexit,
+        _ => return None,
+    };
+    Some((func, End::Block))
+}
+
+fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
+    use Mnemonic::*;
+    let func: RareFn = match ins.mnemonic() {
+        Mov if rare::is_segment_move(ins) => far::mov_segment,
+        Push | Pop => far::push_pop_segment,
+        Mov if system::is_control_move(ins) => system::mov_control,
+        Popf | Popfd | Popfq => rare::pop_flags,
+        Cli | Sti => system::interrupt_flag,
+        Hlt => system::hlt,
+        In | Out => system::port,
+        Cpuid => system::cpuid,
+        Rdtsc | Rdtscp => system::rdtsc,
+        Rdpmc => system::rdpmc,
+        Rdmsr => system::rdmsr,
+        Wrmsr => system::wrmsr,
+        Rdrand | Rdseed => system::random,
+        Lgdt | Lidt => system::load_table,
+        Lldt | Ltr => system::load_system,
+        Lmsw => system::lmsw,
+        Clts => system::clts,
+        Invlpg => system::invlpg,
+        Invd | Wbinvd => system::cache_control,
+        Swapgs => system::swapgs,
+        Xgetbv => system::xgetbv,
+        Xsetbv => system::xsetbv,
+        Wait => fpu::fwait,
+        Emms => fpu::emms,
+        Fxsave | Fxsave64 => fpu::fxsave,
+        Fxrstor | Fxrstor64 => fpu::fxrstor,
+        Xsave | Xsave64 | Xsaveopt | Xsaveopt64 | Xsavec | Xsavec64 => fpu::xsave,
+        Xrstor | Xrstor64 => fpu::xrstor,
+        _ => return fpu_environment(ins),
+    };
+    Some((func, End::Block))
+}
+
+fn fpu_environment(ins: &Instruction) -> Option<(RareFn, End)> {
+    let func: RareFn = match ins.code() {
+        Code::Fldenv_m14byte | Code::Fldenv_m28byte => fpu::fldenv,
+        Code::Fnstenv_m14byte | Code::Fnstenv_m28byte => fpu::fnstenv,
+        Code::Frstor_m94byte | Code::Frstor_m108byte => fpu::frstor,
+        Code::Fnsave_m94byte | Code::Fnsave_m108byte => fpu::fnsave,
+        _ => return None,
+    };
+    Some((func, End::Block))
+}

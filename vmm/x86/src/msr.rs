@@ -1,0 +1,201 @@
+//! Model-specific registers that the CPU owns; the rest belongs to the bus.
+
+use crate::cpu::{Cpu, seg, slot};
+use crate::cpuid::ARCH_CAPABILITIES;
+use crate::mmu::Res;
+use crate::mode::{cr0, efer};
+
+/// Register numbers (Intel SDM vol. 4).
+mod index {
+    pub(super) const TSC: u32 = 0x10;
+    pub(super) const PLATFORM_ID: u32 = 0x17;
+    pub(super) const FEATURE_CONTROL: u32 = 0x3a;
+    pub(super) const TSC_ADJUST: u32 = 0x3b;
+    pub(super) const SPEC_CTRL: u32 = 0x48;
+    pub(super) const PRED_CMD: u32 = 0x49;
+    pub(super) const BIOS_UPDT_TRIG: u32 = 0x79;
+    pub(super) const BIOS_SIGN_ID: u32 = 0x8b;
+    pub(super) const PLATFORM_INFO: u32 = 0xce;
+    pub(super) const MTRR_CAP: u32 = 0xfe;
+    pub(super) const ARCH_CAPABILITIES: u32 = 0x10a;
+    pub(super) const SYSENTER_CS: u32 = 0x174;
+    pub(super) const SYSENTER_ESP: u32 = 0x175;
+    pub(super) const SYSENTER_EIP: u32 = 0x176;
+    pub(super) const MCG_CAP: u32 = 0x179;
+    pub(super) const MCG_STATUS: u32 = 0x17a;
+    pub(super) const MISC_ENABLE: u32 = 0x1a0;
+    pub(super) const DEBUGCTL: u32 = 0x1d9;
+    pub(super) const MTRR_VARIABLE: u32 = 0x200;
+    pub(super) const MTRR_VARIABLE_LAST: u32 = 0x20f;
+    pub(super) const PAT: u32 = 0x277;
+    pub(super) const MTRR_DEF_TYPE: u32 = 0x2ff;
+    pub(super) const EFER: u32 = 0xc000_0080;
+    pub(super) const STAR: u32 = 0xc000_0081;
+    pub(super) const LSTAR: u32 = 0xc000_0082;
+    pub(super) const CSTAR: u32 = 0xc000_0083;
+    pub(super) const FMASK: u32 = 0xc000_0084;
+    pub(super) const FS_BASE: u32 = 0xc000_0100;
+    pub(super) const GS_BASE: u32 = 0xc000_0101;
+    pub(super) const KERNEL_GS_BASE: u32 = 0xc000_0102;
+    pub(super) const TSC_AUX: u32 = 0xc000_0103;
+}
+
+/// The fixed-range MTRRs in the order in which the state keeps them.
+const MTRR_FIXED: [u32; 11] =
+    [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+
+/// Eight variable ranges, fixed ranges, write-combining.
+const MTRR_CAP: u64 = 8 | 1 << 8 | 1 << 10;
+
+impl Cpu {
+    pub(crate) fn read_msr(&mut self, number: u32) -> Res<u64> {
+        use index::*;
+        let msrs = &self.system.msrs;
+        Ok(match number {
+            TSC => self.read_tsc(),
+            PLATFORM_ID | BIOS_SIGN_ID | MCG_CAP | MCG_STATUS | DEBUGCTL => 0,
+            // Locked, with VMX off.
+            FEATURE_CONTROL => 1,
+            TSC_ADJUST => msrs.tsc_adjust,
+            SPEC_CTRL => msrs.spec_ctrl,
+            // The maximum non-turbo ratio in units of 100 MHz.
+            PLATFORM_INFO => (self.model.tsc_khz / 100_000) << 8,
+            MTRR_CAP => self::MTRR_CAP,
+            ARCH_CAPABILITIES => self::ARCH_CAPABILITIES,
+            SYSENTER_CS => msrs.sysenter_cs,
+            SYSENTER_ESP => msrs.sysenter_esp,
+            SYSENTER_EIP => msrs.sysenter_eip,
+            MISC_ENABLE => msrs.misc_enable,
+            MTRR_VARIABLE..=MTRR_VARIABLE_LAST => msrs.mtrr_variable[(number - MTRR_VARIABLE) as usize],
+            PAT => msrs.pat,
+            MTRR_DEF_TYPE => msrs.mtrr_def_type,
+            EFER => msrs.efer,
+            STAR => msrs.star,
+            LSTAR => msrs.lstar,
+            CSTAR => msrs.cstar,
+            FMASK => msrs.sfmask,
+            FS_BASE => self.system.segments[seg::FS].base,
+            GS_BASE => self.system.segments[seg::GS].base,
+            KERNEL_GS_BASE => msrs.kernel_gs_base,
+            TSC_AUX => msrs.tsc_aux,
+            _ => {
+                if let Some(position) = MTRR_FIXED.iter().position(|&fixed| fixed == number) {
+                    return Ok(msrs.mtrr_fixed[position]);
+                }
+                return match self.on_bus(|bus, at| bus.read_msr(at, number)) {
+                    Some(value) => Ok(value),
+                    None => Err(self.raise_gp()),
+                };
+            }
+        })
+    }
+
+    pub(crate) fn write_msr(&mut self, number: u32, value: u64) -> Res<()> {
+        use index::*;
+        match number {
+            SYSENTER_ESP | SYSENTER_EIP | LSTAR | CSTAR | FS_BASE | GS_BASE | KERNEL_GS_BASE => {
+                self.write_address(number, value)
+            }
+            TSC => {
+                // Writing the counter moves the adjustment by as much.
+                let now = self.read_tsc();
+                let msrs = &mut self.system.msrs;
+                msrs.tsc_adjust = msrs.tsc_adjust.wrapping_add(value.wrapping_sub(now));
+                Ok(())
+            }
+            EFER => self.write_efer(value),
+            PAT | MTRR_DEF_TYPE | MTRR_VARIABLE..=MTRR_VARIABLE_LAST => self.write_memory_type(number, value),
+            _ => self.write_plain(number, value),
+        }
+    }
+
+    /// Registers that take what they are given, within their writable bits.
+    fn write_plain(&mut self, number: u32, value: u64) -> Res<()> {
+        use index::*;
+        let msrs = &mut self.system.msrs;
+        let (register, writable) = match number {
+            TSC_ADJUST => (&mut msrs.tsc_adjust, u64::MAX),
+            SPEC_CTRL => (&mut msrs.spec_ctrl, 7),
+            SYSENTER_CS => (&mut msrs.sysenter_cs, 0xffff_ffff),
+            // Fast strings and the processor's other switches change nothing here.
+            MISC_ENABLE => (&mut msrs.misc_enable, u64::MAX),
+            STAR => (&mut msrs.star, u64::MAX),
+            FMASK => (&mut msrs.sfmask, 0xffff_ffff),
+            TSC_AUX => (&mut msrs.tsc_aux, 0xffff_ffff),
+            // Barriers and microcode updates have nothing to act on; debug control has no features.
+            PRED_CMD | BIOS_UPDT_TRIG | BIOS_SIGN_ID | DEBUGCTL | MCG_STATUS => return Ok(()),
+            _ => {
+                if let Some(position) = MTRR_FIXED.iter().position(|&fixed| fixed == number) {
+                    msrs.mtrr_fixed[position] = value;
+                    return Ok(());
+                }
+                return match self.on_bus(|bus, at| bus.write_msr(at, number, value)) {
+                    true => Ok(()),
+                    false => Err(self.raise_gp()),
+                };
+            }
+        };
+        if value & !writable != 0 {
+            return Err(self.raise_gp());
+        }
+        *register = value;
+        Ok(())
+    }
+
+    /// Registers that hold linear addresses, which have to be canonical.
+    fn write_address(&mut self, number: u32, value: u64) -> Res<()> {
+        use index::*;
+        if !crate::mmu::is_canonical(value) {
+            return Err(self.raise_gp());
+        }
+        let system = &mut self.system;
+        match number {
+            SYSENTER_ESP => system.msrs.sysenter_esp = value,
+            SYSENTER_EIP => system.msrs.sysenter_eip = value,
+            LSTAR => system.msrs.lstar = value,
+            CSTAR => system.msrs.cstar = value,
+            KERNEL_GS_BASE => system.msrs.kernel_gs_base = value,
+            _ => {
+                let register = if number == FS_BASE { seg::FS } else { seg::GS };
+                system.segments[register].base = value;
+                self.regs[slot::SEGMENTS + register] = value;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_efer(&mut self, value: u64) -> Res<()> {
+        let known = efer::SCE | efer::LME | efer::LMA | efer::NXE;
+        let old = self.system.msrs.efer;
+        let changes_lme = (value ^ old) & efer::LME != 0;
+        if value & !known != 0 || changes_lme && self.system.cr0 & cr0::PG != 0 {
+            return Err(self.raise_gp());
+        }
+        // LMA is read-only.
+        self.system.msrs.efer = value & !efer::LMA | old & efer::LMA;
+        self.flush_tlb();
+        self.update_mode();
+        Ok(())
+    }
+
+    /// Memory types change nothing on a machine without caches, but are checked and kept.
+    fn write_memory_type(&mut self, number: u32, value: u64) -> Res<()> {
+        use index::*;
+        let valid_type = |kind: u64| matches!(kind, 0 | 1 | 4 | 5 | 6);
+        let valid = match number {
+            PAT => value.to_le_bytes().into_iter().all(|kind| valid_type(kind.into()) || kind == 7),
+            MTRR_DEF_TYPE => value & !0xcff == 0 && valid_type(value & 0xff),
+            _ => true,
+        };
+        if !valid {
+            return Err(self.raise_gp());
+        }
+        let msrs = &mut self.system.msrs;
+        match number {
+            PAT => msrs.pat = value,
+            MTRR_DEF_TYPE => msrs.mtrr_def_type = value,
+            _ => msrs.mtrr_variable[(number - MTRR_VARIABLE) as usize] = value,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! The run loop.
+
+use crate::code::{self, Block};
+use crate::cpu::{Cpu, Fault, slot};
+use crate::exit::Unimplemented;
+use crate::flags;
+use crate::memory::PAGE_SIZE;
+use crate::mmu::{Place, Raised, Res, vector};
+use crate::op::{At, Flow, dispatch};
+use crate::state::Activity;
+use crate::tlb::Kind;
+use crate::{Bus, Exit, Memory};
+
+/// The longest chain of handlers. It bounds the depth of the stack if a compiler does not turn
+/// their last calls into jumps.
+const CHUNK: i64 = if cfg!(debug_assertions) { 1024 } else { 4096 };
+
+impl Cpu {
+    /// Runs at most `budget` instructions and returns why it stopped. With [`Exit::Budget`] exactly
+    /// `budget` instructions were retired. A CPU that is not `Running` does not run; it returns
+    /// [`Exit::Halt`].
+    pub fn run(&mut self, memory: &mut Memory, bus: &mut dyn Bus, budget: u64) -> Exit {
+        if self.system.activity != Activity::Running {
+            return Exit::Halt;
+        }
+        let budget = budget.min(i64::MAX as u64 >> 8);
+        self.attach(memory, bus);
+        self.retired_end = self.retired().wrapping_add(budget);
+        self.budget = 0;
+        self.reserve = budget as i64;
+        let exit = self.run_attached();
+        self.detach();
+        // What is left was not retired.
+        self.retired_end = self.retired();
+        self.budget = 0;
+        self.reserve = 0;
+        exit
+    }
+
+    fn run_attached(&mut self) -> Exit {
+        self.stop = false;
+        self.leave = false;
+        loop {
+            if self.stop {
+                return Exit::Stop;
+            }
+            if self.attention
+                && let Some(exit) = self.attend()
+            {
+                return exit;
+            }
+            let left = self.budget + self.reserve;
+            if left <= 0 {
+                return Exit::Budget;
+            }
+            let single = self.attention && self.steps();
+            self.budget = if single { 1 } else { left.min(CHUNK) };
+            self.reserve = left - self.budget;
+            let before = (self.system.interrupt_shadow, self.rflags);
+            let flow = match self.find_block() {
+                Ok(block) => self.enter_block(block),
+                Err(Raised) => Flow::Fault,
+            };
+            match flow {
+                Flow::Block if single => {
+                    if let Some(exit) = self.stepped(before) {
+                        return exit;
+                    }
+                }
+                Flow::Block => {}
+                Flow::Halt => {
+                    self.system.interrupt_shadow = 0;
+                    self.system.activity = Activity::Halted;
+                    self.refresh_attention();
+                    return Exit::Halt;
+                }
+                Flow::Fault => {
+                    self.system.interrupt_shadow = 0;
+                    self.refresh_attention();
+                    if let Err(exit) = self.deliver_fault() {
+                        return exit;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at what may change before the next instruction.
+    fn attend(&mut self) -> Option<Exit> {
+        if self.window_wanted && self.interruptible() {
+            self.window_wanted = false;
+            self.refresh_attention();
+            return Some(Exit::InterruptWindow);
+        }
+        if self.hits_code_breakpoint() {
+            self.fault = Fault::Exception { vector: vector::DB, error: None };
+            return self.deliver_fault().err();
+        }
+        None
+    }
+
+    /// Whether instructions have to be executed one at a time.
+    fn steps(&self) -> bool {
+        self.system.interrupt_shadow != 0
+            || self.rflags & (flags::TF | flags::RF) != 0
+            || self.system.dr[7] & 0xff != 0
+    }
+
+    /// A single instruction was executed; `before` is the interrupt shadow and RFLAGS before it. A
+    /// shadow and RF last for one instruction.
+    fn stepped(&mut self, before: (u8, u64)) -> Option<Exit> {
+        if before.0 != 0 {
+            self.system.interrupt_shadow = 0;
+        }
+        if before.1 & flags::RF != 0 {
+            self.rflags &= !flags::RF;
+        }
+        self.refresh_attention();
+        if self.take_debug_traps(before.1 & flags::TF != 0) {
+            self.fault = Fault::Exception { vector: vector::DB, error: None };
+            return self.deliver_fault().err();
+        }
+        None
+    }
+
+    /// Finds or decodes the block at `rip`.
+    fn find_block(&mut self) -> Res<*const Block> {
+        let link = self.link.take();
+        let linear = self.code_linear(self.rip);
+        let page = linear & !(PAGE_SIZE - 1);
+        let stays = page == self.code_page;
+        if !stays {
+            self.enter_page(linear)?;
+        }
+        let key = linear.wrapping_add(self.code_add) << 4 | self.mode.key();
+        if let Some(block) = self.memory().cache.fast(key) {
+            self.link_to(link.filter(|_| stays), block);
+            return Ok(block);
+        }
+        let found = self.memory().cache.find(key);
+        let found = match found {
+            // SAFETY: the cache's blocks live until it is cleared.
+            Some(block) => match unsafe { (*block).second_page } {
+                None => Some(block),
+                Some(second) if self.second_page(linear)? & !(PAGE_SIZE - 1) == second => Some(block),
+                Some(second) => {
+                    // The second page is mapped elsewhere now.
+                    self.memory().cache.invalidate_page(second);
+                    None
+                }
+            },
+            None => None,
+        };
+        let block = match found {
+            Some(block) => block,
+            None => self.decode(linear, key)?,
+        };
+        // SAFETY: as above.
+        if unsafe { (*block).second_page.is_none() } {
+            self.link_to(link.filter(|_| stays), block);
+        }
+        Ok(block)
+    }
+
+    fn link_to(&mut self, link: Option<usize>, block: *const Block) {
+        if let Some(link) = link
+            && !self.block.is_null()
+        {
+            // SAFETY: `block` is the last block executed; `decode` forgets it before it clears the
+            // cache.
+            unsafe { (&(*self.block).links)[link].set(block) };
+        }
+    }
+
+    /// Looks up the page that instructions are fetched from.
+    fn enter_page(&mut self, linear: u64) -> Res<()> {
+        let offset = self.translate_code(linear)?;
+        self.code_page = linear & !(PAGE_SIZE - 1);
+        self.code_add = offset.wrapping_sub(linear);
+        Ok(())
+    }
+
+    /// The offset in RAM of the instruction byte at `linear`.
+    fn translate_code(&mut self, linear: u64) -> Res<u64> {
+        let user = self.cpl == 3;
+        match self.translate(linear, Kind::Execute, user)? {
+            Place::Ram(offset) => Ok(offset),
+            Place::Device(gpa) => {
+                Err(self.raise_unimplemented(format!("code at physical address {gpa:#x}, which is not RAM")))
+            }
+        }
+    }
+
+    /// The offset of the page behind the one that `linear` is in.
+    fn second_page(&mut self, linear: u64) -> Res<u64> {
+        let next = self.wrap_linear((linear & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE));
+        self.translate_code(next)
+    }
+
+    /// Decodes a block, with the following page's bytes if the first instruction needs them.
+    fn decode(&mut self, linear: u64, key: u64) -> Res<*const Block> {
+        if self.memory().cache.full() {
+            self.block = std::ptr::null();
+            self.memory().clear_code();
+        }
+        let offset = key >> 4;
+        let in_page = PAGE_SIZE - offset % PAGE_SIZE;
+        let mode = self.mode;
+        let mut bytes = [0; 16];
+        let block = {
+            // SAFETY: the range lies within a page of the mapping, and nothing writes it meanwhile.
+            let code = unsafe { std::slice::from_raw_parts(self.ram.add(offset as usize), in_page as usize) };
+            code::build(code, key, mode, usize::MAX, true)
+        };
+        let block = match block {
+            Some(block) => block,
+            None => {
+                let second = self.second_page(linear)?;
+                // SAFETY: both ranges lie within pages of the mapping; an instruction that does not
+                // fit in the page starts within its last 15 bytes.
+                unsafe {
+                    let first = in_page as usize;
+                    std::ptr::copy_nonoverlapping(self.ram.add(offset as usize), bytes.as_mut_ptr(), first);
+                    let rest = bytes.len() - first;
+                    std::ptr::copy_nonoverlapping(self.ram.add(second as usize), bytes.as_mut_ptr().add(first), rest);
+                }
+                let mut block = code::build(&bytes, key, mode, 1, true).expect("sixteen bytes hold an instruction");
+                block.second_page = Some(second);
+                block
+            }
+        };
+        let length = u64::from(block.bytes);
+        let second = block.second_page;
+        self.memory().mark_code(offset, length.min(in_page));
+        if let Some(second) = second {
+            self.memory().mark_code(second, length.saturating_sub(in_page).max(1));
+        }
+        let block = self.memory().cache.insert(block);
+        self.follow_protections();
+        Ok(block)
+    }
+
+    /// Executes a block, or as much of it as the chunk's budget covers.
+    fn enter_block(&mut self, block: *const Block) -> Flow {
+        // SAFETY: the cache's blocks live until it is cleared, which only `decode` does.
+        let block_ref = unsafe { &*block };
+        self.regs[slot::RIP] = self.rip;
+        self.block = block;
+        if self.budget >= i64::from(block_ref.len) {
+            self.budget -= i64::from(block_ref.len);
+            // SAFETY: a block's operations end with a terminator.
+            return dispatch(self, unsafe { At::new(block_ref.ops.as_ptr()) });
+        }
+        let cut = code::cut(block_ref, self.budget as u32, self.ram, self.mode);
+        self.budget -= i64::from(block_ref.len);
+        let flow = dispatch(self, cut.start());
+        // A link of the scratch block means nothing.
+        self.link = None;
+        self.block = std::ptr::null();
+        flow
+    }
+
+    /// The error for something that is not implemented, with the instruction's bytes.
+    pub(crate) fn unimplemented(&mut self, what: String) -> Exit {
+        let mut bytes = Vec::new();
+        let start = self.code_linear(self.rip);
+        let user = self.cpl == 3;
+        for n in 0..15 {
+            match self.translate(self.wrap_linear(start.wrapping_add(n)), Kind::Execute, user) {
+                Ok(Place::Ram(offset)) => {
+                    // SAFETY: `translate` returns offsets inside the mapping.
+                    bytes.push(unsafe { *self.ram.add(offset as usize) });
+                }
+                _ => break,
+            }
+        }
+        let mut decoder = iced_x86::Decoder::with_ip(
+            u32::from(self.mode.bits),
+            &bytes,
+            self.rip,
+            iced_x86::DecoderOptions::NONE,
+        );
+        let instruction = decoder.decode();
+        if instruction.len() > 0 && instruction.len() <= bytes.len() {
+            bytes.truncate(instruction.len());
+        }
+        let what = if what.is_empty() { code::text(&instruction) } else { format!("{} ({what})", code::text(&instruction)) };
+        Exit::Unimplemented(Box::new(Unimplemented { vcpu: self.id, what, bytes, rip: self.rip, mode: self.mode.name() }))
+    }
+}
+
+/// Runs what needs memory and bus outside of [`Cpu::run`].
+impl Cpu {
+    pub(crate) fn with_attached<T>(
+        &mut self,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        work: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.attach(memory, bus);
+        self.rest = 0;
+        let result = work(self);
+        self.leave = false;
+        self.detach();
+        result
+    }
+}

@@ -1,0 +1,118 @@
+//! The software TLB.
+//!
+//! It is plain data without host pointers, so that it can be saved, compared and hashed: what it
+//! holds decides when page tables are read again, which the guest can observe through accessed and
+//! dirty bits.
+
+use crate::memory::PAGE_SIZE;
+
+/// Entries per kind of access and privilege.
+pub(crate) const ENTRIES: usize = 256;
+
+/// The tag of an empty entry; bit 0 keeps every fast comparison from matching.
+const EMPTY: u64 = u64::MAX;
+
+/// Set in a write entry's tag while stores have to take the slow path, because the page is clean or
+/// holds decoded instructions. It is not architectural.
+const SLOW: u64 = 1;
+
+/// One translation: `linear + add` is the offset of the byte in the host mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Entry {
+    pub tag: u64,
+    pub add: u64,
+}
+
+const NONE: Entry = Entry { tag: EMPTY, add: 0 };
+
+/// What an access wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read = 0,
+    Write = 1,
+    Execute = 2,
+}
+
+/// The translations of one CPU, by kind of access and privilege (0 supervisor, 1 user).
+#[derive(Clone)]
+#[repr(C)]
+pub(crate) struct Tlb {
+    entries: [[[Entry; ENTRIES]; 2]; 3],
+}
+
+impl Tlb {
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Self { entries: [[[NONE; ENTRIES]; 2]; 3] })
+    }
+
+    /// Forgets every translation.
+    pub(crate) fn flush(&mut self) {
+        self.entries = [[[NONE; ENTRIES]; 2]; 3];
+    }
+
+    /// Forgets the translation of one page.
+    pub(crate) fn flush_page(&mut self, linear: u64) {
+        let page = linear & !(PAGE_SIZE - 1);
+        for table in self.entries.as_flattened_mut() {
+            let entry = &mut table[index(linear)];
+            if entry.tag & !SLOW == page {
+                *entry = NONE;
+            }
+        }
+    }
+
+    pub(crate) fn table(&self, kind: Kind, user: bool) -> *const Entry {
+        self.entries[kind as usize][usize::from(user)].as_ptr()
+    }
+
+    /// What to add to `linear` to get its offset in the host mapping, if that is known.
+    #[inline]
+    pub(crate) fn find(&self, kind: Kind, user: bool, linear: u64) -> Option<u64> {
+        let entry = &self.entries[kind as usize][usize::from(user)][index(linear)];
+        (entry.tag != EMPTY && entry.tag & !SLOW == linear & !(PAGE_SIZE - 1)).then_some(entry.add)
+    }
+
+    /// Remembers a translation. `fast` is whether stores may use it without further ado.
+    pub(crate) fn insert(&mut self, kind: Kind, user: bool, linear: u64, offset: u64, fast: bool) {
+        let page = linear & !(PAGE_SIZE - 1);
+        let add = (offset & !(PAGE_SIZE - 1)).wrapping_sub(page);
+        let tag = if fast { page } else { page | SLOW };
+        self.entries[kind as usize][usize::from(user)][index(linear)] = Entry { tag, add };
+    }
+
+    /// Makes stores to the page at `offset` take the slow path.
+    pub(crate) fn protect(&mut self, offset: u64) {
+        for entry in self.entries[Kind::Write as usize].as_flattened_mut() {
+            if entry.tag & SLOW == 0 && entry.tag.wrapping_add(entry.add) == offset {
+                entry.tag |= SLOW;
+            }
+        }
+    }
+
+    /// Makes all stores take the slow path once.
+    pub(crate) fn protect_all(&mut self) {
+        for entry in self.entries[Kind::Write as usize].as_flattened_mut() {
+            entry.tag |= SLOW;
+        }
+    }
+
+    /// Feeds the architecturally relevant content to `sink`.
+    pub(crate) fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
+        for (position, entry) in self.entries.as_flattened().as_flattened().iter().enumerate() {
+            if entry.tag != EMPTY {
+                sink(&(position as u32).to_le_bytes());
+                sink(&(entry.tag & !SLOW).to_le_bytes());
+                sink(&entry.add.to_le_bytes());
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn index(linear: u64) -> usize {
+    (linear / PAGE_SIZE) as usize % ENTRIES
+}
+
+/// A table in which nothing is ever found, for when every access has to be looked at.
+pub(crate) static ALWAYS_MISS: [Entry; ENTRIES] = [NONE; ENTRIES];
