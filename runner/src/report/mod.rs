@@ -1,0 +1,31 @@
+//! What a run found, written for people and for CI systems.
+//!
+//! There is one [model] and one writer per file format. A writer is a pure function of the model:
+//! the same [`Document`] gives the same bytes, so that each writer is tested by snapshots and two
+//! reports of one run can be compared by `diff`.
+
+pub mod ctrf;
+pub mod event;
+pub mod events;
+pub mod finding;
+pub mod github;
+pub mod json;
+pub mod junit;
+pub mod model;
+pub mod terminal;
+pub mod text;
+pub mod time;
+pub mod write;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use event::{Event, EventKind};
+pub use finding::{FaultSchedule, FaultStep, Finding, FindingKind};
+pub use model::{
+    Attachment, Counts, Document, Evidence, ExitStatus, Exploration, FileLocation, Moment,
+    NetworkSummary, NodeSummary, Origin, Property, PropertyKind, Report, RunInfo, SkippedProperty,
+    ToolError, Verdict, WallClock,
+};
