@@ -131,9 +131,9 @@ impl Builder {
         if memory_destination && self.op.can_use_lock_prefix() && self.random.chance(25) {
             self.instruction.set_has_lock_prefix(true);
         }
-        if self.op.can_use_rep_prefix() && is_string(self.op.mnemonic()) && self.random.chance(40) {
+        if self.op.can_use_rep_prefix() && is_string(self.op) && self.random.chance(40) {
             self.instruction.set_has_rep_prefix(true);
-        } else if self.op.can_use_repne_prefix() && is_string(self.op.mnemonic()) && self.random.chance(50) {
+        } else if self.op.can_use_repne_prefix() && is_string(self.op) && self.random.chance(50) {
             self.instruction.set_has_repne_prefix(true);
         }
     }
@@ -257,35 +257,9 @@ fn is_legacy_prefix(byte: u8) -> bool {
 }
 
 /// Whether the instruction is a string instruction, which REP can repeat.
-pub fn is_string(mnemonic: Mnemonic) -> bool {
-    use Mnemonic as M;
-    matches!(
-        mnemonic,
-        M::Movsb
-            | M::Movsw
-            | M::Movsq
-            | M::Cmpsb
-            | M::Cmpsw
-            | M::Cmpsq
-            | M::Scasb
-            | M::Scasw
-            | M::Scasd
-            | M::Scasq
-            | M::Stosb
-            | M::Stosw
-            | M::Stosd
-            | M::Stosq
-            | M::Lodsb
-            | M::Lodsw
-            | M::Lodsd
-            | M::Lodsq
-            | M::Insb
-            | M::Insw
-            | M::Insd
-            | M::Outsb
-            | M::Outsw
-            | M::Outsd
-    )
+pub fn is_string(op: &OpCodeInfo) -> bool {
+    !matches!(op.mnemonic(), Mnemonic::Maskmovq | Mnemonic::Maskmovdqu)
+        && op.op_kinds().iter().any(|kind| matches!(kind, Kind::seg_rSI | Kind::es_rDI))
 }
 
 /// The lanes that an instruction's vector operands probably have.

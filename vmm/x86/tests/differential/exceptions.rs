@@ -44,11 +44,23 @@ const EXCLUDED: &[(M, &str)] = &[
 /// Mnemonics that user mode may not execute, though the encoding tables don't say so for all.
 const REFUSED: &[M] = &[M::In, M::Out, M::Insb, M::Insw, M::Insd, M::Outsb, M::Outsw, M::Outsd, M::Cli, M::Sti];
 
+/// Far pointers of 80 bits and the reserved no-operations are not AMD's.
+const AMD_DIFFERS: &[Code] =
+    &[Code::Call_m1664, Code::Jmp_m1664, Code::Lss_r64_m1664, Code::Lfs_r64_m1664, Code::Lgs_r64_m1664];
+
+fn host_is_amd() -> bool {
+    // "Auth", of AuthenticAMD.
+    std::arch::x86_64::__cpuid(0).ebx == 0x6874_7541
+}
+
 /// Decides what to do with a form.
 pub fn plan(form: Code) -> Plan {
     let op = form.op_code();
     if let Some((_, reason)) = EXCLUDED.iter().find(|(mnemonic, _)| *mnemonic == form.mnemonic()) {
         return Plan::Excluded(reason);
+    }
+    if host_is_amd() && (AMD_DIFFERS.contains(&form) || format!("{form:?}").starts_with("Reservednop")) {
+        return Plan::Excluded("AMD processors, such as this host's, execute this encoding differently from Intel's");
     }
     if !op.mode64() && !op.mode32() {
         return Plan::Excluded("exists in 16-bit mode only");

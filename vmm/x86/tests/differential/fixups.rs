@@ -20,7 +20,7 @@ const LOOKED_UP: [u16; 14] = [0, 3, 0x08, 0x10, 0x18, 0x20, 0x23, 0x28, 0x2b, 0x
 /// Prepares registers, before an explicit memory operand picks its address.
 pub fn before_memory(b: &mut Builder, in_memory: bool) {
     let mnemonic = b.op.mnemonic();
-    if is_string(mnemonic) {
+    if is_string(b.op) {
         prepare_string(b);
     }
     match mnemonic {
@@ -50,6 +50,12 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
             let table = target.wrapping_sub(segment).wrapping_sub(b.regs.gpr[RAX] & 0xff);
             let narrow = b.instruction.memory_base() == Register::EBX;
             b.regs.gpr[RBX] = if narrow { table & 0xffff_ffff } else { table };
+        }
+        M::Shld | M::Shrd if b.op.operand_size() == 16 => {
+            // A count above the operand size leaves everything undefined.
+            b.instruction.set_immediate8(b.instruction.immediate8() % 17);
+            b.regs.gpr[RCX] = b.regs.gpr[RCX] & !0x1f | b.random.below(17);
+            b.pinned |= 1 << RCX;
         }
         M::Int => {
             let vector = b.random.pick(&[0, 1, 2, 3, 4, 5, 6, 13, 14, 0x20, 0x7f, 0x81, 0xff]);
@@ -128,7 +134,7 @@ fn prepare_string(b: &mut Builder) {
     b.regs.gpr[RCX] = count | high;
     let length = 24 * size;
     match b.op.mnemonic() {
-        M::Cmpsb | M::Cmpsw | M::Cmpsq => {
+        M::Cmpsb | M::Cmpsw | M::Cmpsd | M::Cmpsq => {
             let byte = b.random.bits() as u8;
             let mut run = vec![byte; 2 * length as usize];
             b.patch(source.wrapping_sub(length), &run);

@@ -1,11 +1,154 @@
-//! Checks every implemented instruction form against the processor of the host.
+//! Checks every implemented instruction form against the processor that the test runs on.
+//!
+//! Each case is one instruction with random operands, registers and memory. It is executed twice,
+//! in this process and by the emulated CPU, and whatever the manual defines must be equal:
+//! registers, flags, memory, and the exception that ends it. Environment variables choose other
+//! cases: `DIFF_FORM` (an iced-x86 code), `DIFF_CASES` (how many per form), `DIFF_SEED`,
+//! `DIFF_CASE` (only this one) and `DIFF_REPORT` (a file for the whole report).
 
 mod builder;
+mod compare;
+mod emulated;
 mod exceptions;
 mod fixups;
 mod forms;
 mod layout;
 mod native;
 mod operands;
+mod report;
 mod state;
 mod values;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use iced_x86::Code;
+
+use emulated::Emulated;
+use exceptions::Plan;
+use native::Native;
+use report::Report;
+use state::Case;
+
+/// The seed of a run that nobody chose one for.
+const DEFAULT_SEED: u64 = 1;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
+
+fn implemented() -> Vec<Code> {
+    Code::values().filter(|code| chaosrun_x86::is_implemented(*code)).collect()
+}
+
+/// Both sides of the comparison.
+struct Pair {
+    native: Native,
+    emulated: Emulated,
+    background: Vec<u8>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self { native: Native::acquire(), emulated: Emulated::new(), background: values::background() }
+    }
+
+    /// The kinds of the differences, and their description; both empty if there are none.
+    fn differences(&mut self, case: &Case) -> (Vec<String>, String) {
+        let native = self.native.run(case, &self.background);
+        let run = catch_unwind(AssertUnwindSafe(|| self.emulated.run(case, &self.background)));
+        let emulated = match run {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(why)) => return (vec![first_words(&why)], why),
+            Err(_) => {
+                self.emulated = Emulated::new();
+                return (vec!["panic".to_owned()], "the emulated CPU panicked".to_owned());
+            }
+        };
+        let found = compare::compare(case, &native, &emulated);
+        let mut kinds: Vec<String> = found.iter().map(|difference| difference.kind.clone()).collect();
+        kinds.dedup();
+        let details: Vec<String> = found.into_iter().map(|difference| difference.detail).collect();
+        (kinds, details.join("\n"))
+    }
+}
+
+fn first_words(text: &str) -> String {
+    text.split([':', ' ']).next().unwrap_or_default().to_owned()
+}
+
+/// Runs `cases` cases of every form that can be tested; returns what was found and the forms for
+/// which no case could be made.
+fn run(forms: &[Code], cases: u64) -> (Report, Vec<Code>) {
+    let seed = setting("DIFF_SEED").unwrap_or(DEFAULT_SEED);
+    let only = std::env::var("DIFF_FORM").ok();
+    let cases = setting("DIFF_CASES").unwrap_or(cases);
+    let range = setting("DIFF_CASE").map_or(0..cases, |case| case..case + 1);
+    let mut pair = Pair::new();
+    let mut report = Report::default();
+    let mut impossible = Vec::new();
+    for form in forms {
+        if only.as_ref().is_some_and(|only| *only != format!("{form:?}")) {
+            continue;
+        }
+        if matches!(exceptions::plan(*form), Plan::Excluded(_)) {
+            continue;
+        }
+        for index in range.clone() {
+            let Some(case) = builder::generate(*form, seed, index) else {
+                impossible.push(*form);
+                break;
+            };
+            report.count(*form);
+            let (kinds, details) = pair.differences(&case);
+            if !kinds.is_empty() {
+                report.fail(&case, index, seed, &kinds, &details);
+            }
+        }
+    }
+    (report, impossible)
+}
+
+fn check(cases: u64) {
+    let forms = implemented();
+    let (report, impossible) = run(&forms, cases);
+    let excluded: Vec<(Code, &str)> = forms
+        .iter()
+        .filter_map(|form| match exceptions::plan(*form) {
+            Plan::Excluded(why) => Some((*form, why)),
+            _ => None,
+        })
+        .collect();
+    let refused = forms.iter().filter(|form| exceptions::plan(**form) == Plan::Refusal).count();
+    let tested = forms.len() - excluded.len() - impossible.len();
+    println!(
+        "{} forms implemented, {tested} tested in {} cases (of {refused} only that user mode may not), {} excluded:",
+        forms.len(),
+        report.cases(),
+        excluded.len(),
+    );
+    for (form, why) in &excluded {
+        println!("    {form:?}: {why}");
+    }
+    if let Ok(path) = std::env::var("DIFF_REPORT") {
+        std::fs::write(path, report.text()).expect("the report can be written");
+    }
+    assert!(impossible.is_empty(), "implemented, but neither tested nor excepted: {impossible:?}");
+    assert!(report.failed_forms() == 0, "{} forms differ\n{}", report.failed_forms(), report.text());
+}
+
+#[test]
+fn every_implemented_form_agrees_with_the_processor() {
+    check(60);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn every_implemented_form_agrees_with_the_processor_in_many_cases() {
+    check(2000);
+}
+
+#[test]
+fn every_form_of_the_modelled_processor_is_implemented() {
+    let missing: Vec<Code> = forms::expected().into_iter().filter(|code| !chaosrun_x86::is_implemented(*code)).collect();
+    assert!(missing.is_empty(), "{} forms are not implemented: {missing:?}", missing.len());
+}

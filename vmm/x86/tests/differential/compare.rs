@@ -1,0 +1,252 @@
+//! Compares what the processor and the emulated CPU made of a case, except for what the manual
+//! leaves undefined.
+
+use iced_x86::{Instruction, Mnemonic as M, OpKind, RflagsBits};
+
+use crate::builder::{self, RCX, RSP};
+use crate::state::{Case, Fp, Outcome};
+
+const CF: u64 = 1;
+const PF: u64 = 1 << 2;
+const AF: u64 = 1 << 4;
+const ZF: u64 = 1 << 6;
+const SF: u64 = 1 << 7;
+const OF: u64 = 1 << 11;
+
+/// What not to compare.
+#[derive(Debug, Default)]
+struct Ignored {
+    flags: u64,
+    status_word: u16,
+    /// The last bits of x87 results, which each design rounds in its own way.
+    last_places: bool,
+    /// The general register whose contents are undefined.
+    register: Option<usize>,
+    /// Ranges of memory: start and length.
+    memory: Vec<(u64, u64)>,
+    /// Approximations of which only the first bits are specified.
+    approximate: bool,
+    /// All of memory.
+    window: bool,
+}
+
+/// One difference, its kind first so that reports can group by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// A short name: `flags`, `rip`, `xmm`, ...
+    pub kind: String,
+    /// The two values.
+    pub detail: String,
+}
+
+/// Lists the differences between two outcomes of a case.
+pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Difference> {
+    let instruction = builder::decode(&case.bytes, case.regs.rip, case.bits);
+    let ignored = ignored(case, &instruction, native);
+    let mut found = Vec::new();
+    let mut check = |kind: &str, native: u64, emulated: u64, ignore: u64| {
+        if (native ^ emulated) & !ignore != 0 {
+            found.push(Difference {
+                kind: kind.to_owned(),
+                detail: format!("{kind}: processor {native:#x}, emulated {emulated:#x}"),
+            });
+        }
+    };
+    check("vector", native.vector.into(), emulated.vector.into(), 0);
+    check("error code", native.error, emulated.error, 0);
+    check("cr2", native.cr2, emulated.cr2, 0);
+    let (n, e) = (&native.regs, &emulated.regs);
+    check("rip", n.rip, e.rip, 0);
+    check("rflags", n.rflags, e.rflags, ignored.flags);
+    for i in 0..16 {
+        // What mode switches do with the upper halves is undefined.
+        let ignore = if case.bits == 32 { !0xffff_ffff } else { 0 };
+        let ignore = if ignored.register == Some(i) { u64::MAX } else { ignore };
+        check(if i == RSP { "rsp" } else { "gpr" }, n.gpr[i], e.gpr[i], ignore);
+    }
+    check("fs base", n.fs_base, e.fs_base, 0);
+    check("gs base", n.gs_base, e.gs_base, 0);
+    let selectors = [n.selectors, e.selectors].map(|s| [s.es, s.cs, s.ss, s.ds, s.fs, s.gs]);
+    for (n, e) in selectors[0].into_iter().zip(selectors[1]) {
+        check("selector", n.into(), e.into(), 0);
+    }
+    compare_fp(&n.fp, &e.fp, &ignored, &mut check);
+    if !ignored.window {
+        compare_window(native, emulated, &ignored, &mut check);
+    }
+    found
+}
+
+fn compare_fp(n: &Fp, e: &Fp, ignored: &Ignored, check: &mut impl FnMut(&str, u64, u64, u64)) {
+    check("mxcsr", n.mxcsr.into(), e.mxcsr.into(), 0);
+    check("control word", n.control.into(), e.control.into(), 0);
+    check("status word", n.status.into(), e.status.into(), ignored.status_word.into());
+    check("tags", n.tags.into(), e.tags.into(), 0);
+    for ((n_mantissa, n_top), (e_mantissa, e_top)) in n.st.into_iter().zip(e.st) {
+        if ignored.last_places && near(n_mantissa, n_top, e_mantissa, e_top) {
+            continue;
+        }
+        check("st", n_mantissa, e_mantissa, 0);
+        check("st", n_top.into(), e_top.into(), 0);
+    }
+    for (n, e) in n.xmm.into_iter().flatten().zip(e.xmm.into_iter().flatten()) {
+        if ignored.approximate && approximately(n, e) {
+            continue;
+        }
+        check("xmm", n, e, 0);
+    }
+}
+
+/// Whether two x87 values are at most a few units in the last place apart.
+fn near(a_mantissa: u64, a_top: u16, b_mantissa: u64, b_top: u16) -> bool {
+    let value = |mantissa: u64, top: u16| i128::from(mantissa) << (top & 1);
+    let close = (value(a_mantissa, a_top) - value(b_mantissa, b_top)).unsigned_abs() <= 8;
+    close && (a_top == b_top || a_top.abs_diff(b_top) == 1 && (a_mantissa << 1 == 0 || b_mantissa << 1 == 0))
+}
+
+/// Whether the singles of two quadwords agree within the 1.5 * 2^-12 of RCPPS and RSQRTPS. On
+/// either side of the exact value, so twice that between them.
+fn approximately(a: u64, b: u64) -> bool {
+    [0, 32].into_iter().all(|shift| {
+        let (a, b) = (f32::from_bits((a >> shift) as u32), f32::from_bits((b >> shift) as u32));
+        a.to_bits() == b.to_bits() || (a - b).abs() <= a.abs() * 3.0 / 4096.0
+    })
+}
+
+fn compare_window(
+    native: &Outcome,
+    emulated: &Outcome,
+    ignored: &Ignored,
+    check: &mut impl FnMut(&str, u64, u64, u64),
+) {
+    if native.window == emulated.window {
+        return;
+    }
+    let first = native.window.iter().zip(&emulated.window).enumerate().find(|(i, (n, e))| {
+        let address = crate::layout::WINDOW + *i as u64;
+        n != e && !ignored.memory.iter().any(|(start, length)| address.wrapping_sub(*start) < *length)
+    });
+    if let Some((at, (n, e))) = first {
+        check("memory", u64::from(*n), u64::from(*e), 0);
+        // The address belongs in the report too: the two sides differ in nothing but the byte.
+        check("memory at", crate::layout::WINDOW + at as u64, 0, 0);
+    }
+}
+
+fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored {
+    let mut ignored =
+        Ignored { flags: undefined_flags(case, instruction), status_word: undefined_status(instruction), ..Ignored::default() };
+    let address = (0..instruction.op_count()).find(|i| instruction.op_kind(*i) == OpKind::Memory).and_then(|i| {
+        instruction.virtual_address(i, 0, |register, _, _| match register {
+            iced_x86::Register::FS => Some(case.regs.fs_base),
+            iced_x86::Register::GS => Some(case.regs.gs_base),
+            _ if register.is_segment_register() => Some(0),
+            _ => Some(
+                case.regs.gpr[register.full_register().number()] & u64::MAX >> (64 - 8 * register.size()),
+            ),
+        })
+    });
+    let at = address.unwrap_or(0);
+    let faulted = !matches!(native.vector, 1 | 3);
+    match instruction.mnemonic() {
+        M::Rcpps | M::Rcpss | M::Rsqrtps | M::Rsqrtss => ignored.approximate = true,
+        M::Fsin | M::Fcos | M::Fsincos | M::Fptan | M::Fpatan | M::F2xm1 | M::Fyl2x | M::Fyl2xp1 => {
+            ignored.last_places = true;
+            // C1 tells which way the result was rounded, and precision whether it was.
+            ignored.status_word |= 1 << 9 | 1 << 5;
+        }
+        // The last opcode and the last pointers, and the mask of MXCSR bits that exist.
+        M::Fxsave | M::Fxsave64 | M::Xsave | M::Xsave64 => {
+            ignored.memory.push((at + 6, 18));
+            ignored.memory.push((at + 28, 4));
+        }
+        M::Fnstenv | M::Fnsave => {
+            let small = matches!(instruction.memory_size().size(), 14 | 94);
+            ignored.memory.push(if small { (at + 6, 8) } else { (at + 12, 16) });
+        }
+        _ => {}
+    }
+    // These store in several steps, and what was stored before a fault is not defined.
+    let stores_in_steps = matches!(
+        instruction.mnemonic(),
+        M::Fxsave | M::Fxsave64 | M::Xsave | M::Xsave64 | M::Fnstenv | M::Fnsave | M::Enter | M::Pusha | M::Pushad
+    );
+    ignored.window = faulted && stores_in_steps;
+    ignored
+}
+
+fn undefined_flags(case: &Case, instruction: &Instruction) -> u64 {
+    let mut undefined = 0;
+    let bits = u64::from(instruction.rflags_undefined());
+    for (bit, flag) in [
+        (RflagsBits::CF, CF),
+        (RflagsBits::PF, PF),
+        (RflagsBits::AF, AF),
+        (RflagsBits::ZF, ZF),
+        (RflagsBits::SF, SF),
+        (RflagsBits::OF, OF),
+    ] {
+        if bits & u64::from(bit) != 0 {
+            undefined |= flag;
+        }
+    }
+    undefined | undefined_by_count(case, instruction)
+}
+
+/// Shifts and rotates define flags depending on the count (Intel SDM vol. 2, the instructions'
+/// pages).
+fn undefined_by_count(case: &Case, instruction: &Instruction) -> u64 {
+    let count_operand = instruction.op_count().saturating_sub(1);
+    let count = match instruction.op_kind(count_operand) {
+        OpKind::Immediate8 => u64::from(instruction.immediate8()),
+        OpKind::Register => case.regs.gpr[RCX],
+        _ => return 0,
+    };
+    let size = 8 * match instruction.op0_kind() {
+        OpKind::Register => instruction.op0_register().size() as u64,
+        _ => instruction.memory_size().size() as u64,
+    };
+    let count = count & if size == 64 { 63 } else { 31 };
+    let overflow = if count > 1 { OF } else { 0 };
+    match instruction.mnemonic() {
+        M::Rol | M::Ror | M::Rcl | M::Rcr => overflow,
+        M::Shl | M::Sal | M::Shr if count > 0 => overflow | AF | if count >= size { CF } else { 0 },
+        M::Sar if count > 0 => overflow | AF,
+        M::Shld | M::Shrd if count > size => CF | PF | AF | ZF | SF | OF,
+        M::Shld | M::Shrd if count > 0 => overflow | AF,
+        _ => 0,
+    }
+}
+
+/// The condition codes of the x87 unit that an instruction leaves undefined.
+fn undefined_status(instruction: &Instruction) -> u16 {
+    const C0: u16 = 1 << 8;
+    const C2: u16 = 1 << 10;
+    const C3: u16 = 1 << 14;
+    let mnemonic = instruction.mnemonic();
+    let name = format!("{mnemonic:?}");
+    let defines = matches!(
+        mnemonic,
+        M::Fxam
+            | M::Fprem
+            | M::Fprem1
+            | M::Fldenv
+            | M::Frstor
+            | M::Fxrstor
+            | M::Fxrstor64
+            | M::Fninit
+            | M::Fnclex
+            | M::Fnsave
+            | M::Fnstsw
+            | M::Fnstcw
+            | M::Fnstenv
+            | M::Ftst
+    ) || name.starts_with("Fcom")
+        || name.starts_with("Fucom")
+        || name.starts_with("Ficom");
+    match mnemonic {
+        _ if defines || !name.starts_with('F') => 0,
+        M::Fsin | M::Fcos | M::Fsincos | M::Fptan => C0 | C3,
+        _ => C0 | C2 | C3,
+    }
+}
