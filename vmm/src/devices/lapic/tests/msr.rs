@@ -106,3 +106,12 @@ fn x2apic_icr_is_one_register_with_a_wide_destination() {
     );
     assert_eq!(lapic.read_msr(0x830, START), Some(0xffff_ffff_0000_0041));
 }
+
+#[test]
+fn entering_x2apic_mode_forgets_the_narrow_destination() {
+    let mut lapic = enabled(0);
+    write(&mut lapic, ICR_HIGH, 0x0500_0000);
+    let base = lapic.base | BASE_X2APIC;
+    assert!(write_msr(&mut lapic, APIC_BASE, base));
+    assert_eq!(lapic.read_msr(0x830, START), Some(0));
+}
