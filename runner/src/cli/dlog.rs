@@ -117,15 +117,6 @@ fn diff(left: &Path, right: &Path, ignore: Ignore) -> Result<Exit, Failure> {
         super::print("equal\n");
         return Ok(Exit::Passed);
     };
-    let mut text = format!("record {}: {}\n", divergence.index, divergence.what);
-    for record in &divergence.context {
-        text += &format!("  {record}\n");
-    }
-    for (sign, record) in [('-', &divergence.left), ('+', &divergence.right)] {
-        if let Some(record) = record {
-            text += &format!("{sign} {record}\n");
-        }
-    }
-    super::print(&text);
+    super::print(&super::divergence::told(&divergence));
     Ok(Exit::Nondeterminism)
 }

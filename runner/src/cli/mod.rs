@@ -6,15 +6,23 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod artifact;
+mod boot;
+mod divergence;
 mod dlog;
 mod exit;
+mod guest;
+mod interrupt;
 mod run;
+mod session;
+mod units;
+mod verify;
 
 pub use exit::{Exit, Failure, OrExit};
 
@@ -30,6 +38,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Boot(boot::Args),
+    Verify(verify::Args),
     Artifact(artifact::Args),
     Dlog(dlog::Args),
 }
@@ -39,6 +49,8 @@ impl Command {
     fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => args.run(),
+            Self::Boot(args) => args.run(),
+            Self::Verify(args) => args.run(),
             Self::Artifact(args) => args.run(),
             Self::Dlog(args) => args.run(),
         }
@@ -59,12 +71,14 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             };
         }
     };
-    match cli.command.run() {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
+    // A panic is a defect; its message is on stderr already, and the exit code has to tell it apart.
+    match catch_unwind(AssertUnwindSafe(|| cli.command.run())) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(failure)) => {
             eprintln!("{:?}", failure.report);
             failure.exit.into()
         }
+        Err(_) => Exit::Internal.into(),
     }
 }
 

@@ -1,0 +1,176 @@
+//! The machine that `boot` and `verify` make: its options, its kernel, and its initial RAM disk.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, MachineError};
+use chaosrun_vmm::tape::Tape;
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::artifact::exit_of;
+use super::{Exit, Failure, OrExit, units};
+use crate::artifact::initrd::{Compression, Initrd, InitrdError};
+use crate::artifact::{Kernel, Progress, Store};
+
+/// The largest initial RAM disk that is read, in bytes.
+const INITRD_LIMIT: u64 = 2 << 30;
+
+/// Options of a machine.
+#[derive(Debug, clap::Args)]
+pub(super) struct GuestArgs {
+    /// The kernel: `debian`, `tiny`, `tiny-kcov`, or the path of a vmlinux or bzImage.
+    kernel: String,
+    /// The initial RAM disk: a file, or a directory to make one of.
+    initrd: Option<PathBuf>,
+    /// RAM.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
+    memory: u64,
+    /// Virtual CPUs, 1 to 8.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    vcpus: u32,
+    /// The kernel's command line.
+    #[arg(long, default_value = "console=ttyS0 panic=-1")]
+    cmdline: String,
+    /// What all decisions are drawn from.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// How virtual CPUs take turns: round-robin[:INSTRUCTIONS] or random[:MIN-MAX].
+    #[arg(long, value_name = "HOW", default_value = "round-robin",
+          value_parser = units::interleaving)]
+    interleave: Interleaving,
+}
+
+/// A machine cannot be made, or cannot go on.
+#[derive(Debug, Error, Diagnostic)]
+pub(super) enum GuestError {
+    /// The configuration or a file is at fault.
+    #[error("`{kernel}` cannot be booted")]
+    #[diagnostic(
+        code(chaosrun::boot::refused),
+        help("a kernel is an x86-64 vmlinux (ELF) or a bzImage; see `chaosrun boot --help`")
+    )]
+    Refused {
+        /// The kernel, as it was asked for.
+        kernel: String,
+        /// What is wrong.
+        source: MachineError,
+    },
+    /// The initial RAM disk cannot be read.
+    #[error("cannot read the initrd `{}`", path.display())]
+    #[diagnostic(code(chaosrun::boot::initrd), help("give a file or a directory"))]
+    Initrd {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The initial RAM disk is too large to be read.
+    #[error("the initrd `{}` has more than {INITRD_LIMIT} bytes", path.display())]
+    #[diagnostic(
+        code(chaosrun::boot::initrd),
+        help("put large files on a disk instead")
+    )]
+    InitrdTooLarge {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// Everything that a machine is made of, read into memory; machines made of it are equal.
+pub(super) struct Guest {
+    kernel: Kernel,
+    kernel_bytes: Vec<u8>,
+    initrd: Option<Vec<u8>>,
+    args: GuestArgs,
+}
+
+impl Guest {
+    /// Fetches or reads kernel and initial RAM disk.
+    pub(super) fn load(args: GuestArgs) -> Result<Self, Failure> {
+        let initrd = args.initrd.as_deref().map(read_initrd).transpose()?;
+        let store = Store::open(Progress::detect()).or_exit(Exit::HostCannot)?;
+        let failed = |error| Failure::new(exit_of(&error), error);
+        let kernel = store.kernel(&args.kernel).map_err(failed)?;
+        let kernel_bytes = kernel.read().map_err(failed)?;
+        Ok(Self {
+            kernel,
+            kernel_bytes,
+            initrd,
+            args,
+        })
+    }
+
+    /// A machine that has not executed anything yet.
+    pub(super) fn machine(&self) -> Result<Machine, Failure> {
+        let config = MachineConfig {
+            memory: self.args.memory,
+            vcpus: self.args.vcpus,
+            initrd: self.initrd.as_deref(),
+            cmdline: self.args.cmdline.clone(),
+            tape: Tape::new(self.args.seed),
+            interleaving: self.args.interleave,
+            ..MachineConfig::new(&self.kernel_bytes)
+        };
+        Machine::new(&config).map_err(|source| {
+            let exit = match source {
+                MachineError::Engine(_) => Exit::HostCannot,
+                _ => Exit::Usage,
+            };
+            Failure::new(
+                exit,
+                GuestError::Refused {
+                    kernel: self.args.kernel.clone(),
+                    source,
+                },
+            )
+        })
+    }
+
+    /// What the machine is, in a few words, for the title of a determinism log. The same inputs
+    /// give the same title.
+    pub(super) fn title(&self) -> String {
+        let hash = self.kernel.hash.get(..16).unwrap_or(&self.kernel.hash);
+        let GuestArgs {
+            memory,
+            vcpus,
+            seed,
+            interleave,
+            ..
+        } = &self.args;
+        format!("kernel {hash} memory {memory} vcpus {vcpus} seed {seed} {interleave:?}")
+    }
+}
+
+/// Reads a file, or makes an archive of a directory.
+fn read_initrd(path: &Path) -> Result<Vec<u8>, Failure> {
+    if path.is_dir() {
+        return from_directory(path).or_exit(Exit::Usage);
+    }
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        File::open(path)?
+            .take(INITRD_LIMIT + 1)
+            .read_to_end(&mut content)?;
+        Ok(content)
+    };
+    let path = path.to_owned();
+    match read() {
+        Ok(content) if content.len() as u64 > INITRD_LIMIT => {
+            Err(GuestError::InitrdTooLarge { path })
+        }
+        Ok(content) => Ok(content),
+        Err(source) => Err(GuestError::Initrd { path, source }),
+    }
+    .or_exit(Exit::Usage)
+}
+
+/// A directory as an archive. It gets a console if it has none, so that a directory made without
+/// root, which cannot hold device nodes, works as well.
+fn from_directory(path: &Path) -> Result<Vec<u8>, InitrdError> {
+    let mut initrd = Initrd::new();
+    initrd.console()?;
+    initrd.tree(path)?;
+    initrd.build(Compression::None)
+}

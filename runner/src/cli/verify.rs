@@ -1,0 +1,387 @@
+//! `chaosrun verify KERNEL [INITRD] -n N`: is a run a function of its inputs?
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use chaosrun_vmm::dlog::{self, Ignore, Reader};
+use chaosrun_vmm::machine::StateHash;
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::boot::{BootError, described, start_log};
+use super::divergence;
+use super::guest::{Guest, GuestArgs};
+use super::session::{self, End, Limits, Listener, Summary};
+use super::{Exit, Failure, OrExit, interrupt, units};
+
+/// Boot one machine several times and compare the chains of its state hashes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    guest: GuestArgs,
+    /// How often the machine is booted.
+    #[arg(short = 'n', long = "runs", value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(2..))]
+    runs: u32,
+    /// End each run when the console shows this text.
+    #[arg(long, value_name = "TEXT")]
+    until: Option<String>,
+    /// End each run after this much virtual time.
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = units::duration)]
+    limit: u64,
+    /// How often the machine's state is hashed, in virtual time.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = units::duration)]
+    hash_every: u64,
+}
+
+/// The runs cannot be compared, or differ.
+#[derive(Debug, Error, Diagnostic)]
+enum VerifyError {
+    /// Two runs differ.
+    #[error("run {run} is not the same as run 1: {difference}")]
+    #[diagnostic(
+        code(chaosrun::verify::nondeterminism),
+        help("this is a defect of chaosrun; please report it with the kernel and the options")
+    )]
+    Differs {
+        /// The number of the run that differs.
+        run: u32,
+        /// The first difference.
+        difference: String,
+    },
+    /// There is no place for the logs.
+    #[error("cannot make a temporary directory")]
+    #[diagnostic(
+        code(chaosrun::verify::temporary),
+        help("TMPDIR names the directory for it")
+    )]
+    Temporary {
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+/// All that is compared of a run.
+#[derive(Debug)]
+struct Run {
+    hashes: Vec<StateHash>,
+    console: blake3::Hash,
+    retired: u64,
+    summary: Summary,
+}
+
+/// Collects the hashes of a run, and ends it at the first one that differs from the reference.
+struct Collector<'a> {
+    reference: Option<&'a Run>,
+    hashes: Vec<StateHash>,
+    console: blake3::Hasher,
+}
+
+impl Listener for Collector<'_> {
+    fn console(&mut self, bytes: &[u8]) {
+        self.console.update(bytes);
+    }
+
+    fn hash(&mut self, hash: StateHash) -> bool {
+        let expected = self.reference.map(|run| run.hashes.get(self.hashes.len()));
+        let equal = expected.is_none_or(|expected| expected == Some(&hash));
+        self.hashes.push(hash);
+        equal
+    }
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let guest = Guest::load(self.guest)?;
+        let limits = Limits {
+            until: self.until,
+            end: Some(self.limit),
+            hash_every: Some(self.hash_every),
+        };
+        let logs = tempfile::tempdir()
+            .map_err(|source| VerifyError::Temporary { source })
+            .or_exit(Exit::HostCannot)?;
+        let (first_log, log) = (logs.path().join("first"), logs.path().join("other"));
+        let first = one_run(&guest, &limits, None, &first_log)?;
+        super::print(&line(1, &first));
+        if first.summary.end == End::Interrupted {
+            return Ok(Exit::Inconclusive);
+        }
+        for number in 2..=self.runs {
+            let run = one_run(&guest, &limits, Some(&first), &log)?;
+            if let Some(difference) = compare(&first, &run) {
+                // A run that was interrupted is shorter, but so far it was the same.
+                if difference == Difference::Interrupted {
+                    return Ok(Exit::Inconclusive);
+                }
+                let difference = format!("{}{}", told(&difference), detail(&first_log, &log));
+                let error = VerifyError::Differs {
+                    run: number,
+                    difference,
+                };
+                return Err(Failure::new(Exit::Nondeterminism, error));
+            }
+            super::print(&line(number, &run));
+        }
+        super::print(&format!(
+            "{} runs are identical in every state hash\n",
+            self.runs
+        ));
+        match first.summary.end {
+            End::Stopped(stop @ chaosrun_vmm::machine::Stop::Unimplemented(_)) => Err(
+                Failure::new(Exit::Internal, BootError::Unimplemented { stop }),
+            ),
+            _ => Ok(Exit::Passed),
+        }
+    }
+}
+
+/// Boots the guest once, with a determinism log.
+fn one_run(
+    guest: &Guest,
+    limits: &Limits,
+    reference: Option<&Run>,
+    log: &Path,
+) -> Result<Run, Failure> {
+    let mut machine = guest.machine()?;
+    start_log(&mut machine, log, &guest.title()).or_exit(Exit::HostCannot)?;
+    let mut collector = Collector {
+        reference,
+        hashes: Vec::new(),
+        console: blake3::Hasher::new(),
+    };
+    let summary = session::run(&mut machine, limits, interrupt::watch(), &mut collector)
+        .map_err(|source| BootError::Engine { source })
+        .or_exit(Exit::Internal)?;
+    // The log only gives detail about a divergence; if it is incomplete, that detail is missing.
+    let _ = machine.finish_log();
+    Ok(Run {
+        hashes: collector.hashes,
+        console: collector.console.finalize(),
+        retired: machine.retired(),
+        summary,
+    })
+}
+
+/// What differs first between two runs.
+#[derive(Debug, PartialEq, Eq)]
+enum Difference {
+    /// A state hash.
+    State { time: u64, components: Vec<String> },
+    /// Everything but the state hashes is the same, yet one has more of them.
+    Length { first: usize, other: usize },
+    /// How they ended.
+    End { first: String, other: String },
+    /// The console's output.
+    Console,
+    /// The number of instructions.
+    Retired { first: u64, other: u64 },
+    /// Nothing differs, but the user ended the second one.
+    Interrupted,
+}
+
+fn compare(first: &Run, other: &Run) -> Option<Difference> {
+    let states = first.hashes.iter().zip(&other.hashes);
+    let state = states
+        .clone()
+        .find(|(a, b)| a != b)
+        .map(|(a, b)| Difference::State {
+            time: a.time.min(b.time).as_nanos(),
+            components: a.differences(b).into_iter().map(str::to_owned).collect(),
+        });
+    if state.is_some() {
+        return state;
+    }
+    if other.summary.end == End::Interrupted && other.hashes.len() <= first.hashes.len() {
+        return Some(Difference::Interrupted);
+    }
+    if first.summary != other.summary {
+        let (first, other) = (described(&first.summary.end), described(&other.summary.end));
+        return Some(Difference::End { first, other });
+    }
+    if first.hashes.len() != other.hashes.len() {
+        let (first, other) = (first.hashes.len(), other.hashes.len());
+        return Some(Difference::Length { first, other });
+    }
+    if first.retired != other.retired {
+        return Some(Difference::Retired {
+            first: first.retired,
+            other: other.retired,
+        });
+    }
+    (first.console != other.console).then_some(Difference::Console)
+}
+
+fn told(difference: &Difference) -> String {
+    match difference {
+        Difference::State { time, components } => {
+            let parts = match components.as_slice() {
+                [] => "the chain before it".to_owned(),
+                components => components.join(", "),
+            };
+            format!("the state hash at {time} ns of virtual time differs in {parts}")
+        }
+        Difference::Length { first, other } => {
+            format!("it has {other} state hashes instead of {first}")
+        }
+        Difference::End { first, other } => format!("it ended differently: {other}, not {first}"),
+        Difference::Console => "the console's output differs".to_owned(),
+        Difference::Retired { first, other } => {
+            format!("it retired {other} instructions instead of {first}")
+        }
+        Difference::Interrupted => "it was interrupted".to_owned(),
+    }
+}
+
+/// The first record in which the logs of two runs differ, if they can be read.
+fn detail(first: &Path, other: &Path) -> String {
+    let open = |path| Reader::new(BufReader::new(File::open(path).ok()?)).ok();
+    let (Some(first), Some(other)) = (open(first), open(other)) else {
+        return String::new();
+    };
+    match dlog::diff(first, other, Ignore::default()) {
+        Ok(Some(found)) => format!("\n{}", divergence::told(&found)),
+        Ok(None) | Err(_) => String::new(),
+    }
+}
+
+fn line(number: u32, run: &Run) -> String {
+    let Run {
+        hashes,
+        summary,
+        retired,
+        ..
+    } = run;
+    let (time, chain) = hashes
+        .last()
+        .map_or((0, 0), |hash| (hash.time.as_nanos(), hash.chain));
+    format!(
+        "run {number}: {} at {time} ns, {retired} instructions, {} state hashes, chain {chain:032x}\n",
+        described(&summary.end),
+        hashes.len(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use chaosrun_vmm::machine::{Component, Stop};
+    use chaosrun_vmm::time::VirtTime;
+
+    use super::*;
+
+    fn hash(time: u64, ram: u128) -> StateHash {
+        let component = |name: &str, digest| Component {
+            name: name.to_owned(),
+            digest,
+        };
+        let components = vec![component("vcpu0", 1), component("ram", ram)];
+        StateHash {
+            time: VirtTime(time),
+            chain: ram,
+            components,
+        }
+    }
+
+    fn run(rams: &[u128]) -> Run {
+        let hashes = rams
+            .iter()
+            .zip(1..)
+            .map(|(ram, time)| hash(time, *ram))
+            .collect();
+        let summary = Summary {
+            end: End::Stopped(Stop::PowerOff),
+            panicked: false,
+        };
+        Run {
+            hashes,
+            console: blake3::hash(b""),
+            retired: 7,
+            summary,
+        }
+    }
+
+    #[test]
+    fn equal_runs_have_no_difference() {
+        assert_eq!(compare(&run(&[1, 2]), &run(&[1, 2])), None);
+    }
+
+    #[test]
+    fn the_first_state_that_differs_is_named_with_its_component() {
+        let found = compare(&run(&[1, 2, 3]), &run(&[1, 5, 6]));
+        let components = vec!["ram".to_owned()];
+        assert_eq!(
+            found,
+            Some(Difference::State {
+                time: 2,
+                components
+            })
+        );
+    }
+
+    #[test]
+    fn everything_else_is_compared_too() {
+        let first = run(&[1, 2]);
+        assert_eq!(
+            compare(&first, &run(&[1])),
+            Some(Difference::Length { first: 2, other: 1 })
+        );
+        let retired = Run {
+            retired: 8,
+            ..run(&[1, 2])
+        };
+        assert_eq!(
+            compare(&first, &retired),
+            Some(Difference::Retired { first: 7, other: 8 })
+        );
+        let console = Run {
+            console: blake3::hash(b"x"),
+            ..run(&[1, 2])
+        };
+        assert_eq!(compare(&first, &console), Some(Difference::Console));
+        let reset = Summary {
+            end: End::Stopped(Stop::Reset),
+            panicked: false,
+        };
+        let ended = Run {
+            summary: reset,
+            ..run(&[1, 2])
+        };
+        assert!(matches!(
+            compare(&first, &ended),
+            Some(Difference::End { .. })
+        ));
+    }
+
+    #[test]
+    fn an_interrupted_run_is_not_taken_for_a_different_one() {
+        let summary = Summary {
+            end: End::Interrupted,
+            panicked: false,
+        };
+        let other = Run {
+            summary,
+            ..run(&[1])
+        };
+        assert_eq!(
+            compare(&run(&[1, 2]), &other),
+            Some(Difference::Interrupted)
+        );
+    }
+
+    #[test]
+    fn a_run_that_diverges_is_not_taken_for_interrupted() {
+        let summary = Summary {
+            end: End::Interrupted,
+            panicked: false,
+        };
+        let other = Run {
+            summary,
+            ..run(&[9])
+        };
+        assert!(matches!(
+            compare(&run(&[1, 2]), &other),
+            Some(Difference::State { .. })
+        ));
+    }
+}
