@@ -48,6 +48,10 @@ fn essence(output: &Output) -> ([u8; 108], [F80; 8]) {
     // Clears OE, UE, PE and C1 of the status word, and the values.
     state[4] &= !0x38;
     state[5] &= !2;
+    // Of the tags only emptiness: the last bit can make a denormal of a normal number.
+    let tags = u16::from_le_bytes([state[8], state[9]]);
+    let empty = tags & tags >> 1 & 0x5555;
+    state[8..10].copy_from_slice(&empty.to_le_bytes());
     state[28..].fill(0);
     (state, values)
 }
