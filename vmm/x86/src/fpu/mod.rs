@@ -35,7 +35,7 @@ use iced_x86::{Code, Instruction};
 
 pub(crate) use env::{EnvFormat, load_environment, restore, save, store_environment};
 pub(crate) use exec::execute;
-pub(crate) use image::{FXSAVE_SIZE, ImageFormat, Legacy, MXCSR_MASK, fxrstor, fxsave};
+pub(crate) use image::{FXSAVE_SIZE, ImageFormat, Legacy, fxrstor, fxsave};
 pub(crate) use mmx::{emms, mmx_enter, mmx_read, mmx_write};
 pub(crate) use xsave::{XSAVE_SIZE, XsaveKind, xrstor, xsave};
 

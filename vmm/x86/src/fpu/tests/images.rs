@@ -1,11 +1,11 @@
 //! The images by themselves: layouts, round trips, and what is refused.
 
 use super::operands::Random;
-use crate::fpu::image::ImageError;
+use crate::fpu::image::{ImageError, MXCSR_MASK};
 use crate::fpu::{
-    EnvFormat, FXSAVE_SIZE, ImageFormat, Legacy, MXCSR_MASK, XSAVE_SIZE, XsaveKind, emms, fxrstor,
-    fxsave, load_environment, mmx_enter, mmx_read, mmx_write, restore, save, store_environment,
-    xrstor, xsave,
+    EnvFormat, FXSAVE_SIZE, ImageFormat, Legacy, XSAVE_SIZE, XsaveKind, emms, fxrstor, fxsave,
+    load_environment, mmx_enter, mmx_read, mmx_write, restore, save, store_environment, xrstor,
+    xsave,
 };
 use crate::state::X87;
 
