@@ -29,7 +29,10 @@ pub struct Tape {
 impl Tape {
     /// A tape without overrides.
     pub fn new(seed: u64) -> Self {
-        Self { seed, overrides: BTreeMap::new() }
+        Self {
+            seed,
+            overrides: BTreeMap::new(),
+        }
     }
 
     /// The seed.
@@ -40,7 +43,10 @@ impl Tape {
     /// Decides that in stream `stream`, decision number `decision` (from zero) is `value`. A value
     /// outside the range that is asked for then counts as the nearest one inside.
     pub fn set(&mut self, stream: &str, decision: u64, value: u64) {
-        self.overrides.entry(stream.to_owned()).or_default().insert(decision, value);
+        self.overrides
+            .entry(stream.to_owned())
+            .or_default()
+            .insert(decision, value);
     }
 
     /// Withdraws an override.
@@ -56,13 +62,18 @@ impl Tape {
     /// All overrides as (stream, decision, value), ordered.
     pub fn overrides(&self) -> impl Iterator<Item = (&str, u64, u64)> {
         self.overrides.iter().flat_map(|(stream, decisions)| {
-            decisions.iter().map(move |(&decision, &value)| (stream.as_str(), decision, value))
+            decisions
+                .iter()
+                .map(move |(&decision, &value)| (stream.as_str(), decision, value))
         })
     }
 
     /// The stream called `name`, at its first decision.
     pub fn stream(&self, name: &str) -> Stream {
-        self.resume(&StreamState { name: name.to_owned(), next: 0 })
+        self.resume(&StreamState {
+            name: name.to_owned(),
+            next: 0,
+        })
     }
 
     /// A stream at the position that `state` describes. The overrides are this tape's, which may
@@ -71,7 +82,11 @@ impl Tape {
         let mut rng = ChaCha8Rng::from_seed(key(self.seed, &state.name));
         rng.set_word_pos(u128::from(state.next) * 2);
         let overrides = self.overrides.get(&state.name).cloned().unwrap_or_default();
-        Stream { state: state.clone(), rng, overrides }
+        Stream {
+            state: state.clone(),
+            rng,
+            overrides,
+        }
     }
 }
 
@@ -197,7 +212,10 @@ mod tests {
     fn the_sequence_is_pinned() {
         let mut stream = Tape::new(42).stream("pin");
         let drawn: Vec<u64> = (0..4).map(|_| stream.range(1, 1000)).collect();
-        assert_eq!(drawn, PINNED, "recordings of older versions would no longer replay");
+        assert_eq!(
+            drawn, PINNED,
+            "recordings of older versions would no longer replay"
+        );
     }
 
     const PINNED: [u64; 4] = [393, 469, 760, 93];
@@ -248,7 +266,10 @@ mod tests {
         for _ in 0..60_000 {
             counts[stream.below(6) as usize] += 1;
         }
-        assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (9_500..10_500).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

@@ -56,7 +56,13 @@ pub fn diff<L: BufRead, R: BufRead>(
         };
         if let Some(what) = what {
             let context = context.into();
-            return Ok(Some(Divergence { index, what, context, left: a, right: b }));
+            return Ok(Some(Divergence {
+                index,
+                what,
+                context,
+                left: a,
+                right: b,
+            }));
         }
         context.extend(a);
         if context.len() > CONTEXT {

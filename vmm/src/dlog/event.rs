@@ -135,7 +135,12 @@ impl Event {
         match (self, other) {
             (Self::Mmio(a), Self::Mmio(b))
             | (Self::Port(a), Self::Port(b))
-            | (Self::Msr(a), Self::Msr(b)) => Transfer { value: b.value, ..*a } == *b,
+            | (Self::Msr(a), Self::Msr(b)) => {
+                Transfer {
+                    value: b.value,
+                    ..*a
+                } == *b
+            }
             (Self::Registers { vcpu: a, .. }, Self::Registers { vcpu: b, .. }) => a == b,
             (Self::Console(_), Self::Console(_))
             | (Self::Pages(_), Self::Pages(_))
@@ -148,7 +153,13 @@ impl Event {
 impl fmt::Display for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let arrow = if self.write { "<-" } else { "->" };
-        let Self { vcpu, address, size, value, .. } = self;
+        let Self {
+            vcpu,
+            address,
+            size,
+            value,
+            ..
+        } = self;
         write!(f, "vcpu {vcpu} {address:#x}/{size} {arrow} {value:#x}")
     }
 }
@@ -159,9 +170,14 @@ impl fmt::Display for Event {
         match self {
             Self::Interrupt { vcpu, vector } => write!(f, "vcpu {vcpu} vector {vector:#04x}"),
             Self::Nmi { vcpu } | Self::Init { vcpu } => write!(f, "vcpu {vcpu}"),
-            Self::Startup { vcpu, page } => write!(f, "vcpu {vcpu} at {:#x}", u64::from(*page) << 12),
+            Self::Startup { vcpu, page } => {
+                write!(f, "vcpu {vcpu} at {:#x}", u64::from(*page) << 12)
+            }
             Self::Mmio(transfer) | Self::Port(transfer) | Self::Msr(transfer) => transfer.fmt(f),
-            Self::Slice { vcpu, budget: u64::MAX } => write!(f, "vcpu {vcpu} alone"),
+            Self::Slice {
+                vcpu,
+                budget: u64::MAX,
+            } => write!(f, "vcpu {vcpu} alone"),
             Self::Slice { vcpu, budget } => write!(f, "vcpu {vcpu} for {budget}"),
             Self::Timer { due } => write!(f, "due {} ns", due.0),
             Self::Console(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
@@ -181,6 +197,10 @@ impl fmt::Display for Event {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, nanos) = (self.time.0 / 1_000_000_000, self.time.0 % 1_000_000_000);
-        write!(f, "{seconds:>4}.{nanos:09} {:>14} {}", self.retired, self.event)
+        write!(
+            f,
+            "{seconds:>4}.{nanos:09} {:>14} {}",
+            self.retired, self.event
+        )
     }
 }

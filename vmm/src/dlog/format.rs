@@ -96,7 +96,12 @@ impl<W: Write> Writer<W> {
         out.write_all(&MINOR.to_le_bytes())?;
         out.write_all(&(end as u16).to_le_bytes())?;
         out.write_all(&title.as_bytes()[..end])?;
-        Ok(Self { out, time: 0, retired: 0, buffer: Vec::new() })
+        Ok(Self {
+            out,
+            time: 0,
+            retired: 0,
+            buffer: Vec::new(),
+        })
     }
 
     /// Appends a record. Long console output and page lists are split.
@@ -172,15 +177,29 @@ impl<R: BufRead> Reader<R> {
         }
         let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
         if complete && half(8) != MAJOR {
-            return Err(DlogError::Version { major: half(8), minor: half(10) });
+            return Err(DlogError::Version {
+                major: half(8),
+                minor: half(10),
+            });
         }
         let length = usize::from(half(12));
         let mut title = vec![0; length.min(TITLE_MAX)];
         if !complete || length > TITLE_MAX || !read_full(&mut input, &mut title)? {
-            return Err(DlogError::Damaged { index: 0, what: "the header".to_owned() });
+            return Err(DlogError::Damaged {
+                index: 0,
+                what: "the header".to_owned(),
+            });
         }
         let title = String::from_utf8_lossy(&title).into_owned();
-        Ok(Self { input, title, time: 0, retired: 0, index: 0, failed: false, buffer: Vec::new() })
+        Ok(Self {
+            input,
+            title,
+            time: 0,
+            retired: 0,
+            index: 0,
+            failed: false,
+            buffer: Vec::new(),
+        })
     }
 
     /// The title that the writer gave.
@@ -189,12 +208,17 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn read(&mut self) -> Result<Option<Record>, DlogError> {
-        let Some(length) = self.read_length()? else { return Ok(None) };
+        let Some(length) = self.read_length()? else {
+            return Ok(None);
+        };
         self.buffer.resize(length, 0);
         if !read_full(&mut self.input, &mut self.buffer)? {
             return Err(DlogError::Truncated { index: self.index });
         }
-        let damaged = |what: String| DlogError::Damaged { index: self.index, what };
+        let damaged = |what: String| DlogError::Damaged {
+            index: self.index,
+            what,
+        };
         let (body, rest): (Body, _) =
             postcard::take_from_bytes(&self.buffer).map_err(|error| damaged(error.to_string()))?;
         if !rest.is_empty() {
@@ -203,7 +227,11 @@ impl<R: BufRead> Reader<R> {
         self.time = self.time.wrapping_add(body.time);
         self.retired = self.retired.wrapping_add(body.retired);
         self.index += 1;
-        Ok(Some(Record { time: VirtTime(self.time), retired: self.retired, event: body.event }))
+        Ok(Some(Record {
+            time: VirtTime(self.time),
+            retired: self.retired,
+            event: body.event,
+        }))
     }
 
     /// The length of the next record, if there is one.
@@ -213,7 +241,11 @@ impl<R: BufRead> Reader<R> {
             let mut byte = [0];
             if !read_full(&mut self.input, &mut byte)? {
                 let index = self.index;
-                return if shift == 0 { Ok(None) } else { Err(DlogError::Truncated { index }) };
+                return if shift == 0 {
+                    Ok(None)
+                } else {
+                    Err(DlogError::Truncated { index })
+                };
             }
             length |= usize::from(byte[0] & 0x7f) << shift;
             if byte[0] & 0x80 == 0 && length <= RECORD_MAX {
@@ -221,7 +253,10 @@ impl<R: BufRead> Reader<R> {
             }
         }
         let what = format!("it claims more than {RECORD_MAX} bytes");
-        Err(DlogError::Damaged { index: self.index, what })
+        Err(DlogError::Damaged {
+            index: self.index,
+            what,
+        })
     }
 }
 

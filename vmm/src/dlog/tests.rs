@@ -4,7 +4,13 @@ use super::*;
 use crate::time::VirtTime;
 
 fn access(address: u64, value: u64) -> Transfer {
-    Transfer { vcpu: 1, write: true, address, size: 4, value }
+    Transfer {
+        vcpu: 1,
+        write: true,
+        address,
+        size: 4,
+        value,
+    }
 }
 
 fn state() -> Box<CpuState> {
@@ -15,34 +21,57 @@ fn state() -> Box<CpuState> {
 
 fn every_event() -> Vec<Event> {
     vec![
-        Event::Interrupt { vcpu: 0, vector: 0xec },
+        Event::Interrupt {
+            vcpu: 0,
+            vector: 0xec,
+        },
         Event::Nmi { vcpu: 3 },
         Event::Init { vcpu: 1 },
-        Event::Startup { vcpu: 1, page: 0x9a },
+        Event::Startup {
+            vcpu: 1,
+            page: 0x9a,
+        },
         Event::Mmio(access(0xfee0_0380, 1000)),
         Event::Port(access(0x3f8, 65)),
         Event::Msr(access(0x6e0, u64::MAX)),
-        Event::Slice { vcpu: 2, budget: u64::MAX },
+        Event::Slice {
+            vcpu: 2,
+            budget: u64::MAX,
+        },
         Event::Timer { due: VirtTime(77) },
         Event::Console(b"hello\n".to_vec()),
-        Event::Idle { until: VirtTime(u64::MAX) },
-        Event::Registers { vcpu: 0, state: state() },
+        Event::Idle {
+            until: VirtTime(u64::MAX),
+        },
+        Event::Registers {
+            vcpu: 0,
+            state: state(),
+        },
         Event::Pages(vec![(7, u128::MAX), (8, 1)]),
         Event::Hash { chain: 0xabcd },
-        Event::End { why: "power-off".to_owned() },
+        Event::End {
+            why: "power-off".to_owned(),
+        },
     ]
 }
 
 fn log_of(events: &[Event]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), "a machine").unwrap();
     for (index, event) in events.iter().enumerate() {
-        writer.write(VirtTime(index as u64 * 1000), index as u64 * 3, event).unwrap();
+        writer
+            .write(VirtTime(index as u64 * 1000), index as u64 * 3, event)
+            .unwrap();
     }
     writer.finish().unwrap()
 }
 
 fn compare(left: &[u8], right: &[u8], ignore: Ignore) -> Option<Divergence> {
-    diff(Reader::new(left).unwrap(), Reader::new(right).unwrap(), ignore).unwrap()
+    diff(
+        Reader::new(left).unwrap(),
+        Reader::new(right).unwrap(),
+        ignore,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -96,7 +125,15 @@ fn the_first_divergence_is_told_with_what_came_before() {
     assert_eq!((found.index, found.what), (5, "the payloads differ"));
     assert_eq!(found.context.len(), 5);
     assert_eq!(found.left.unwrap().event, every_event()[5]);
-    let found = compare(&left, &right, Ignore { payloads: true, times: false }).unwrap();
+    let found = compare(
+        &left,
+        &right,
+        Ignore {
+            payloads: true,
+            times: false,
+        },
+    )
+    .unwrap();
     assert_eq!((found.index, found.what), (8, "the events differ"));
 }
 
@@ -110,7 +147,17 @@ fn moments_count_unless_they_are_ignored() {
     let plain = log_of(&every_event()[..1]);
     let found = compare(&plain, &shifted, Ignore::default()).unwrap();
     assert_eq!(found.what, "the moments differ");
-    assert_eq!(compare(&plain, &shifted, Ignore { payloads: false, times: true }), None);
+    assert_eq!(
+        compare(
+            &plain,
+            &shifted,
+            Ignore {
+                payloads: false,
+                times: true
+            }
+        ),
+        None
+    );
 }
 
 #[test]
@@ -118,7 +165,10 @@ fn a_log_that_is_a_prefix_of_the_other_differs_at_its_end() {
     let (all, some) = (log_of(&every_event()), log_of(&every_event()[..3]));
     let found = compare(&some, &all, Ignore::default()).unwrap();
     assert!(found.to_string().contains("- (end of the log)"));
-    assert_eq!((found.index, found.what, found.left), (3, "the left log ends", None));
+    assert_eq!(
+        (found.index, found.what, found.left),
+        (3, "the left log ends", None)
+    );
 }
 
 #[test]
@@ -166,14 +216,23 @@ fn damaged_bytes_never_panic_and_never_allocate_beyond_a_record() {
 
 #[test]
 fn other_files_and_versions_are_refused_by_name() {
-    assert!(matches!(Reader::new(&b"#!/bin/sh\necho 123456"[..]), Err(DlogError::Magic)));
+    assert!(matches!(
+        Reader::new(&b"#!/bin/sh\necho 123456"[..]),
+        Err(DlogError::Magic)
+    ));
     assert!(matches!(Reader::new(&b""[..]), Err(DlogError::Magic)));
     let mut log = log_of(&[]);
     log[8] = 9;
-    assert!(matches!(Reader::new(&log[..]), Err(DlogError::Version { major: 9, minor: 0 })));
+    assert!(matches!(
+        Reader::new(&log[..]),
+        Err(DlogError::Version { major: 9, minor: 0 })
+    ));
     let mut log = log_of(&[]);
     log[13] = 0xff;
-    assert!(matches!(Reader::new(&log[..]), Err(DlogError::Damaged { .. })));
+    assert!(matches!(
+        Reader::new(&log[..]),
+        Err(DlogError::Damaged { .. })
+    ));
 }
 
 #[test]
@@ -181,6 +240,9 @@ fn a_length_beyond_the_limit_is_refused_before_anything_is_read() {
     let mut log = log_of(&[]);
     log.extend([0xff, 0xff, 0x7f]);
     let mut reader = Reader::new(&log[..]).unwrap();
-    assert!(matches!(reader.next(), Some(Err(DlogError::Damaged { index: 0, .. }))));
+    assert!(matches!(
+        reader.next(),
+        Some(Err(DlogError::Damaged { index: 0, .. }))
+    ));
     assert!(reader.next().is_none());
 }

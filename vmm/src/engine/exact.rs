@@ -11,7 +11,9 @@ pub(super) struct Exact {
 
 impl Exact {
     pub(super) fn new(model: &CpuModel) -> Self {
-        let mut cpus: Vec<Cpu> = (0..model.cpus).map(|id| Cpu::new(id, model.clone())).collect();
+        let mut cpus: Vec<Cpu> = (0..model.cpus)
+            .map(|id| Cpu::new(id, model.clone()))
+            .collect();
         cpus.iter_mut().skip(1).for_each(Cpu::init);
         Self { cpus }
     }

@@ -32,7 +32,9 @@ pub enum EngineError {
         what: String,
     },
     /// The guest had to be stopped at a point that is not a function of the machine's inputs.
-    #[error("vCPU {vcpu} ran for {ran_ms} ms without an exit; from here on the run is not deterministic")]
+    #[error(
+        "vCPU {vcpu} ran for {ran_ms} ms without an exit; from here on the run is not deterministic"
+    )]
     NotDeterministic {
         /// The index of the vCPU.
         vcpu: u32,
