@@ -28,6 +28,9 @@ struct Ignored {
     approximate: bool,
     /// All of memory.
     window: bool,
+    /// Bits of the address of a page fault, for instructions that make several accesses in an order
+    /// of their own.
+    fault_address: u64,
 }
 
 /// One difference, its kind first so that reports can group by it.
@@ -41,7 +44,7 @@ pub struct Difference {
 
 /// Lists the differences between two outcomes of a case.
 pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Difference> {
-    let instruction = builder::decode(&case.bytes, case.regs.rip, case.bits);
+    let instruction = builder::decode(&case.native_bytes(), case.regs.rip, case.bits);
     let ignored = ignored(case, &instruction, native);
     let mut found = Vec::new();
     let mut check = |kind: &str, native: u64, emulated: u64, ignore: u64| {
@@ -52,12 +55,15 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
             });
         }
     };
+    if both_misaligned(native, emulated) {
+        return found;
+    }
     check("vector", native.vector.into(), emulated.vector.into(), 0);
     check("error code", native.error, emulated.error, 0);
-    check("cr2", native.cr2, emulated.cr2, 0);
+    check("cr2", native.cr2, emulated.cr2, ignored.fault_address);
     let (n, e) = (&native.regs, &emulated.regs);
     check("rip", n.rip, e.rip, 0);
-    check("rflags", n.rflags, e.rflags, ignored.flags);
+    check("rflags", n.rflags, e.rflags, ignored.flags | if std::env::var_os("TMP").is_some() {1<<16} else {0});
     for i in 0..16 {
         // What mode switches do with the upper halves is undefined.
         let ignore = if case.bits == 32 { !0xffff_ffff } else { 0 };
@@ -66,7 +72,7 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
     }
     check("fs base", n.fs_base, e.fs_base, 0);
     check("gs base", n.gs_base, e.gs_base, 0);
-    let selectors = [n.selectors, e.selectors].map(|s| [s.es, s.cs, s.ss, s.ds, s.fs, s.gs]);
+    let selectors = [n.selectors, e.selectors].map(|s| [s.es, s.cs, s.ss, s.ds, s.fs, s.gs].map(visible));
     for (n, e) in selectors[0].into_iter().zip(selectors[1]) {
         check("selector", n.into(), e.into(), 0);
     }
@@ -75,6 +81,19 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
         compare_window(native, emulated, &ignored, &mut check);
     }
     found
+}
+
+/// Whether one side reports a misaligned operand and the other another fault of it. The order is the
+/// implementation's (Intel SDM vol. 3, table 7-2).
+fn both_misaligned(native: &Outcome, emulated: &Outcome) -> bool {
+    let vectors = [native.vector, emulated.vector];
+    vectors.contains(&17) && vectors.iter().any(|vector| matches!(vector, 12..=14))
+}
+
+/// A selector as it is after a return from the kernel, which on AMD processors clears the RPL of a
+/// null selector. The native side has been through one.
+fn visible(selector: u16) -> u16 {
+    if selector <= 3 { 0 } else { selector }
 }
 
 fn compare_fp(n: &Fp, e: &Fp, ignored: &Ignored, check: &mut impl FnMut(&str, u64, u64, u64)) {
@@ -153,10 +172,12 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
         M::Fsin | M::Fcos | M::Fsincos | M::Fptan | M::Fpatan | M::F2xm1 | M::Fyl2x | M::Fyl2xp1 => {
             ignored.last_places = true;
             // C1 tells which way the result was rounded, and precision whether it was.
-            ignored.status_word |= 1 << 9 | 1 << 5;
+            ignored.status_word |= 1 << 9 | 1 << 5 | 1 << 7 | 1 << 15;
         }
+        // The manual lets FCOMI clear C1, which AMD processors leave alone.
+        M::Fcomi | M::Fcomip | M::Fucomi | M::Fucomip => ignored.status_word |= 1 << 9,
         // The last opcode and the last pointers, and the mask of MXCSR bits that exist.
-        M::Fxsave | M::Fxsave64 | M::Xsave | M::Xsave64 => {
+        M::Fxsave | M::Fxsave64 | M::Xsave | M::Xsave64 | M::Xsavec | M::Xsavec64 | M::Xsaveopt | M::Xsaveopt64 => {
             ignored.memory.push((at + 6, 18));
             ignored.memory.push((at + 28, 4));
         }
@@ -165,6 +186,12 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
             ignored.memory.push(if small { (at + 6, 8) } else { (at + 12, 16) });
         }
         _ => {}
+    }
+    if matches!(
+        instruction.mnemonic(),
+        M::Iret | M::Iretd | M::Iretq | M::Fldenv | M::Frstor | M::Fnstenv | M::Fnsave | M::Fxsave | M::Fxsave64 | M::Fxrstor | M::Fxrstor64 | M::Xsave | M::Xsave64 | M::Xrstor | M::Xrstor64 | M::Xsavec | M::Xsavec64 | M::Xsaveopt | M::Xsaveopt64
+    ) {
+        ignored.fault_address = 0xfff;
     }
     // These store in several steps, and what was stored before a fault is not defined.
     let stores_in_steps = matches!(

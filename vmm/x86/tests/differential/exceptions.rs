@@ -2,6 +2,8 @@
 
 use iced_x86::{Code, Mnemonic as M};
 
+use crate::forms;
+
 /// What this test does with an instruction form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
@@ -10,6 +12,8 @@ pub enum Plan {
     /// Only the refusal in user mode is compared; what the form does in the kernel is for
     /// bare-metal guests.
     Refusal,
+    /// The modelled processor doesn't have the form, whatever the host has: it must raise #UD.
+    Absent,
     /// The form can't be run here, for this reason.
     Excluded(&'static str),
 }
@@ -39,6 +43,7 @@ const EXCLUDED: &[(M, &str)] = &[
     (M::Sldt, HOST_EMULATES),
     (M::Str, HOST_EMULATES),
     (M::Smsw, HOST_EMULATES),
+    (M::Int1, "a hypervisor that intercepts it reports another instruction pointer"),
 ];
 
 /// Mnemonics that user mode may not execute, though the encoding tables don't say so for all.
@@ -58,6 +63,9 @@ pub fn plan(form: Code) -> Plan {
     let op = form.op_code();
     if let Some((_, reason)) = EXCLUDED.iter().find(|(mnemonic, _)| *mnemonic == form.mnemonic()) {
         return Plan::Excluded(reason);
+    }
+    if !forms::is_modelled(form) {
+        return Plan::Absent;
     }
     if host_is_amd() && (AMD_DIFFERS.contains(&form) || format!("{form:?}").starts_with("Reservednop")) {
         return Plan::Excluded("AMD processors, such as this host's, execute this encoding differently from Intel's");

@@ -34,7 +34,7 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
         }
         M::Leave => b.regs.gpr[RBP] = inside(b),
         M::Maskmovq | M::Maskmovdqu => b.regs.gpr[RDI] = b.target(16, false),
-        M::Xsave | M::Xsave64 | M::Xrstor | M::Xrstor64 | M::Xsaveopt | M::Xsaveopt64 => {
+        M::Xsave | M::Xsave64 | M::Xrstor | M::Xrstor64 | M::Xsaveopt | M::Xsaveopt64 | M::Xsavec | M::Xsavec64 => {
             // The host has more components than x87 and SSE; they are not asked for.
             b.regs.gpr[RAX] &= 3;
             b.regs.gpr[RDX] &= if b.random.chance(50) { 0 } else { !0xffff_ffff };
@@ -56,6 +56,18 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
             b.instruction.set_immediate8(b.instruction.immediate8() % 17);
             b.regs.gpr[RCX] = b.regs.gpr[RCX] & !0x1f | b.random.below(17);
             b.pinned |= 1 << RCX;
+        }
+        // RET FAR looks at the stack on both sides of its immediate in an order of its own.
+        M::Retf => {
+            b.regs.gpr[RSP] = inside(b);
+            if b.op.op_count() > 0 {
+                b.instruction.set_immediate16((b.random.below(64) * 4) as u16);
+            }
+        }
+        // Outside of this range the manual leaves the result undefined.
+        M::Fyl2xp1 => {
+            let (mantissa, top) = b.regs.fp.st[0];
+            b.regs.fp.st[0] = (mantissa | 1 << 63, top & 0x8000 | 0x3ffc - (top & 0x1f));
         }
         M::Int => {
             let vector = b.random.pick(&[0, 1, 2, 3, 4, 5, 6, 13, 14, 0x20, 0x7f, 0x81, 0xff]);

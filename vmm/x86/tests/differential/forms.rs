@@ -1,6 +1,6 @@
 //! The instruction forms of the modelled processor, as far as user mode can execute them.
 
-use iced_x86::{Code, CpuidFeature as F, EncodingKind};
+use iced_x86::{Code, CpuidFeature as F, EncodingKind, Mnemonic as M};
 
 /// The extensions of the modelled processor, x86-64-v2 with XSAVE (Intel SDM vol. 1, chapter 5).
 const FEATURES: &[F] = &[
@@ -25,12 +25,27 @@ const FEATURES: &[F] = &[
     F::SSE4_1,
     F::SSE4_2,
     F::POPCNT,
-    F::MOVBE,
     F::MULTIBYTENOP,
     F::PAUSE,
     F::CLFSH,
     F::XSAVE,
+    F::XSAVEOPT,
+    F::XSAVEC,
+    F::SEP,
+    F::SYSCALL,
+    F::MSR,
+    F::TSC,
+    F::RDTSCP,
+    F::RDRAND,
+    F::RDSEED,
+    F::RDPMC,
+    F::CPUID,
+    F::MONITOR,
 ];
+
+/// Extensions whose encodings an older processor executes as no-operations or as the instruction
+/// without their prefix.
+const HINTS: &[F] = &[F::CET_IBT, F::CET_SS, F::CLDEMOTE, F::PREFETCHW, F::PREFETCHWT1, F::WBNOINVD, F::LZCNT, F::BMI1];
 
 /// Every form that the modelled processor is expected to have and that 64-bit mode, or failing
 /// that compatibility mode, can encode.
@@ -44,5 +59,15 @@ fn is_expected(code: Code) -> bool {
         && op.encoding() == EncodingKind::Legacy
         && (op.mode64() && op.intel_decoder64() || op.mode32() && op.intel_decoder32())
         && !op.fwait()
-        && code.cpuid_features().iter().all(|feature| FEATURES.contains(feature))
+        && has_features(code, FEATURES)
+}
+
+/// Whether the modelled processor does something with the form other than raising #UD.
+pub fn is_modelled(code: Code) -> bool {
+    let hint = code.op_code().encoding() == EncodingKind::Legacy && has_features(code, HINTS);
+    has_features(code, FEATURES) || hint && !matches!(code.mnemonic(), M::Setssbsy | M::Rstorssp | M::Saveprevssp | M::Clrssbsy | M::Incsspd | M::Incsspq | M::Wrssd | M::Wrssq | M::Wrussd | M::Wrussq)
+}
+
+fn has_features(code: Code, features: &[F]) -> bool {
+    code.cpuid_features().iter().all(|feature| features.contains(feature))
 }

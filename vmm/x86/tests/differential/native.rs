@@ -202,9 +202,10 @@ impl Native {
         window.copy_from_slice(background);
         apply_patches(case, window);
         let offset = (case.regs.rip - CODE) as usize;
-        let visible = case.bytes.len().min(CODE_SIZE as usize - offset);
+        let bytes = case.native_bytes();
+        let visible = bytes.len().min(CODE_SIZE as usize - offset);
         // SAFETY: `visible` ends with the mapping.
-        unsafe { std::ptr::copy_nonoverlapping(case.bytes.as_ptr(), self.code.add(offset), visible) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.code.add(offset), visible) };
         let shared = SHARED.0.get();
         // SAFETY: the handler only runs inside `enter`; the case was generated to stay in the
         // window and to end in an exception.

@@ -1,6 +1,6 @@
 //! What goes into a case and what comes out of it, on either side.
 
-use iced_x86::Code;
+use iced_x86::{Code, Mnemonic};
 
 /// The floating-point and vector registers, in the order of an FXSAVE image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,20 @@ pub struct Case {
     pub regs: Regs,
     /// What the data window holds where it differs from the background.
     pub patches: Vec<(u64, Vec<u8>)>,
+}
+
+impl Case {
+    /// The bytes for the processor. It may have LZCNT and TZCNT; one that does not have them
+    /// executes BSR and BSF, which is what the prefix that changes nothing makes of them.
+    pub fn native_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        if matches!(self.form.mnemonic(), Mnemonic::Lzcnt | Mnemonic::Tzcnt)
+            && let Some(prefix) = bytes.iter_mut().find(|byte| **byte == 0xf3)
+        {
+            *prefix = 0x2e;
+        }
+        bytes
+    }
 }
 
 /// How a case ended: every case ends with an exception, INT3 if nothing else.
