@@ -214,7 +214,7 @@ impl Builder {
             0 => end - random.below(size),
             1 => WINDOW - 1 - random.below(size),
             2 => READ_ONLY_PAGE + random.below(PAGE - size),
-            3 if self.bits == 64 => random.pick(&[0x8000_0000_0000, 1 << 63, 0xffff_7fff_ffff_f000]) + random.below(64) * 8,
+            3 if self.bits == 64 => random.pick(&[0x8000_0000_0000, 1 << 63, 0xffff_7fff_ffff_f000]) + random.below(48) * 64,
             4..=7 => WINDOW + PAGE - random.below(size),
             8..=12 if !aligned || random.chance(20) => WINDOW + random.below(WINDOW_SIZE - size),
             _ => (WINDOW + random.below(WINDOW_SIZE - size)) & !(size.next_power_of_two().min(64) - 1),

@@ -225,7 +225,8 @@ pub fn after_encoding(b: &mut Builder) -> Option<()> {
     };
     let Some(address) = b.address(i) else { return Some(()) };
     let bytes = operand_bytes(b);
-    if b.random.chance(90) {
+    let branch = matches!(b.op.mnemonic(), M::Jmp | M::Call);
+    if branch || b.random.chance(90) {
         b.patch(address, &bytes);
     }
     Some(())
