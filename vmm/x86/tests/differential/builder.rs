@@ -1,11 +1,14 @@
 //! Makes one concrete case of an instruction form: registers, immediates, prefixes, memory.
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, Encoder, FlowControl, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind as Kind,
-    OpKind, Register,
+    Code, Decoder, DecoderOptions, Encoder, FlowControl, Instruction, Mnemonic, OpCodeInfo,
+    OpCodeOperandKind as Kind, OpKind, Register,
 };
 
-use crate::layout::{CODE, CODE_SIZE, PAGE, RESERVE_END, RESERVE_START, USER_CS, USER_CS32, USER_SS, WINDOW, WINDOW_SIZE};
+use crate::layout::{
+    CODE, CODE_SIZE, PAGE, RESERVE_END, RESERVE_START, USER_CS, USER_CS32, USER_SS, WINDOW,
+    WINDOW_SIZE,
+};
 use crate::state::{Case, Fp, Regs, Selectors};
 use crate::values::{Gen, Lanes};
 use crate::{fixups, operands};
@@ -69,7 +72,13 @@ pub fn generate(form: Code, seed: u64, index: u64) -> Option<Case> {
         };
         if let Some(bytes) = builder.attempt() {
             let Builder { regs, patches, .. } = builder;
-            return Some(Case { form, bits, bytes, regs, patches });
+            return Some(Case {
+                form,
+                bits,
+                bytes,
+                regs,
+                patches,
+            });
         }
         random = builder.random;
     }
@@ -78,7 +87,11 @@ pub fn generate(form: Code, seed: u64, index: u64) -> Option<Case> {
 
 /// The mode to test a form in: 64-bit mode if it exists there on an Intel processor.
 fn mode_of(op: &OpCodeInfo) -> u32 {
-    if op.mode64() && op.intel_decoder64() { 64 } else { 32 }
+    if op.mode64() && op.intel_decoder64() {
+        64
+    } else {
+        32
+    }
 }
 
 impl Builder {
@@ -100,7 +113,10 @@ impl Builder {
         encoder.encode(&self.instruction, self.regs.rip).ok()?;
         let bytes = self.add_redundant_prefixes(encoder.take_buffer());
         self.instruction = decode(&bytes, self.regs.rip, self.bits);
-        if self.instruction.code() != self.op.code() || self.instruction.len() != bytes.len() || !self.is_safe() {
+        if self.instruction.code() != self.op.code()
+            || self.instruction.len() != bytes.len()
+            || !self.is_safe()
+        {
             return None;
         }
         fixups::after_encoding(self)?;
@@ -111,7 +127,10 @@ impl Builder {
     fn choose_memory(&mut self) -> Option<usize> {
         let kinds = self.op.op_kinds();
         let always = kinds.iter().position(|kind| {
-            matches!(kind, Kind::mem | Kind::mem_offs | Kind::mem_mpx | Kind::mem_mib | Kind::sibmem)
+            matches!(
+                kind,
+                Kind::mem | Kind::mem_offs | Kind::mem_mpx | Kind::mem_mib | Kind::sibmem
+            )
         });
         let either = kinds.iter().position(|kind| {
             matches!(
@@ -143,12 +162,19 @@ impl Builder {
     fn add_redundant_prefixes(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         let branch = !matches!(self.op.code().flow_control(), FlowControl::Next);
         if self.random.chance(8) {
-            let choices: &[u8] = if branch { &[0x2e, 0x3e, 0x36] } else { &[0x2e, 0x3e, 0x36, 0x26, 0x66] };
+            let choices: &[u8] = if branch {
+                &[0x2e, 0x3e, 0x36]
+            } else {
+                &[0x2e, 0x3e, 0x36, 0x26, 0x66]
+            };
             bytes.insert(0, self.random.pick(choices));
         }
         // With REX.B, vendors disagree whether F3 90 is PAUSE or an exchange.
         if self.bits == 64 && self.op.mnemonic() != Mnemonic::Pause && self.random.chance(8) {
-            let legacy = bytes.iter().take_while(|byte| is_legacy_prefix(**byte)).count();
+            let legacy = bytes
+                .iter()
+                .take_while(|byte| is_legacy_prefix(**byte))
+                .count();
             if bytes.get(legacy).is_some_and(|byte| byte & 0xf0 != 0x40) {
                 let rex = 0x40 | (self.random.bits() as u8 & 0xf);
                 bytes.insert(legacy, rex);
@@ -165,7 +191,10 @@ impl Builder {
             return false;
         }
         (0..self.instruction.op_count()).all(|i| match self.address(i) {
-            Some(address) => (RESERVE_START + PAGE * 16..RESERVE_END).contains(&address) || !is_canonical(address),
+            Some(address) => {
+                (RESERVE_START + PAGE * 16..RESERVE_END).contains(&address)
+                    || !is_canonical(address)
+            }
             None => true,
         })
     }
@@ -184,7 +213,9 @@ impl Builder {
             | K::MemorySegRDI
             | K::MemoryESDI
             | K::MemoryESEDI
-            | K::MemoryESRDI => self.instruction.virtual_address(i, 0, |register, _, _| self.register(register)),
+            | K::MemoryESRDI => self
+                .instruction
+                .virtual_address(i, 0, |register, _, _| self.register(register)),
             _ => None,
         }
     }
@@ -197,7 +228,14 @@ impl Builder {
             Register::ES | Register::CS | Register::SS | Register::DS => Some(0),
             _ if register.is_gpr() => {
                 let value = self.regs.gpr[register.full_register().number()];
-                let shift = if matches!(register, Register::AH | Register::BH | Register::CH | Register::DH) { 8 } else { 0 };
+                let shift = if matches!(
+                    register,
+                    Register::AH | Register::BH | Register::CH | Register::DH
+                ) {
+                    8
+                } else {
+                    0
+                };
                 Some((value >> shift) & (u64::MAX >> (64 - 8 * register.size())))
             }
             _ => None,
@@ -214,10 +252,16 @@ impl Builder {
             0 => end - random.below(size),
             1 => WINDOW - 1 - random.below(size),
             2 => READ_ONLY_PAGE + random.below(PAGE - size),
-            3 if self.bits == 64 => random.pick(&[0x8000_0000_0000, 1 << 63, 0xffff_7fff_ffff_f000]) + random.below(48) * 64,
+            3 if self.bits == 64 => {
+                random.pick(&[0x8000_0000_0000, 1 << 63, 0xffff_7fff_ffff_f000])
+                    + random.below(48) * 64
+            }
             4..=7 => WINDOW + PAGE - random.below(size),
             8..=12 if !aligned || random.chance(20) => WINDOW + random.below(WINDOW_SIZE - size),
-            _ => (WINDOW + random.below(WINDOW_SIZE - size)) & !(size.next_power_of_two().min(64) - 1),
+            _ => {
+                (WINDOW + random.below(WINDOW_SIZE - size))
+                    & !(size.next_power_of_two().min(64) - 1)
+            }
         }
     }
 
@@ -229,7 +273,12 @@ impl Builder {
     /// A place to jump to: mostly an INT3 in the code, sometimes a page that can't be executed.
     pub fn code_target(&mut self) -> u64 {
         if self.random.chance(6) {
-            return self.random.pick(&[WINDOW + 0x123, CODE + CODE_SIZE, CODE + CODE_SIZE + 77, READ_ONLY_PAGE]);
+            return self.random.pick(&[
+                WINDOW + 0x123,
+                CODE + CODE_SIZE,
+                CODE + CODE_SIZE + 77,
+                READ_ONLY_PAGE,
+            ]);
         }
         let target = CODE + self.random.below(CODE_SIZE);
         self.outside_instruction(target)
@@ -237,7 +286,11 @@ impl Builder {
 
     /// Moves a branch target off the instruction itself, which would never end.
     pub fn outside_instruction(&self, target: u64) -> u64 {
-        if (self.regs.rip..self.regs.rip + 16).contains(&target) { self.regs.rip + 16 } else { target }
+        if (self.regs.rip..self.regs.rip + 16).contains(&target) {
+            self.regs.rip + 16
+        } else {
+            target
+        }
     }
 }
 
@@ -254,13 +307,19 @@ pub fn decode(bytes: &[u8], rip: u64, bits: u32) -> Instruction {
 }
 
 fn is_legacy_prefix(byte: u8) -> bool {
-    matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3)
+    matches!(
+        byte,
+        0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3
+    )
 }
 
 /// Whether the instruction is a string instruction, which REP can repeat.
 pub fn is_string(op: &OpCodeInfo) -> bool {
     !matches!(op.mnemonic(), Mnemonic::Maskmovq | Mnemonic::Maskmovdqu)
-        && op.op_kinds().iter().any(|kind| matches!(kind, Kind::seg_rSI | Kind::es_rDI))
+        && op
+            .op_kinds()
+            .iter()
+            .any(|kind| matches!(kind, Kind::seg_rSI | Kind::es_rDI))
 }
 
 /// The lanes that an instruction's vector operands probably have.
@@ -309,7 +368,7 @@ fn stack_pointer(random: &mut Gen) -> u64 {
         1 => end - random.below(16),
         2 => WINDOW + PAGE + random.below(8),
         3 => WINDOW + 0x800 + random.below(0x1000),
-        _ => WINDOW + 0x800 + random.below(0x1000) & !7,
+        _ => (WINDOW + 0x800 + random.below(0x1000)) & !7,
     }
 }
 
@@ -326,7 +385,7 @@ fn random_flags(random: &mut Gen) -> u64 {
     if random.chance(60) {
         flags &= !(1 << 10);
     }
-    if random.chance(5) && std::env::var_os("TMP").is_none() {
+    if random.chance(5) && !crate::lenient() {
         flags |= TRAP_FLAG;
     }
     if random.chance(2) {
@@ -349,7 +408,14 @@ fn random_fp(random: &mut Gen, likely: Option<Lanes>) -> Fp {
     }
     let control = control_word(random);
     let (tags, st) = random_stack(random);
-    Fp { control, status: status_word(random, control), tags, st, mxcsr: mxcsr(random), xmm }
+    Fp {
+        control,
+        status: status_word(random, control),
+        tags,
+        st,
+        mxcsr: mxcsr(random),
+        xmm,
+    }
 }
 
 fn random_stack(random: &mut Gen) -> (u8, [(u64, u16); 8]) {
@@ -365,8 +431,16 @@ fn random_stack(random: &mut Gen) -> (u8, [(u64, u16); 8]) {
 /// An x87 control word that does not use the reserved precision.
 pub fn control_word(random: &mut Gen) -> u16 {
     let precision = random.pick(&[3, 3, 3, 3, 0, 2]) << 8;
-    let rounding = if random.chance(60) { 0 } else { random.below(4) as u16 } << 10;
-    let masks = if random.chance(85) { 0x3f } else { random.bits() as u16 & 0x3f };
+    let rounding = if random.chance(60) {
+        0
+    } else {
+        random.below(4) as u16
+    } << 10;
+    let masks = if random.chance(85) {
+        0x3f
+    } else {
+        random.bits() as u16 & 0x3f
+    };
     precision | rounding | masks | 0x40
 }
 
@@ -378,7 +452,11 @@ pub fn status_word(random: &mut Gen, control: u16) -> u16 {
     } else if random.chance(90) {
         status &= control | !0x3f;
     }
-    if status & !control & 0x3f != 0 { status | 0x8080 } else { status }
+    if status & !control & 0x3f != 0 {
+        status | 0x8080
+    } else {
+        status
+    }
 }
 
 /// An MXCSR that loads without a fault.

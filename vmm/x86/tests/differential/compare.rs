@@ -62,21 +62,36 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
     }
     check("vector", native.vector.into(), emulated.vector.into(), 0);
     // Linux hides whether pages above those of user mode are present.
-    let hidden = if native.vector == 14 && native.cr2 >= 0x7fff_ffff_f000 { 1 } else { 0 };
+    let hidden = if native.vector == 14 && native.cr2 >= 0x7fff_ffff_f000 {
+        1
+    } else {
+        0
+    };
     check("error code", native.error, emulated.error, hidden);
     check("cr2", native.cr2, emulated.cr2, ignored.fault_address);
     let (n, e) = (&native.regs, &emulated.regs);
     check("rip", n.rip, e.rip, 0);
-    check("rflags", n.rflags, e.rflags, ignored.flags | if std::env::var_os("TMP").is_some() {1<<16} else {0});
+    check(
+        "rflags",
+        n.rflags,
+        e.rflags,
+        ignored.flags | if crate::lenient() { 1 << 16 } else { 0 },
+    );
     for i in 0..16 {
         // What mode switches do with the upper halves is undefined.
         let ignore = if case.bits == 32 { !0xffff_ffff } else { 0 };
         let ignore = if ignored.general { u64::MAX } else { ignore };
-        check(if i == RSP { "rsp" } else { "gpr" }, n.gpr[i], e.gpr[i], ignore);
+        check(
+            if i == RSP { "rsp" } else { "gpr" },
+            n.gpr[i],
+            e.gpr[i],
+            ignore,
+        );
     }
     check("fs base", n.fs_base, e.fs_base, 0);
     check("gs base", n.gs_base, e.gs_base, 0);
-    let selectors = [n.selectors, e.selectors].map(|s| [s.es, s.cs, s.ss, s.ds, s.fs, s.gs].map(visible));
+    let selectors =
+        [n.selectors, e.selectors].map(|s| [s.es, s.cs, s.ss, s.ds, s.fs, s.gs].map(visible));
     for (n, e) in selectors[0].into_iter().zip(selectors[1]) {
         check("selector", n.into(), e.into(), 0);
     }
@@ -89,7 +104,11 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
 
 /// Whether both sides faulted, but where the order of an instruction's accesses or of their checks
 /// is the implementation's own (Intel SDM vol. 3, table 7-2).
-fn order_of_faults_differs(instruction: &Instruction, native: &Outcome, emulated: &Outcome) -> bool {
+fn order_of_faults_differs(
+    instruction: &Instruction,
+    native: &Outcome,
+    emulated: &Outcome,
+) -> bool {
     let is_access = |vector: u8| matches!(vector, 12..=14 | 17);
     let vectors = [native.vector, emulated.vector];
     let both = vectors.into_iter().all(is_access);
@@ -111,7 +130,12 @@ fn visible(selector: u16) -> u16 {
 fn compare_fp(n: &Fp, e: &Fp, ignored: &Ignored, check: &mut impl FnMut(&str, u64, u64, u64)) {
     check("mxcsr", n.mxcsr.into(), e.mxcsr.into(), 0);
     check("control word", n.control.into(), e.control.into(), 0);
-    check("status word", n.status.into(), e.status.into(), ignored.status_word.into());
+    check(
+        "status word",
+        n.status.into(),
+        e.status.into(),
+        ignored.status_word.into(),
+    );
     if ignored.stack {
         return compare_vectors(n, e, ignored, check);
     }
@@ -139,14 +163,19 @@ fn compare_vectors(n: &Fp, e: &Fp, ignored: &Ignored, check: &mut impl FnMut(&st
 fn near(a_mantissa: u64, a_top: u16, b_mantissa: u64, b_top: u16) -> bool {
     let value = |mantissa: u64, top: u16| i128::from(mantissa) << (top & 1);
     let close = (value(a_mantissa, a_top) - value(b_mantissa, b_top)).unsigned_abs() <= 8;
-    close && (a_top == b_top || a_top.abs_diff(b_top) == 1 && (a_mantissa << 1 == 0 || b_mantissa << 1 == 0))
+    close
+        && (a_top == b_top
+            || a_top.abs_diff(b_top) == 1 && (a_mantissa << 1 == 0 || b_mantissa << 1 == 0))
 }
 
 /// Whether the singles of two quadwords agree within the 1.5 * 2^-12 of RCPPS and RSQRTPS. On
 /// either side of the exact value, so twice that between them.
 fn approximately(a: u64, b: u64) -> bool {
     [0, 32].into_iter().all(|shift| {
-        let (a, b) = (f32::from_bits((a >> shift) as u32), f32::from_bits((b >> shift) as u32));
+        let (a, b) = (
+            f32::from_bits((a >> shift) as u32),
+            f32::from_bits((b >> shift) as u32),
+        );
         a.to_bits() == b.to_bits() || (a - b).abs() <= a.abs() * 3.0 / 4096.0
     })
 }
@@ -160,10 +189,19 @@ fn compare_window(
     if native.window == emulated.window {
         return;
     }
-    let first = native.window.iter().zip(&emulated.window).enumerate().find(|(i, (n, e))| {
-        let address = crate::layout::WINDOW + *i as u64;
-        n != e && !ignored.memory.iter().any(|(start, length)| address.wrapping_sub(*start) < *length)
-    });
+    let first = native
+        .window
+        .iter()
+        .zip(&emulated.window)
+        .enumerate()
+        .find(|(i, (n, e))| {
+            let address = crate::layout::WINDOW + *i as u64;
+            n != e
+                && !ignored
+                    .memory
+                    .iter()
+                    .any(|(start, length)| address.wrapping_sub(*start) < *length)
+        });
     if let Some((at, (n, e))) = first {
         check("memory", u64::from(*n), u64::from(*e), 0);
         // The address belongs in the report too: the two sides differ in nothing but the byte.
@@ -172,23 +210,36 @@ fn compare_window(
 }
 
 fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored {
-    let mut ignored =
-        Ignored { flags: undefined_flags(case, instruction), status_word: undefined_status(instruction), ..Ignored::default() };
-    let address = (0..instruction.op_count()).find(|i| instruction.op_kind(*i) == OpKind::Memory).and_then(|i| {
-        instruction.virtual_address(i, 0, |register, _, _| match register {
-            iced_x86::Register::FS => Some(case.regs.fs_base),
-            iced_x86::Register::GS => Some(case.regs.gs_base),
-            _ if register.is_segment_register() => Some(0),
-            _ => Some(
-                case.regs.gpr[register.full_register().number()] & u64::MAX >> (64 - 8 * register.size()),
-            ),
-        })
-    });
+    let mut ignored = Ignored {
+        flags: undefined_flags(case, instruction),
+        status_word: undefined_status(instruction),
+        ..Ignored::default()
+    };
+    let address = (0..instruction.op_count())
+        .find(|i| instruction.op_kind(*i) == OpKind::Memory)
+        .and_then(|i| {
+            instruction.virtual_address(i, 0, |register, _, _| match register {
+                iced_x86::Register::FS => Some(case.regs.fs_base),
+                iced_x86::Register::GS => Some(case.regs.gs_base),
+                _ if register.is_segment_register() => Some(0),
+                _ => Some(
+                    case.regs.gpr[register.full_register().number()]
+                        & u64::MAX >> (64 - 8 * register.size()),
+                ),
+            })
+        });
     let at = address.unwrap_or(0);
     let faulted = !matches!(native.vector, 1 | 3);
     match instruction.mnemonic() {
         M::Rcpps | M::Rcpss | M::Rsqrtps | M::Rsqrtss => ignored.approximate = true,
-        M::Fsin | M::Fcos | M::Fsincos | M::Fptan | M::Fpatan | M::F2xm1 | M::Fyl2x | M::Fyl2xp1 => {
+        M::Fsin
+        | M::Fcos
+        | M::Fsincos
+        | M::Fptan
+        | M::Fpatan
+        | M::F2xm1
+        | M::Fyl2x
+        | M::Fyl2xp1 => {
             ignored.last_places = true;
             // C1 tells which way the result was rounded, and precision whether it was.
             ignored.status_word |= 1 << 9 | 1 << 5 | 1 << 7 | 1 << 15;
@@ -203,19 +254,46 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
             }
         }
         // The last opcode and the last pointers, and the mask of MXCSR bits that exist.
-        M::Fxsave | M::Fxsave64 | M::Xsave | M::Xsave64 | M::Xsavec | M::Xsavec64 | M::Xsaveopt | M::Xsaveopt64 => {
+        M::Fxsave
+        | M::Fxsave64
+        | M::Xsave
+        | M::Xsave64
+        | M::Xsavec
+        | M::Xsavec64
+        | M::Xsaveopt
+        | M::Xsaveopt64 => {
             ignored.memory.push((at + 6, 18));
             ignored.memory.push((at + 28, 4));
         }
         M::Fnstenv | M::Fnsave => {
             let small = matches!(instruction.memory_size().size(), 14 | 94);
-            ignored.memory.push(if small { (at + 6, 8) } else { (at + 12, 16) });
+            ignored
+                .memory
+                .push(if small { (at + 6, 8) } else { (at + 12, 16) });
         }
         _ => {}
     }
     if matches!(
         instruction.mnemonic(),
-        M::Iret | M::Iretd | M::Iretq | M::Fldenv | M::Frstor | M::Fnstenv | M::Fnsave | M::Fxsave | M::Fxsave64 | M::Fxrstor | M::Fxrstor64 | M::Xsave | M::Xsave64 | M::Xrstor | M::Xrstor64 | M::Xsavec | M::Xsavec64 | M::Xsaveopt | M::Xsaveopt64
+        M::Iret
+            | M::Iretd
+            | M::Iretq
+            | M::Fldenv
+            | M::Frstor
+            | M::Fnstenv
+            | M::Fnsave
+            | M::Fxsave
+            | M::Fxsave64
+            | M::Fxrstor
+            | M::Fxrstor64
+            | M::Xsave
+            | M::Xsave64
+            | M::Xrstor
+            | M::Xrstor64
+            | M::Xsavec
+            | M::Xsavec64
+            | M::Xsaveopt
+            | M::Xsaveopt64
     ) {
         ignored.fault_address = 0xfff;
     }
@@ -231,7 +309,15 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
     // These store in several steps, and what was stored before a fault is not defined.
     let stores_in_steps = matches!(
         instruction.mnemonic(),
-        M::Fxsave | M::Fxsave64 | M::Xsave | M::Xsave64 | M::Fnstenv | M::Fnsave | M::Enter | M::Pusha | M::Pushad
+        M::Fxsave
+            | M::Fxsave64
+            | M::Xsave
+            | M::Xsave64
+            | M::Fnstenv
+            | M::Fnsave
+            | M::Enter
+            | M::Pusha
+            | M::Pushad
     );
     ignored.window = faulted && stores_in_steps;
     ignored

@@ -1,7 +1,9 @@
 //! Runs a case on the emulated CPU, in a machine whose user mode looks like that of the native
 //! side: the same addresses, selectors and control bits.
 
-use chaosrun_x86::{Access, Activity, Bus, Cpu, CpuModel, CpuState, Exit, F80, Memory, Segment, TableRegister, X87};
+use chaosrun_x86::{
+    Access, Activity, Bus, Cpu, CpuModel, CpuState, Exit, F80, Memory, Segment, TableRegister, X87,
+};
 
 use crate::layout::{CODE, CODE_SIZE, PAGE, READ_ONLY, WINDOW, WINDOW_SIZE};
 use crate::state::{Case, Fp, Outcome, Regs, Selectors, apply_patches};
@@ -107,19 +109,28 @@ pub struct Emulated {
 
 #[repr(align(4096))]
 #[derive(Clone, Copy)]
-struct Page([u8; PAGE as usize]);
+struct Page(
+    #[expect(dead_code, reason = "only the CPU looks at it, through the `Memory`")]
+    [u8; PAGE as usize],
+);
 
 impl Emulated {
     /// Sets up the machine.
     pub fn new() -> Self {
-        let mut ram = vec![Page([0; PAGE as usize]); (physical::SIZE / PAGE) as usize].into_boxed_slice();
+        let mut ram =
+            vec![Page([0; PAGE as usize]); (physical::SIZE / PAGE) as usize].into_boxed_slice();
         // SAFETY: the pages live as long as the `Memory`, in the same struct, and only the CPU and
         // this struct touch them.
         let mut memory = unsafe { Memory::new(ram.as_mut_ptr().cast(), physical::SIZE, 0) };
         set_up_tables(&mut memory);
         let cpu = Cpu::new(0, CpuModel::default());
         let base = kernel_state(cpu.state());
-        Self { cpu, memory, base, _ram: ram }
+        Self {
+            cpu,
+            memory,
+            base,
+            _ram: ram,
+        }
     }
 
     /// Runs a case. The error says why the emulated machine did not end in an exception.
@@ -154,7 +165,14 @@ impl Emulated {
         state.gpr = regs.gpr;
         state.rip = regs.rip;
         state.rflags = regs.rflags;
-        let Selectors { es, ds, fs, gs, cs, ss } = regs.selectors;
+        let Selectors {
+            es,
+            ds,
+            fs,
+            gs,
+            cs,
+            ss,
+        } = regs.selectors;
         state.segments = [es, cs, ss, ds, fs, gs].map(segment);
         state.segments[4].base = regs.fs_base;
         state.segments[5].base = regs.gs_base;
@@ -174,9 +192,14 @@ impl Emulated {
         }
         let has_error = matches!(vector, 8 | 10..=14 | 17 | 21);
         let mut frame = state.gpr[4];
-        let error = if has_error { self.kernel_word(frame) } else { 0 };
+        let error = if has_error {
+            self.kernel_word(frame)
+        } else {
+            0
+        };
         frame += if has_error { 8 } else { 0 };
-        let [rip, cs, rflags, rsp, ss] = std::array::from_fn(|i| self.kernel_word(frame + 8 * i as u64));
+        let [rip, cs, rflags, rsp, ss] =
+            std::array::from_fn(|i| self.kernel_word(frame + 8 * i as u64));
         let mut gpr = state.gpr;
         gpr[4] = rsp;
         let [es, _, _, ds, fs, gs] = state.segments.map(|segment| segment.selector);
@@ -192,7 +215,14 @@ impl Emulated {
                 rflags,
                 fs_base: state.segments[4].base,
                 gs_base: state.segments[5].base,
-                selectors: Selectors { es, ds, fs, gs, cs: cs as u16, ss: ss as u16 },
+                selectors: Selectors {
+                    es,
+                    ds,
+                    fs,
+                    gs,
+                    cs: cs as u16,
+                    ss: ss as u16,
+                },
                 fp: fp_of(&state),
             },
             window,
@@ -210,10 +240,16 @@ impl Emulated {
 fn segment(selector: u16) -> Segment {
     let index = u64::from(selector >> 3);
     match DESCRIPTORS.iter().find(|(at, _)| *at == index) {
-        Some((_, descriptor)) => {
-            Segment { selector, access: (descriptor >> 40) as u16 & 0xf0ff, limit: u32::MAX, base: 0 }
-        }
-        None => Segment { selector, ..Segment::default() },
+        Some((_, descriptor)) => Segment {
+            selector,
+            access: (descriptor >> 40) as u16 & 0xf0ff,
+            limit: u32::MAX,
+            base: 0,
+        },
+        None => Segment {
+            selector,
+            ..Segment::default()
+        },
     }
 }
 
@@ -226,9 +262,20 @@ fn kernel_state(mut state: CpuState) -> CpuState {
     state.xcr0 = 3;
     // SCE, LME, LMA and NXE.
     state.msrs.efer = 0xd01;
-    state.gdtr = TableRegister { base: KERNEL + physical::GDT, limit: 127 };
-    state.idtr = TableRegister { base: KERNEL + physical::IDT, limit: 0xfff };
-    state.tr = Segment { selector: 0x40, access: 0x8b, limit: 0x67, base: KERNEL + physical::TSS };
+    state.gdtr = TableRegister {
+        base: KERNEL + physical::GDT,
+        limit: 127,
+    };
+    state.idtr = TableRegister {
+        base: KERNEL + physical::IDT,
+        limit: 0xfff,
+    };
+    state.tr = Segment {
+        selector: 0x40,
+        access: 0x8b,
+        limit: 0x67,
+        base: KERNEL + physical::TSS,
+    };
     state.ldtr = Segment::default();
     state.activity = Activity::Running;
     state
@@ -243,7 +290,10 @@ fn set_up_tables(memory: &mut Memory) {
     let low = 0x67 | (tss & 0xff_ffff) << 16 | 0x8b << 40 | (tss >> 24 & 0xff) << 56;
     put(physical::GDT + 0x40, &low.to_le_bytes());
     put(physical::GDT + 0x48, &(tss >> 32).to_le_bytes());
-    put(physical::TSS + 4, &(KERNEL + physical::STACK_TOP).to_le_bytes());
+    put(
+        physical::TSS + 4,
+        &(KERNEL + physical::STACK_TOP).to_le_bytes(),
+    );
     // An I/O map base beyond the limit denies every port.
     put(physical::TSS + 0x66, &0x68_u16.to_le_bytes());
     for vector in 0..256 {
@@ -251,7 +301,10 @@ fn set_up_tables(memory: &mut Memory) {
         let access = if matches!(vector, 3 | 4) { 0xee } else { 0x8e };
         let low = handler & 0xffff | 0x10 << 16 | access << 40 | (handler >> 16 & 0xffff) << 48;
         put(physical::IDT + 16 * vector, &low.to_le_bytes());
-        put(physical::IDT + 16 * vector + 8, &(handler >> 32).to_le_bytes());
+        put(
+            physical::IDT + 16 * vector + 8,
+            &(handler >> 32).to_le_bytes(),
+        );
         put(physical::HANDLERS + vector * HANDLER_STEP, &[0xf4]);
     }
     for (table, index, entry) in page_tables() {
@@ -275,15 +328,31 @@ fn page_tables() -> Vec<(u64, u64, u64)> {
         (physical::PML4, 0, physical::PDPT_LOW | TABLE),
         (physical::PDPT_LOW, 0, physical::PD_LOW | TABLE),
         (physical::PD_LOW, WINDOW >> 21, physical::PT_LOW | TABLE),
-        (physical::PML4, 256, physical::PDPT_HIGH | PRESENT | WRITABLE | USED),
-        (physical::PDPT_HIGH, 0, physical::PD_HIGH | PRESENT | WRITABLE | USED),
+        (
+            physical::PML4,
+            256,
+            physical::PDPT_HIGH | PRESENT | WRITABLE | USED,
+        ),
+        (
+            physical::PDPT_HIGH,
+            0,
+            physical::PD_HIGH | PRESENT | WRITABLE | USED,
+        ),
         (physical::PD_HIGH, 0, PRESENT | WRITABLE | USED | LARGE),
     ];
     let mut map = |linear: u64, physical: u64, flags: u64| {
-        entries.push((physical::PT_LOW, linear >> 12 & 0x1ff, physical | PRESENT | USER | USED | flags));
+        entries.push((
+            physical::PT_LOW,
+            linear >> 12 & 0x1ff,
+            physical | PRESENT | USER | USED | flags,
+        ));
     };
     for page in (0..WINDOW_SIZE).step_by(PAGE as usize) {
-        map(WINDOW + page, physical::WINDOW + page, WRITABLE | NO_EXECUTE);
+        map(
+            WINDOW + page,
+            physical::WINDOW + page,
+            WRITABLE | NO_EXECUTE,
+        );
     }
     map(READ_ONLY, physical::READ_ONLY, NO_EXECUTE);
     for page in (0..CODE_SIZE).step_by(PAGE as usize) {
@@ -295,10 +364,18 @@ fn page_tables() -> Vec<(u64, u64, u64)> {
 /// The x87 unit with an FXRSTOR image loaded: full tags are derived from the contents.
 fn x87_of(fp: &Fp) -> X87 {
     let top = fp.status >> 11 & 7;
-    let mut x87 = X87 { control: fp.control, status: fp.status, tag: 0, ..X87::default() };
+    let mut x87 = X87 {
+        control: fp.control,
+        status: fp.status,
+        tag: 0,
+        ..X87::default()
+    };
     for physical in 0..8_u16 {
         let (mantissa, sign_exponent) = fp.st[usize::from(physical.wrapping_sub(top) & 7)];
-        x87.regs[usize::from(physical)] = F80 { mantissa, sign_exponent };
+        x87.regs[usize::from(physical)] = F80 {
+            mantissa,
+            sign_exponent,
+        };
         let tag = match (fp.tags >> physical & 1, sign_exponent & 0x7fff) {
             (0, _) => 3,
             (_, 0) if mantissa == 0 => 1,
@@ -314,10 +391,22 @@ fn x87_of(fp: &Fp) -> X87 {
 fn fp_of(state: &CpuState) -> Fp {
     let x87 = &state.x87;
     let top = x87.status >> 11 & 7;
-    let tags = (0..8).filter(|i| x87.tag >> (2 * i) & 3 != 3).fold(0, |tags, i| tags | 1 << i);
+    let tags = (0..8)
+        .filter(|i| x87.tag >> (2 * i) & 3 != 3)
+        .fold(0, |tags, i| tags | 1 << i);
     let st = std::array::from_fn(|i| {
-        let F80 { mantissa, sign_exponent } = x87.regs[(i + usize::from(top)) & 7];
+        let F80 {
+            mantissa,
+            sign_exponent,
+        } = x87.regs[(i + usize::from(top)) & 7];
         (mantissa, sign_exponent)
     });
-    Fp { control: x87.control, status: x87.status, tags, st, mxcsr: state.mxcsr, xmm: state.xmm }
+    Fp {
+        control: x87.control,
+        status: x87.status,
+        tags,
+        st,
+        mxcsr: state.mxcsr,
+        xmm: state.xmm,
+    }
 }

@@ -20,7 +20,8 @@ pub enum Plan {
 
 const KERNEL_ENTRY: &str = "enters or leaves the kernel; bare-metal guests test it";
 const OWN_ANSWER: &str = "answers with the identity, the clock or the randomness of the machine, which are not the host's";
-const HOST_EMULATES: &str = "the host's kernel emulates it for user mode (UMIP); bare-metal guests test it";
+const HOST_EMULATES: &str =
+    "the host's kernel emulates it for user mode (UMIP); bare-metal guests test it";
 
 /// Mnemonics that are excluded, with the reason.
 const EXCLUDED: &[(M, &str)] = &[
@@ -43,15 +44,34 @@ const EXCLUDED: &[(M, &str)] = &[
     (M::Sldt, HOST_EMULATES),
     (M::Str, HOST_EMULATES),
     (M::Smsw, HOST_EMULATES),
-    (M::Int1, "a hypervisor that intercepts it reports another instruction pointer"),
+    (
+        M::Int1,
+        "a hypervisor that intercepts it reports another instruction pointer",
+    ),
 ];
 
 /// Mnemonics that user mode may not execute, though the encoding tables don't say so for all.
-const REFUSED: &[M] = &[M::In, M::Out, M::Insb, M::Insw, M::Insd, M::Outsb, M::Outsw, M::Outsd, M::Cli, M::Sti];
+const REFUSED: &[M] = &[
+    M::In,
+    M::Out,
+    M::Insb,
+    M::Insw,
+    M::Insd,
+    M::Outsb,
+    M::Outsw,
+    M::Outsd,
+    M::Cli,
+    M::Sti,
+];
 
 /// Far pointers of 80 bits and the reserved no-operations are not AMD's.
-const AMD_DIFFERS: &[Code] =
-    &[Code::Call_m1664, Code::Jmp_m1664, Code::Lss_r64_m1664, Code::Lfs_r64_m1664, Code::Lgs_r64_m1664];
+const AMD_DIFFERS: &[Code] = &[
+    Code::Call_m1664,
+    Code::Jmp_m1664,
+    Code::Lss_r64_m1664,
+    Code::Lfs_r64_m1664,
+    Code::Lgs_r64_m1664,
+];
 
 fn host_is_amd() -> bool {
     // "Auth", of AuthenticAMD.
@@ -61,14 +81,21 @@ fn host_is_amd() -> bool {
 /// Decides what to do with a form.
 pub fn plan(form: Code) -> Plan {
     let op = form.op_code();
-    if let Some((_, reason)) = EXCLUDED.iter().find(|(mnemonic, _)| *mnemonic == form.mnemonic()) {
+    if let Some((_, reason)) = EXCLUDED
+        .iter()
+        .find(|(mnemonic, _)| *mnemonic == form.mnemonic())
+    {
         return Plan::Excluded(reason);
     }
     if !forms::is_modelled(form) {
         return Plan::Absent;
     }
-    if host_is_amd() && (AMD_DIFFERS.contains(&form) || format!("{form:?}").starts_with("Reservednop")) {
-        return Plan::Excluded("AMD processors, such as this host's, execute this encoding differently from Intel's");
+    if host_is_amd()
+        && (AMD_DIFFERS.contains(&form) || format!("{form:?}").starts_with("Reservednop"))
+    {
+        return Plan::Excluded(
+            "AMD processors, such as this host's, execute this encoding differently from Intel's",
+        );
     }
     if !op.mode64() && !op.mode32() {
         return Plan::Excluded("exists in 16-bit mode only");

@@ -11,11 +11,15 @@ use crate::operands::{access_size, far_selector};
 use crate::values::Lanes;
 
 /// Selectors for data segments: null, the user's, and such as must be refused.
-const DATA_SELECTORS: [u16; 12] = [0, 1, 3, 0x2b, 0x2b, 0x2b, 0x28, 0x33, 0x10, 0x18, 0xfff8, 0x2f];
+const DATA_SELECTORS: [u16; 12] = [
+    0, 1, 3, 0x2b, 0x2b, 0x2b, 0x28, 0x33, 0x10, 0x18, 0xfff8, 0x2f,
+];
 
 /// Selectors that LAR, LSL, VERR and VERW look up. Those of the host's per-CPU segment are absent,
 /// because its limit holds the number of the processor.
-const LOOKED_UP: [u16; 14] = [0, 3, 0x08, 0x10, 0x18, 0x20, 0x23, 0x28, 0x2b, 0x30, 0x33, 0x40, 0x4b, 0xfff8];
+const LOOKED_UP: [u16; 14] = [
+    0, 3, 0x08, 0x10, 0x18, 0x20, 0x23, 0x28, 0x2b, 0x30, 0x33, 0x40, 0x4b, 0xfff8,
+];
 
 /// Prepares registers, before an explicit memory operand picks its address.
 pub fn before_memory(b: &mut Builder, in_memory: bool) {
@@ -34,7 +38,14 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
         }
         M::Leave => b.regs.gpr[RBP] = inside(b),
         M::Maskmovq | M::Maskmovdqu => b.regs.gpr[RDI] = b.target(16, false),
-        M::Xsave | M::Xsave64 | M::Xrstor | M::Xrstor64 | M::Xsaveopt | M::Xsaveopt64 | M::Xsavec | M::Xsavec64 => {
+        M::Xsave
+        | M::Xsave64
+        | M::Xrstor
+        | M::Xrstor64
+        | M::Xsaveopt
+        | M::Xsaveopt64
+        | M::Xsavec
+        | M::Xsavec64 => {
             // The host has more components than x87 and SSE; they are not asked for.
             b.regs.gpr[RAX] &= 3;
             b.regs.gpr[RDX] &= if b.random.chance(50) { 0 } else { !0xffff_ffff };
@@ -47,13 +58,16 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
                 Register::GS => b.regs.gs_base,
                 _ => 0,
             };
-            let table = target.wrapping_sub(segment).wrapping_sub(b.regs.gpr[RAX] & 0xff);
+            let table = target
+                .wrapping_sub(segment)
+                .wrapping_sub(b.regs.gpr[RAX] & 0xff);
             let narrow = b.instruction.memory_base() == Register::EBX;
             b.regs.gpr[RBX] = if narrow { table & 0xffff_ffff } else { table };
         }
         M::Shld | M::Shrd if b.op.operand_size() == 16 => {
             // A count above the operand size leaves everything undefined.
-            b.instruction.set_immediate8(b.instruction.immediate8() % 17);
+            b.instruction
+                .set_immediate8(b.instruction.immediate8() % 17);
             b.regs.gpr[RCX] = b.regs.gpr[RCX] & !0x1f | b.random.below(17);
             b.pinned |= 1 << RCX;
         }
@@ -61,16 +75,19 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
         M::Retf => {
             b.regs.gpr[RSP] = inside(b);
             if b.op.op_count() > 0 {
-                b.instruction.set_immediate16((b.random.below(64) * 4) as u16);
+                b.instruction
+                    .set_immediate16((b.random.below(64) * 4) as u16);
             }
         }
         // Outside of this range the manual leaves the result undefined.
         M::Fyl2xp1 => {
             let (mantissa, top) = b.regs.fp.st[0];
-            b.regs.fp.st[0] = (mantissa | 1 << 63, top & 0x8000 | 0x3ffc - (top & 0x1f));
+            b.regs.fp.st[0] = (mantissa | 1 << 63, top & 0x8000 | (0x3ffc - (top & 0x1f)));
         }
         M::Int => {
-            let vector = b.random.pick(&[0, 1, 2, 3, 4, 5, 6, 13, 14, 0x20, 0x7f, 0x81, 0xff]);
+            let vector = b
+                .random
+                .pick(&[0, 1, 2, 3, 4, 5, 6, 13, 14, 0x20, 0x7f, 0x81, 0xff]);
             b.instruction.set_immediate8(vector);
         }
         M::Lar | M::Lsl | M::Verr | M::Verw if !in_memory => {
@@ -121,7 +138,10 @@ fn data_selector(b: &mut Builder) -> u16 {
 fn prepare_string(b: &mut Builder) {
     let size = access_size(b);
     let narrow = (0..b.op.op_count()).any(|i| {
-        matches!(b.instruction.op_kind(i), OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI)
+        matches!(
+            b.instruction.op_kind(i),
+            OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI
+        )
     });
     let segment = match b.instruction.segment_prefix() {
         Register::FS => b.regs.fs_base,
@@ -139,10 +159,18 @@ fn prepare_string(b: &mut Builder) {
         // Overlap decides whether a copy in blocks equals the copy that the manual describes.
         destination = source.wrapping_add_signed(b.random.between(-24, 24));
     }
-    let high = if narrow && b.bits == 64 { b.random.bits() << 32 } else { 0 };
+    let high = if narrow && b.bits == 64 {
+        b.random.bits() << 32
+    } else {
+        0
+    };
     b.regs.gpr[RSI] = low_half(source.wrapping_sub(segment), narrow) | high;
     b.regs.gpr[RDI] = low_half(destination, narrow) | high;
-    let count = if b.random.chance(80) { b.random.below(24) } else { b.random.below(300) };
+    let count = if b.random.chance(80) {
+        b.random.below(24)
+    } else {
+        b.random.below(300)
+    };
     b.regs.gpr[RCX] = count | high;
     let length = 24 * size;
     match b.op.mnemonic() {
@@ -213,17 +241,26 @@ fn limit_bit_offset(b: &mut Builder) {
 }
 
 fn prepare_count(b: &mut Builder) {
-    let high = if b.bits == 64 { b.random.pick(&[0, 1_u64 << 32, 0xffff << 16, 0xffff_ffff << 32]) } else { 0 };
+    let high = if b.bits == 64 {
+        b.random
+            .pick(&[0, 1_u64 << 32, 0xffff << 16, 0xffff_ffff << 32])
+    } else {
+        0
+    };
     b.regs.gpr[RCX] = b.random.below(3) | high;
 }
 
 /// Prepares memory, when the addresses of the operands are known. `None` gives the attempt up.
 pub fn after_encoding(b: &mut Builder) -> Option<()> {
     prepare_stack(b);
-    let Some(i) = (0..b.instruction.op_count()).find(|i| b.instruction.op_kind(*i) == OpKind::Memory) else {
+    let Some(i) =
+        (0..b.instruction.op_count()).find(|i| b.instruction.op_kind(*i) == OpKind::Memory)
+    else {
         return Some(());
     };
-    let Some(address) = b.address(i) else { return Some(()) };
+    let Some(address) = b.address(i) else {
+        return Some(());
+    };
     let bytes = operand_bytes(b);
     let branch = matches!(b.op.mnemonic(), M::Jmp | M::Call);
     if branch || b.random.chance(90) {
@@ -246,12 +283,15 @@ fn operand_bytes(b: &mut Builder) -> Vec<u8> {
             bytes[size - 2..size].copy_from_slice(&selector.to_le_bytes());
             bytes
         }
-        M::Mov | M::Pop if b.op.op_kinds()[0] == Kind::seg_reg => data_selector(b).to_le_bytes().to_vec(),
+        M::Mov | M::Pop if b.op.op_kinds()[0] == Kind::seg_reg => {
+            data_selector(b).to_le_bytes().to_vec()
+        }
         M::Lar | M::Lsl | M::Verr | M::Verw => b.random.pick(&LOOKED_UP).to_le_bytes().to_vec(),
         M::Cmpxchg if b.random.chance(50) => b.regs.gpr[RAX].to_le_bytes().to_vec(),
-        M::Cmpxchg8b if b.random.chance(60) => {
-            (b.regs.gpr[RAX] & 0xffff_ffff | b.regs.gpr[RDX] << 32).to_le_bytes().to_vec()
-        }
+        M::Cmpxchg8b if b.random.chance(60) => (b.regs.gpr[RAX] & 0xffff_ffff
+            | b.regs.gpr[RDX] << 32)
+            .to_le_bytes()
+            .to_vec(),
         M::Cmpxchg16b if b.random.chance(60) => {
             [b.regs.gpr[RAX].to_le_bytes(), b.regs.gpr[RDX].to_le_bytes()].concat()
         }
@@ -261,7 +301,9 @@ fn operand_bytes(b: &mut Builder) -> Vec<u8> {
         M::Fldenv | M::Frstor => x87_environment(b, size),
         M::Fxrstor | M::Fxrstor64 | M::Xrstor | M::Xrstor64 => extended_image(b),
         M::Fbld => packed_decimal(b),
-        _ if (0..=last).any(|i| b.instruction.op_kind(i) == OpKind::Register) && b.random.chance(15) => {
+        _ if (0..=last).any(|i| b.instruction.op_kind(i) == OpKind::Register)
+            && b.random.chance(15) =>
+        {
             equal_to_register(b)
         }
         _ => typed_bytes(b, size),
@@ -291,7 +333,9 @@ fn equal_to_register(b: &mut Builder) -> Vec<u8> {
         return [low.to_le_bytes(), high.to_le_bytes()].concat();
     }
     if register.is_gpr() {
-        return b.regs.gpr[register.full_register().number()].to_le_bytes().to_vec();
+        return b.regs.gpr[register.full_register().number()]
+            .to_le_bytes()
+            .to_vec();
     }
     b.random.gpr().to_le_bytes().to_vec()
 }
@@ -323,7 +367,11 @@ fn typed_bytes(b: &mut Builder, size: usize) -> Vec<u8> {
 fn x87_environment(b: &mut Builder, size: usize) -> Vec<u8> {
     let control = control_word(&mut b.random);
     let status = status_word(&mut b.random, control);
-    let tag = if b.random.chance(40) { 0 } else { b.random.bits() as u16 };
+    let tag = if b.random.chance(40) {
+        0
+    } else {
+        b.random.bits() as u16
+    };
     let field = if matches!(size, 14 | 94) { 2 } else { 4 };
     let mut bytes = vec![0; 7 * field];
     for (i, word) in [control, status, tag].into_iter().enumerate() {
@@ -345,7 +393,11 @@ fn extended_image(b: &mut Builder) -> Vec<u8> {
     fp.tags = b.random.bits() as u8;
     fp.st = std::array::from_fn(|_| b.random.f80());
     fp.xmm = std::array::from_fn(|_| b.random.vector(Lanes::Int(64)));
-    fp.mxcsr = if b.random.chance(90) { mxcsr(&mut b.random) } else { b.random.bits() as u32 & !0x2_0000 };
+    fp.mxcsr = if b.random.chance(90) {
+        mxcsr(&mut b.random)
+    } else {
+        b.random.bits() as u32 & !0x2_0000
+    };
     let mut bytes = fp.to_image().to_vec();
     let mut header = [0; 64];
     header[0] = b.random.below(4) as u8;
@@ -358,7 +410,9 @@ fn extended_image(b: &mut Builder) -> Vec<u8> {
 }
 
 fn packed_decimal(b: &mut Builder) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..9).map(|_| (b.random.below(10) << 4 | b.random.below(10)) as u8).collect();
+    let mut bytes: Vec<u8> = (0..9)
+        .map(|_| (b.random.below(10) << 4 | b.random.below(10)) as u8)
+        .collect();
     bytes.push((b.random.bits() & 0x80) as u8);
     bytes
 }
@@ -379,26 +433,37 @@ fn prepare_stack(b: &mut Builder) {
         M::Ret => vec![target],
         M::Retf => vec![target, selector.into()],
         M::Iret | M::Iretd | M::Iretq => {
-            let stack = if b.random.chance(90) { 0x2b } else { u64::from(data) };
+            let stack = if b.random.chance(90) {
+                0x2b
+            } else {
+                u64::from(data)
+            };
             vec![target, selector.into(), flags, inside(b), stack]
         }
         M::Popf | M::Popfd | M::Popfq => vec![flags],
         M::Pop if is_segment(b) => vec![data.into()],
         _ => return,
     };
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()[..word].to_vec()).collect();
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes()[..word].to_vec())
+        .collect();
     b.patch(b.regs.gpr[RSP], &bytes);
 }
 
 fn is_segment(b: &Builder) -> bool {
-    b.instruction.op0_kind() == OpKind::Register && b.instruction.op0_register().is_segment_register()
+    b.instruction.op0_kind() == OpKind::Register
+        && b.instruction.op0_register().is_segment_register()
 }
 
 /// Flags for POPF and IRET: single-stepping and alignment checks only now and then.
 fn stack_flags(b: &mut Builder) -> u64 {
     let random = b.random.bits();
-    let rare = if b.random.chance(10) { 0 } else { 1 << 8 | 1 << 18 };
+    let rare = if b.random.chance(10) {
+        0
+    } else {
+        1 << 8 | 1 << 18
+    };
     // Bits that the host's privileges protect may be anything; they must not get through.
     random & 0xffff_ffff & !rare
 }
-

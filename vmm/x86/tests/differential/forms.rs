@@ -45,7 +45,16 @@ const FEATURES: &[F] = &[
 
 /// Extensions whose encodings an older processor executes as no-operations or as the instruction
 /// without their prefix.
-const HINTS: &[F] = &[F::CET_IBT, F::CET_SS, F::CLDEMOTE, F::PREFETCHW, F::PREFETCHWT1, F::WBNOINVD, F::LZCNT, F::BMI1];
+const HINTS: &[F] = &[
+    F::CET_IBT,
+    F::CET_SS,
+    F::CLDEMOTE,
+    F::PREFETCHW,
+    F::PREFETCHWT1,
+    F::WBNOINVD,
+    F::LZCNT,
+    F::BMI1,
+];
 
 /// Every form that the modelled processor is expected to have and that 64-bit mode, or failing
 /// that compatibility mode, can encode.
@@ -65,9 +74,25 @@ fn is_expected(code: Code) -> bool {
 /// Whether the modelled processor does something with the form other than raising #UD.
 pub fn is_modelled(code: Code) -> bool {
     let hint = code.op_code().encoding() == EncodingKind::Legacy && has_features(code, HINTS);
-    has_features(code, FEATURES) || hint && !matches!(code.mnemonic(), M::Setssbsy | M::Rstorssp | M::Saveprevssp | M::Clrssbsy | M::Incsspd | M::Incsspq | M::Wrssd | M::Wrssq | M::Wrussd | M::Wrussq)
+    has_features(code, FEATURES)
+        || hint
+            && !matches!(
+                code.mnemonic(),
+                M::Setssbsy
+                    | M::Rstorssp
+                    | M::Saveprevssp
+                    | M::Clrssbsy
+                    | M::Incsspd
+                    | M::Incsspq
+                    | M::Wrssd
+                    | M::Wrssq
+                    | M::Wrussd
+                    | M::Wrussq
+            )
 }
 
 fn has_features(code: Code, features: &[F]) -> bool {
-    code.cpuid_features().iter().all(|feature| features.contains(feature))
+    code.cpuid_features()
+        .iter()
+        .all(|feature| features.contains(feature))
 }

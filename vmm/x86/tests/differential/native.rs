@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libc::{c_int, c_void};
 
 use crate::layout::{
-    CODE, CODE_SIZE, PAGE, READ_ONLY, RESERVE_END, RESERVE_START, USER_CS, USER_CS32, USER_SS, WINDOW, WINDOW_SIZE,
+    CODE, CODE_SIZE, PAGE, READ_ONLY, RESERVE_END, RESERVE_START, USER_CS, USER_CS32, USER_SS,
+    WINDOW, WINDOW_SIZE,
 };
 use crate::state::{Case, Fp, Outcome, Regs, Selectors, apply_patches};
 
@@ -113,7 +114,9 @@ unsafe extern "C" fn enter(shared: *mut Shared) {
 /// Where the signal handler returns to: the end of [`enter`].
 #[unsafe(naked)]
 unsafe extern "C" fn resume() {
-    std::arch::naked_asm!("pop r15", "pop r14", "pop r13", "pop r12", "pop rbp", "pop rbx", "ret")
+    std::arch::naked_asm!(
+        "pop r15", "pop r14", "pop r13", "pop r12", "pop rbp", "pop rbx", "ret"
+    )
 }
 
 /// The signal handler's first instructions: it puts back what compiled code relies on (alignment
@@ -153,7 +156,12 @@ unsafe extern "C" fn handler(signal: c_int, info: *mut libc::siginfo_t, context:
 /// Copies the case's final state out of the signal frame and makes the frame return to [`resume`].
 unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid context, and the harness waits while the handler runs.
-    let (shared, context) = unsafe { (&mut *SHARED.0.get(), &mut *context.cast::<libc::ucontext_t>()) };
+    let (shared, context) = unsafe {
+        (
+            &mut *SHARED.0.get(),
+            &mut *context.cast::<libc::ucontext_t>(),
+        )
+    };
     if shared.in_guest == 0 {
         // A bug of the harness itself: let the signal kill the process at the same instruction.
         // SAFETY: resetting a handler has no precondition.
@@ -192,13 +200,17 @@ impl Native {
             *lock = map_everything() as usize;
         }
         install_handlers();
-        Self { code: *lock as *mut u8, _lock: lock }
+        Self {
+            code: *lock as *mut u8,
+            _lock: lock,
+        }
     }
 
     /// Runs a case with `window` as the contents of the data window.
     pub fn run(&mut self, case: &Case, background: &[u8]) -> Outcome {
         // SAFETY: `new` mapped the window, and nobody holds a reference into it.
-        let window = unsafe { std::slice::from_raw_parts_mut(WINDOW as *mut u8, WINDOW_SIZE as usize) };
+        let window =
+            unsafe { std::slice::from_raw_parts_mut(WINDOW as *mut u8, WINDOW_SIZE as usize) };
         window.copy_from_slice(background);
         apply_patches(case, window);
         let offset = (case.regs.rip - CODE) as usize;
@@ -213,7 +225,13 @@ impl Native {
             load(&mut *shared, case);
             enter(shared);
             let shared = &*shared;
-            (shared.gregs, shared.fx, shared.fs_base, shared.gs_base, shared.selectors)
+            (
+                shared.gregs,
+                shared.fx,
+                shared.fs_base,
+                shared.gs_base,
+                shared.selectors,
+            )
         };
         // SAFETY: as above.
         unsafe { std::ptr::write_bytes(self.code.add(offset), 0xcc, visible) };
@@ -224,14 +242,25 @@ impl Native {
         Outcome {
             vector,
             error: gregs[libc::REG_ERR as usize] as u64,
-            cr2: if vector == 14 { gregs[libc::REG_CR2 as usize] as u64 } else { 0 },
+            cr2: if vector == 14 {
+                gregs[libc::REG_CR2 as usize] as u64
+            } else {
+                0
+            },
             regs: Regs {
                 gpr: GPR_ORDER.map(|index| gregs[index as usize] as u64),
                 rip: gregs[libc::REG_RIP as usize] as u64,
                 rflags: gregs[libc::REG_EFL as usize] as u64,
                 fs_base,
                 gs_base,
-                selectors: Selectors { es, ds, fs, gs, cs, ss },
+                selectors: Selectors {
+                    es,
+                    ds,
+                    fs,
+                    gs,
+                    cs,
+                    ss,
+                },
                 fp: Fp::from_image(&fx),
             },
             window: window.to_vec(),
@@ -266,10 +295,29 @@ fn load(shared: &mut Shared, case: &Case) {
     shared.fs_base = regs.fs_base;
     shared.gs_base = regs.gs_base;
     shared.selectors = [regs.selectors.es, regs.selectors.ds, 0, 0];
-    let [rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15] = regs.gpr;
+    let [
+        rax,
+        rcx,
+        rdx,
+        rbx,
+        rsp,
+        rbp,
+        rsi,
+        rdi,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+    ] = regs.gpr;
     let cs = if case.bits == 64 { USER_CS } else { USER_CS32 };
     let frame = [regs.rip, cs.into(), regs.rflags, rsp, USER_SS.into()];
-    let general = [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15];
+    let general = [
+        rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15,
+    ];
     shared.entry[..15].copy_from_slice(&general);
     shared.entry[15..].copy_from_slice(&frame);
 }
@@ -278,9 +326,22 @@ fn load(shared: &mut Shared, case: &Case) {
 fn map_everything() -> *mut u8 {
     // SAFETY: reading the auxiliary vector has no precondition.
     let fsgsbase = unsafe { libc::getauxval(libc::AT_HWCAP2) } & 2 != 0;
-    assert!(fsgsbase, "this host does not let user mode write the FS and GS bases");
-    map_fixed(RESERVE_START, RESERVE_END - RESERVE_START, libc::PROT_NONE, None);
-    map_fixed(WINDOW, WINDOW_SIZE, libc::PROT_READ | libc::PROT_WRITE, None);
+    assert!(
+        fsgsbase,
+        "this host does not let user mode write the FS and GS bases"
+    );
+    map_fixed(
+        RESERVE_START,
+        RESERVE_END - RESERVE_START,
+        libc::PROT_NONE,
+        None,
+    );
+    map_fixed(
+        WINDOW,
+        WINDOW_SIZE,
+        libc::PROT_READ | libc::PROT_WRITE,
+        None,
+    );
     map_fixed(READ_ONLY, PAGE, libc::PROT_READ | libc::PROT_WRITE, None);
     let background = crate::values::read_only_page();
     // SAFETY: the page was mapped just now, and a page is what is copied.
@@ -297,8 +358,16 @@ fn map_code() -> *mut u8 {
     // SAFETY: the name is a C string; the descriptor is closed once both mappings exist.
     unsafe {
         let file = libc::memfd_create(c"differential".as_ptr(), 0);
-        assert!(file >= 0 && libc::ftruncate(file, CODE_SIZE as i64) == 0, "no memory for the code");
-        map_fixed(CODE, CODE_SIZE, libc::PROT_READ | libc::PROT_EXEC, Some(file));
+        assert!(
+            file >= 0 && libc::ftruncate(file, CODE_SIZE as i64) == 0,
+            "no memory for the code"
+        );
+        map_fixed(
+            CODE,
+            CODE_SIZE,
+            libc::PROT_READ | libc::PROT_EXEC,
+            Some(file),
+        );
         let writable = libc::mmap(
             std::ptr::null_mut(),
             CODE_SIZE as usize,
@@ -307,7 +376,10 @@ fn map_code() -> *mut u8 {
             file,
             0,
         );
-        assert!(writable != libc::MAP_FAILED, "no writable mapping of the code");
+        assert!(
+            writable != libc::MAP_FAILED,
+            "no writable mapping of the code"
+        );
         libc::close(file);
         std::ptr::write_bytes(writable.cast::<u8>(), 0xcc, CODE_SIZE as usize);
         // A first read makes the pages present, so that a store there reports a protection fault.
@@ -320,8 +392,16 @@ fn map_code() -> *mut u8 {
 
 fn map_fixed(address: u64, size: u64, protection: c_int, file: Option<c_int>) {
     let inside_reserve = address != RESERVE_START;
-    let kind = if file.is_some() { libc::MAP_SHARED } else { libc::MAP_PRIVATE | libc::MAP_ANONYMOUS };
-    let place = if inside_reserve { libc::MAP_FIXED } else { libc::MAP_FIXED_NOREPLACE };
+    let kind = if file.is_some() {
+        libc::MAP_SHARED
+    } else {
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS
+    };
+    let place = if inside_reserve {
+        libc::MAP_FIXED
+    } else {
+        libc::MAP_FIXED_NOREPLACE
+    };
     // SAFETY: the reserve is mapped first and without replacing anything; the rest lies inside it.
     let mapped = unsafe {
         libc::mmap(
@@ -333,7 +413,10 @@ fn map_fixed(address: u64, size: u64, protection: c_int, file: Option<c_int>) {
             0,
         )
     };
-    assert!(mapped as u64 == address, "the host refuses to map {address:#x}");
+    assert!(
+        mapped as u64 == address,
+        "the host refuses to map {address:#x}"
+    );
 }
 
 fn install_handlers() {
@@ -341,9 +424,19 @@ fn install_handlers() {
     // SAFETY: the alternate stack is leaked, and the handler is written for exactly these signals.
     unsafe {
         let stack = Box::leak(vec![0_u8; STACK].into_boxed_slice());
-        let alternate = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
+        let alternate = libc::stack_t {
+            ss_sp: stack.as_mut_ptr().cast(),
+            ss_flags: 0,
+            ss_size: STACK,
+        };
         assert!(libc::sigaltstack(&raw const alternate, std::ptr::null_mut()) == 0);
-        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
+        for signal in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGTRAP,
+        ] {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;

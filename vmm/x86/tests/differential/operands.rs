@@ -15,14 +15,22 @@ pub fn set(b: &mut Builder, i: u32, kind: Kind) -> Option<()> {
             let count = if b.bits == 64 { 20 } else { 8 };
             Register::AL + b.random.below(count) as u32
         }
-        K::r16_or_mem | K::r16_reg | K::r16_reg_mem | K::r16_rm | K::r16_opcode => Register::AX + number(b, general),
-        K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode => Register::EAX + number(b, general),
-        K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode => Register::RAX + number(b, general),
+        K::r16_or_mem | K::r16_reg | K::r16_reg_mem | K::r16_rm | K::r16_opcode => {
+            Register::AX + number(b, general)
+        }
+        K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode => {
+            Register::EAX + number(b, general)
+        }
+        K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode => {
+            Register::RAX + number(b, general)
+        }
         K::mm_or_mem | K::mm_reg | K::mm_rm => Register::MM0 + number(b, 8),
         K::xmm_or_mem | K::xmm_reg | K::xmm_rm => Register::XMM0 + number(b, general),
         K::sti_opcode => Register::ST0 + number(b, 8),
         K::seg_reg => Register::ES + number(b, 6),
-        K::cr_reg => b.random.pick(&[Register::CR0, Register::CR2, Register::CR3, Register::CR4]),
+        K::cr_reg => b
+            .random
+            .pick(&[Register::CR0, Register::CR2, Register::CR3, Register::CR4]),
         K::dr_reg => Register::DR0 + number(b, 8),
         _ => match fixed(kind) {
             Some(register) => register,
@@ -61,11 +69,21 @@ fn fixed(kind: Kind) -> Option<Register> {
 fn set_other(b: &mut Builder, i: u32, kind: Kind) -> Option<()> {
     use Kind as K;
     match kind {
-        K::imm8 | K::imm8_const_1 | K::imm8sex16 | K::imm8sex32 | K::imm8sex64 | K::imm16 | K::imm32 | K::imm32sex64 | K::imm64 => {
+        K::imm8
+        | K::imm8_const_1
+        | K::imm8sex16
+        | K::imm8sex32
+        | K::imm8sex64
+        | K::imm16
+        | K::imm32
+        | K::imm32sex64
+        | K::imm64 => {
             set_immediate(b, i, kind);
         }
         K::seg_rSI | K::es_rDI | K::seg_rDI | K::seg_rBX_al => set_implicit_memory(b, i, kind),
-        K::br16_1 | K::br16_2 | K::br32_1 | K::br32_4 | K::br64_1 | K::br64_4 => set_branch(b, i, kind),
+        K::br16_1 | K::br16_2 | K::br32_1 | K::br32_4 | K::br64_1 | K::br64_4 => {
+            set_branch(b, i, kind)
+        }
         K::farbr2_2 | K::farbr4_2 => {
             let selector = far_selector(b);
             let target = b.code_target();
@@ -86,7 +104,12 @@ fn set_other(b: &mut Builder, i: u32, kind: Kind) -> Option<()> {
 /// A selector for CS: the two code segments of Linux user mode, or one that must be refused.
 pub fn far_selector(b: &mut Builder) -> u16 {
     let same = if b.bits == 64 { 0x33 } else { 0x23 };
-    if b.random.chance(70) { same } else { b.random.pick(&[0x33, 0x23, 0x30, 0, 3, 0x10, 0x2b, 0x18, 0xfff8, 0x37]) }
+    if b.random.chance(70) {
+        same
+    } else {
+        b.random
+            .pick(&[0x33, 0x23, 0x30, 0, 3, 0x10, 0x2b, 0x18, 0xfff8, 0x37])
+    }
 }
 
 fn set_immediate(b: &mut Builder, i: u32, kind: Kind) {
@@ -102,7 +125,11 @@ fn set_immediate(b: &mut Builder, i: u32, kind: Kind) {
         _ if i > 0 && is_immediate8(b.instruction.op_kind(i - 1)) => (OpKind::Immediate8_2nd, 8),
         _ => (OpKind::Immediate8, 8),
     };
-    let value = if kind == K::imm8_const_1 { 1 } else { b.random.int(bits) };
+    let value = if kind == K::imm8_const_1 {
+        1
+    } else {
+        b.random.int(bits)
+    };
     let extended = ((value << (64 - bits)) as i64) >> (64 - bits);
     b.instruction.set_op_kind(i, op_kind);
     match op_kind {
@@ -127,8 +154,14 @@ fn is_immediate8(kind: OpKind) -> bool {
 fn set_implicit_memory(b: &mut Builder, i: u32, kind: Kind) {
     use Kind as K;
     // A second operand has to agree with the first about the address size.
-    let narrow = match (0..i).map(|j| b.instruction.op_kind(j)).find(|kind| is_string_operand(*kind)) {
-        Some(first) => matches!(first, OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI),
+    let narrow = match (0..i)
+        .map(|j| b.instruction.op_kind(j))
+        .find(|kind| is_string_operand(*kind))
+    {
+        Some(first) => matches!(
+            first,
+            OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI
+        ),
         None => b.bits == 32 || b.random.chance(15),
     };
     let op_kind = match (kind, narrow) {
@@ -142,7 +175,8 @@ fn set_implicit_memory(b: &mut Builder, i: u32, kind: Kind) {
     };
     b.instruction.set_op_kind(i, op_kind);
     if op_kind == OpKind::Memory {
-        b.instruction.set_memory_base(if narrow { Register::EBX } else { Register::RBX });
+        b.instruction
+            .set_memory_base(if narrow { Register::EBX } else { Register::RBX });
         b.instruction.set_memory_index(Register::AL);
     }
     if kind != K::es_rDI {
@@ -155,12 +189,21 @@ fn is_string_operand(kind: OpKind) -> bool {
     use OpKind as K;
     matches!(
         kind,
-        K::MemorySegESI | K::MemorySegRSI | K::MemoryESEDI | K::MemoryESRDI | K::MemorySegEDI | K::MemorySegRDI
+        K::MemorySegESI
+            | K::MemorySegRSI
+            | K::MemoryESEDI
+            | K::MemoryESRDI
+            | K::MemorySegEDI
+            | K::MemorySegRDI
     )
 }
 
 fn choose_segment(b: &mut Builder) -> Register {
-    if b.bits == 64 && b.random.chance(12) { b.random.pick(&[Register::FS, Register::GS]) } else { Register::None }
+    if b.bits == 64 && b.random.chance(12) {
+        b.random.pick(&[Register::FS, Register::GS])
+    } else {
+        Register::None
+    }
 }
 
 fn set_branch(b: &mut Builder, i: u32, kind: Kind) {
@@ -202,8 +245,16 @@ struct Shape {
 pub fn set_memory(b: &mut Builder, i: u32, offset_only: bool) -> Option<()> {
     let size = access_size(b);
     // LEA and the multi-byte NOP access nothing, so they may compute any address at all.
-    let target = if b.op.mnemonic() == Mnemonic::Lea { b.random.gpr() } else { b.target(size, size >= 16) };
-    let target = if b.bits == 32 { target & 0xffff_ffff } else { target };
+    let target = if b.op.mnemonic() == Mnemonic::Lea {
+        b.random.gpr()
+    } else {
+        b.target(size, size >= 16)
+    };
+    let target = if b.bits == 32 {
+        target & 0xffff_ffff
+    } else {
+        target
+    };
     let segment = choose_segment(b);
     let offset = match segment {
         Register::FS => target.wrapping_sub(b.regs.fs_base),
@@ -214,13 +265,16 @@ pub fn set_memory(b: &mut Builder, i: u32, offset_only: bool) -> Option<()> {
     b.instruction.set_op_kind(i, OpKind::Memory);
     let narrow = b.bits == 32 || offset >> 32 == 0 && b.random.chance(10);
     if offset_only {
-        b.instruction.set_memory_displ_size(if narrow { 4 } else { 8 });
+        b.instruction
+            .set_memory_displ_size(if narrow { 4 } else { 8 });
         b.instruction.set_memory_displacement64(offset);
         return Some(());
     }
     if b.bits == 64 && b.random.chance(15) {
-        b.instruction.set_memory_base(if narrow { Register::EIP } else { Register::RIP });
-        b.instruction.set_memory_displ_size(if narrow { 4 } else { 8 });
+        b.instruction
+            .set_memory_base(if narrow { Register::EIP } else { Register::RIP });
+        b.instruction
+            .set_memory_displ_size(if narrow { 4 } else { 8 });
         b.instruction.set_memory_displacement64(offset);
         return Some(());
     }
@@ -232,7 +286,13 @@ pub fn set_memory(b: &mut Builder, i: u32, offset_only: bool) -> Option<()> {
 /// The number of bytes that an explicit memory operand covers.
 pub fn access_size(b: &Builder) -> u64 {
     match b.op.memory_size().size() as u64 {
-        0 if matches!(b.op.mnemonic(), Mnemonic::Xsave | Mnemonic::Xsave64 | Mnemonic::Xrstor | Mnemonic::Xrstor64) => 576,
+        0 if matches!(
+            b.op.mnemonic(),
+            Mnemonic::Xsave | Mnemonic::Xsave64 | Mnemonic::Xrstor | Mnemonic::Xrstor64
+        ) =>
+        {
+            576
+        }
         0 => 8,
         size => size,
     }
@@ -242,7 +302,9 @@ fn choose_shape(b: &mut Builder, offset: u64, narrow: bool) -> Option<Shape> {
     let count = if b.bits == 64 { 16 } else { 8 };
     let kind = b.random.below(20);
     let base = (kind != 0).then(|| b.random.below(count) as usize);
-    let index = (kind < 10).then(|| b.random.below(count) as usize).filter(|index| *index != RSP);
+    let index = (kind < 10)
+        .then(|| b.random.below(count) as usize)
+        .filter(|index| *index != RSP);
     let scale = b.random.pick(&[1, 2, 4, 8]);
     let free = |register: usize, pinned: u32| register != RSP && pinned >> register & 1 == 0;
     // With a free base any index value and displacement will do; otherwise the displacement has to
@@ -259,10 +321,18 @@ fn choose_shape(b: &mut Builder, offset: u64, narrow: bool) -> Option<Shape> {
         1 | 2 => b.random.between(-128, 127),
         _ => b.random.bits() as i32 as i64,
     };
-    let mut shape = Shape { base, index, scale, displacement, narrow };
+    let mut shape = Shape {
+        base,
+        index,
+        scale,
+        displacement,
+        narrow,
+    };
     let index_part = index.map_or(0, |index| b.regs.gpr[index].wrapping_mul(scale.into()));
     if let Some(base) = base.filter(|_| solved_by_base) {
-        let value = offset.wrapping_sub(index_part).wrapping_sub(displacement as u64);
+        let value = offset
+            .wrapping_sub(index_part)
+            .wrapping_sub(displacement as u64);
         // Only the low half counts with 32-bit addresses.
         b.regs.gpr[base] = if !narrow {
             value
@@ -274,13 +344,21 @@ fn choose_shape(b: &mut Builder, offset: u64, narrow: bool) -> Option<Shape> {
     } else {
         let base_part = base.map_or(0, |base| b.regs.gpr[base]);
         let rest = offset.wrapping_sub(index_part).wrapping_sub(base_part);
-        shape.displacement = if narrow { rest as i32 as i64 } else { i64::from(i32::try_from(rest as i64).ok()?) };
+        shape.displacement = if narrow {
+            rest as i32 as i64
+        } else {
+            i64::from(i32::try_from(rest as i64).ok()?)
+        };
     }
     Some(shape)
 }
 
 fn apply_shape(b: &mut Builder, shape: &Shape) {
-    let first = if shape.narrow { Register::EAX } else { Register::RAX };
+    let first = if shape.narrow {
+        Register::EAX
+    } else {
+        Register::RAX
+    };
     if let Some(base) = shape.base {
         b.instruction.set_memory_base(first + base as u32);
     }
@@ -296,5 +374,6 @@ fn apply_shape(b: &mut Builder, shape: &Shape) {
         _ => 8,
     };
     b.instruction.set_memory_displ_size(size);
-    b.instruction.set_memory_displacement64(shape.displacement as u64);
+    b.instruction
+        .set_memory_displacement64(shape.displacement as u64);
 }

@@ -35,7 +35,9 @@ impl Report {
         for kind in kinds {
             *entry.kinds.entry(kind.clone()).or_default() += 1;
         }
-        entry.first.get_or_insert_with(|| describe(case, index, seed, details));
+        entry
+            .first
+            .get_or_insert_with(|| describe(case, index, seed, details));
     }
 
     /// How many forms had a difference.
@@ -53,8 +55,18 @@ impl Report {
         let mut text = String::new();
         for (form, entry) in self.forms.iter().filter(|(_, entry)| entry.failed > 0) {
             let form = Code::try_from(*form as usize).expect("it was a code");
-            let kinds: Vec<String> = entry.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-            _ = writeln!(text, "{form:?}: {} of {} cases ({})", entry.failed, entry.cases, kinds.join(", "));
+            let kinds: Vec<String> = entry
+                .kinds
+                .iter()
+                .map(|(kind, count)| format!("{kind} {count}"))
+                .collect();
+            _ = writeln!(
+                text,
+                "{form:?}: {} of {} cases ({})",
+                entry.failed,
+                entry.cases,
+                kinds.join(", ")
+            );
             _ = writeln!(text, "{}", entry.first.as_deref().unwrap_or_default());
         }
         text
@@ -63,14 +75,27 @@ impl Report {
 
 fn describe(case: &Case, index: u64, seed: u64, details: &str) -> String {
     let instruction = crate::builder::decode(&case.bytes, case.regs.rip, case.bits);
-    let bytes: Vec<String> = case.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes: Vec<String> = case
+        .bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let regs = &case.regs;
-    let mut text = format!("    {instruction}   [{}] {}-bit, rip {:#x}\n", bytes.join(" "), case.bits, regs.rip);
+    let mut text = format!(
+        "    {instruction}   [{}] {}-bit, rip {:#x}\n",
+        bytes.join(" "),
+        case.bits,
+        regs.rip
+    );
     for line in details.lines() {
         _ = writeln!(text, "    - {line}");
     }
     _ = writeln!(text, "    gpr {:x?} rflags {:#x}", regs.gpr, regs.rflags);
-    _ = writeln!(text, "    fs {:#x} gs {:#x} patches {:x?}", regs.fs_base, regs.gs_base, case.patches);
+    _ = writeln!(
+        text,
+        "    fs {:#x} gs {:#x} patches {:x?}",
+        regs.fs_base, regs.gs_base, case.patches
+    );
     let fp = &regs.fp;
     _ = writeln!(
         text,
@@ -78,6 +103,10 @@ fn describe(case: &Case, index: u64, seed: u64, details: &str) -> String {
         fp.mxcsr, fp.control, fp.status, fp.tags, fp.st
     );
     _ = writeln!(text, "    xmm {:x?}", fp.xmm);
-    _ = write!(text, "    repeat: DIFF_SEED={seed} DIFF_FORM={:?} DIFF_CASE={index}", case.form);
+    _ = write!(
+        text,
+        "    repeat: DIFF_SEED={seed} DIFF_FORM={:?} DIFF_CASE={index}",
+        case.form
+    );
     text
 }

@@ -41,7 +41,8 @@ impl Fp {
     /// Reads an image as FXSAVE64 writes it.
     pub fn from_image(image: &[u8; 512]) -> Self {
         let u16_at = |at: usize| u16::from_le_bytes([image[at], image[at + 1]]);
-        let u64_at = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().expect("eight bytes"));
+        let u64_at =
+            |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().expect("eight bytes"));
         Self {
             control: u16_at(0),
             status: u16_at(2),
@@ -137,7 +138,9 @@ pub struct Outcome {
 pub fn apply_patches(case: &Case, window: &mut [u8]) {
     for (address, bytes) in &case.patches {
         for (i, byte) in bytes.iter().enumerate() {
-            let at = address.wrapping_add(i as u64).wrapping_sub(crate::layout::WINDOW);
+            let at = address
+                .wrapping_add(i as u64)
+                .wrapping_sub(crate::layout::WINDOW);
             if let Some(slot) = usize::try_from(at).ok().and_then(|at| window.get_mut(at)) {
                 *slot = *byte;
             }

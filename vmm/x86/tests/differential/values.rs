@@ -85,7 +85,11 @@ impl Gen {
     /// The bits of a single.
     pub fn f32(&mut self) -> u32 {
         let sign = (self.bits() as u32 & 1) << 31;
-        let fraction = if self.chance(30) { 0 } else { self.bits() as u32 & 0x7f_ffff };
+        let fraction = if self.chance(30) {
+            0
+        } else {
+            self.bits() as u32 & 0x7f_ffff
+        };
         let magnitude = match self.below(16) {
             0 => 0,
             1 => 0x7f80_0000,
@@ -93,7 +97,14 @@ impl Gen {
             3 => 0x7f80_0001 | fraction & 0x3f_ffff,
             4 => self.pick(&[1, 0x7f_ffff, 0x80_0000, 0x7f7f_ffff]),
             5 => fraction,
-            6 => self.pick(&[0x4f00_0000, 0x4eff_ffff, 0x5f00_0000, 0x5eff_ffff, 0x4f80_0000, 0x5f80_0000]),
+            6 => self.pick(&[
+                0x4f00_0000,
+                0x4eff_ffff,
+                0x5f00_0000,
+                0x5eff_ffff,
+                0x4f80_0000,
+                0x5f80_0000,
+            ]),
             7 => (self.below(64) as f32 + 0.5).to_bits(),
             8 => (self.below(64) as f32).to_bits(),
             9 => self.bits() as u32 & 0x7fff_ffff,
@@ -105,16 +116,32 @@ impl Gen {
     /// The bits of a double.
     pub fn f64(&mut self) -> u64 {
         let sign = self.bits() << 63;
-        let fraction = if self.chance(30) { 0 } else { self.bits() >> 12 };
+        let fraction = if self.chance(30) {
+            0
+        } else {
+            self.bits() >> 12
+        };
         let magnitude = match self.below(18) {
             0 => 0,
             1 => 0x7ff0 << 48,
             2 => 0x7ff8 << 48 | fraction,
             3 => 0x7ff0 << 48 | 1 | fraction >> 1,
-            4 => self.pick(&[1, 0xf_ffff_ffff_ffff, 0x10_0000_0000_0000, 0x7fef_ffff_ffff_ffff]),
+            4 => self.pick(&[
+                1,
+                0xf_ffff_ffff_ffff,
+                0x10_0000_0000_0000,
+                0x7fef_ffff_ffff_ffff,
+            ]),
             5 => fraction,
-            6 => (self.pick(&[2_147_483_648.0, 2_147_483_647.5, 2_147_483_647.0, 4_294_967_296.0, 9.3e18, 1.9e19_f64]))
-                .to_bits(),
+            6 => (self.pick(&[
+                2_147_483_648.0,
+                2_147_483_647.5,
+                2_147_483_647.0,
+                4_294_967_296.0,
+                9.3e18,
+                1.9e19_f64,
+            ]))
+            .to_bits(),
             7 => (self.below(64) as f64 + 0.5).to_bits(),
             8 => (self.below(64) as f64).to_bits(),
             9 => self.bits() >> 1,
@@ -148,11 +175,20 @@ impl Gen {
             6 => (fraction, near),
             7 => (fraction, 0x7fff),
             8 => (INTEGER | fraction, self.pick(&[1, 0x7ffe])),
-            9 => (INTEGER | fraction, 0x3fff + self.between(-1080, 1030) as u16),
-            10 => (INTEGER | fraction, 0x3fff + self.between(-16382, 16383) as u16),
+            9 => (
+                INTEGER | fraction,
+                0x3fff + self.between(-1080, 1030) as u16,
+            ),
+            10 => (
+                INTEGER | fraction,
+                0x3fff + self.between(-16382, 16383) as u16,
+            ),
             11 | 12 => {
                 let value = (self.below(1 << 20) << 1 | 1) << 43;
-                (value << value.leading_zeros(), 0x3fff + 20 - value.leading_zeros() as u16)
+                (
+                    value << value.leading_zeros(),
+                    0x3fff + 20 - value.leading_zeros() as u16,
+                )
             }
             13 => (INTEGER, 0x3fff),
             14 => (INTEGER | fraction, 0x3fff + 63),
@@ -175,7 +211,9 @@ impl Gen {
             Lanes::Int(64) => self.int(64),
             Lanes::Int(bits) => {
                 let mask = u64::MAX >> (64 - bits);
-                (0..64 / bits).fold(0, |word, lane| word | (self.int(bits) & mask) << (lane * bits))
+                (0..64 / bits).fold(0, |word, lane| {
+                    word | (self.int(bits) & mask) << (lane * bits)
+                })
             }
         }
     }
@@ -185,8 +223,14 @@ impl Gen {
         match likely {
             Some(lanes) if self.chance(85) => lanes,
             _ => {
-                let all =
-                    [Lanes::F64, Lanes::F32, Lanes::Int(8), Lanes::Int(16), Lanes::Int(32), Lanes::Int(64)];
+                let all = [
+                    Lanes::F64,
+                    Lanes::F32,
+                    Lanes::Int(8),
+                    Lanes::Int(16),
+                    Lanes::Int(32),
+                    Lanes::Int(64),
+                ];
                 self.pick(&all)
             }
         }
@@ -213,5 +257,7 @@ pub fn background() -> Vec<u8> {
 /// What the read-only page holds.
 pub fn read_only_page() -> Vec<u8> {
     let mut random = Gen::new(0, 2, 0);
-    (0..PAGE / 8).flat_map(|_| random.gpr().to_le_bytes()).collect()
+    (0..PAGE / 8)
+        .flat_map(|_| random.gpr().to_le_bytes())
+        .collect()
 }
