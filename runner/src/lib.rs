@@ -2,4 +2,6 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod plan;
 pub mod report;
+pub mod scenario;

@@ -14,11 +14,16 @@ use clap::{Parser, Subcommand};
 
 mod artifact;
 mod boot;
+mod check;
+mod diagnostics;
 mod divergence;
 mod dlog;
 mod exit;
+mod explain;
+mod fmt;
 mod guest;
 mod interrupt;
+mod plan;
 mod run;
 mod session;
 mod units;
@@ -38,6 +43,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Check(check::Args),
+    Plan(plan::Args),
+    Fmt(fmt::Args),
+    Explain(explain::Args),
     Boot(boot::Args),
     Verify(verify::Args),
     Artifact(artifact::Args),
@@ -49,6 +58,10 @@ impl Command {
     fn run(self) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => args.run(),
+            Self::Check(args) => args.run(),
+            Self::Plan(args) => args.run(),
+            Self::Fmt(args) => args.run(),
+            Self::Explain(args) => args.run(),
             Self::Boot(args) => args.run(),
             Self::Verify(args) => args.run(),
             Self::Artifact(args) => args.run(),

@@ -1,0 +1,305 @@
+//! Where a plan gets the hashes of files from.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::model::Artefact;
+
+/// Why a file has no hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is not there or can't be read.
+    #[error("{0}")]
+    Missing(String),
+    /// It is something else than was wanted.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// A cargo package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its sources.
+    pub source: Artefact,
+}
+
+/// Tells what files and kernels are. Plans are tested without any.
+pub trait Artefacts {
+    /// A kernel that chaosrun knows by name.
+    ///
+    /// # Errors
+    /// The name is unknown.
+    fn kernel(&self, name: &str) -> Result<Artefact, Problem>;
+
+    /// A file.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn file(&self, path: &Path) -> Result<Artefact, Problem>;
+
+    /// A directory tree.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn tree(&self, path: &Path) -> Result<Artefact, Problem>;
+
+    /// A cargo crate.
+    ///
+    /// # Errors
+    /// It can't be read, or is none.
+    fn package(&self, path: &Path) -> Result<Package, Problem>;
+
+    /// The messages of the SDK assertions of a guest, if it has been built and they are known.
+    fn assertions(&self, _package: &Path) -> Option<Vec<String>> {
+        None
+    }
+}
+
+/// Kernels that chaosrun knows by name.
+pub const KERNELS: &[&str] = &["debian", "tiny", "tiny-kcov"];
+
+/// The real files of this host.
+#[derive(Debug, Default)]
+pub struct HostFiles {
+    /// Kernels that have been fetched or built: hash and size of their content.
+    pub kernels: BTreeMap<String, (String, u64)>,
+    /// Only looks whether files are there, and gives every file the same hash: for `check`, which
+    /// must be fast with disk images of gigabytes.
+    pub presence_only: bool,
+}
+
+impl Artefacts for HostFiles {
+    fn kernel(&self, name: &str) -> Result<Artefact, Problem> {
+        if let Some((blake3, size_bytes)) = self.kernels.get(name) {
+            return Ok(Artefact::Content {
+                blake3: blake3.clone(),
+                size_bytes: *size_bytes,
+            });
+        }
+        named_kernel(name)
+    }
+
+    fn file(&self, path: &Path) -> Result<Artefact, Problem> {
+        let meta = std::fs::metadata(path).map_err(|e| Problem::Missing(reason(&e)))?;
+        if !meta.is_file() {
+            return Err(Problem::Wrong("it is not a file".into()));
+        }
+        if self.presence_only {
+            std::fs::File::open(path).map_err(|e| Problem::Missing(reason(&e)))?;
+            return Ok(Artefact::Content {
+                blake3: String::new(),
+                size_bytes: meta.len(),
+            });
+        }
+        let (hash, size_bytes) = hash_file(path).map_err(|e| Problem::Missing(reason(&e)))?;
+        Ok(Artefact::Content {
+            blake3: hash.to_hex().to_string(),
+            size_bytes,
+        })
+    }
+
+    fn tree(&self, path: &Path) -> Result<Artefact, Problem> {
+        if !path.is_dir() {
+            return Err(match std::fs::metadata(path) {
+                Ok(_) => Problem::Wrong("it is not a directory".into()),
+                Err(e) => Problem::Missing(reason(&e)),
+            });
+        }
+        let (blake3, size_bytes) = if self.presence_only {
+            (String::new(), 0)
+        } else {
+            hash_tree(path, &|_| true)?
+        };
+        Ok(Artefact::Content { blake3, size_bytes })
+    }
+
+    fn package(&self, path: &Path) -> Result<Package, Problem> {
+        let manifest = path.join("Cargo.toml");
+        let text = match std::fs::read_to_string(&manifest) {
+            Ok(text) => text,
+            Err(e) if path.is_dir() => {
+                return Err(Problem::Wrong(format!(
+                    "its Cargo.toml can't be read: {}",
+                    reason(&e)
+                )));
+            }
+            Err(_) => {
+                return Err(Problem::Missing(
+                    std::fs::metadata(path)
+                        .err()
+                        .map_or_else(|| "it is not a directory".into(), |e| reason(&e)),
+                ));
+            }
+        };
+        let name = package_name(&text)
+            .ok_or_else(|| Problem::Wrong("its Cargo.toml has no package name".into()))?;
+        // What cargo writes must not change the hash of the sources.
+        let is_source = |name: &str| !name.starts_with('.') && name != "target";
+        let blake3 = if self.presence_only {
+            String::new()
+        } else {
+            hash_tree(path, &is_source)?.0
+        };
+        Ok(Package {
+            source: Artefact::Recipe {
+                name: name.clone(),
+                blake3,
+            },
+            name,
+        })
+    }
+}
+
+/// A named kernel that has not been fetched: named by how it is made.
+fn named_kernel(name: &str) -> Result<Artefact, Problem> {
+    if !KERNELS.contains(&name) {
+        return Err(Problem::Missing(format!(
+            "there is no kernel of the name `{name}`"
+        )));
+    }
+    let recipe = blake3::hash(format!("chaosrun kernel 1\0{name}").as_bytes());
+    Ok(Artefact::Recipe {
+        name: name.to_owned(),
+        blake3: recipe.to_hex().to_string(),
+    })
+}
+
+/// The name in a manifest's `[package]`.
+fn package_name(manifest: &str) -> Option<String> {
+    let table = toml::de::DeTable::parse(manifest).ok()?;
+    let package = table
+        .get_ref()
+        .iter()
+        .find(|(k, _)| k.get_ref() == "package")?
+        .1
+        .get_ref()
+        .as_table()?;
+    let name = package
+        .iter()
+        .find(|(k, _)| k.get_ref() == "name")?
+        .1
+        .get_ref()
+        .as_str()?;
+    Some(name.to_owned())
+}
+
+fn reason(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => "there is nothing at this path".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => e.to_string(),
+    }
+}
+
+fn hash_file(path: &Path) -> std::io::Result<(blake3::Hash, u64)> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((hasher.finalize(), hasher.count())),
+            n => hasher.update(&buffer[..n]),
+        };
+    }
+}
+
+/// How many files a tree may have.
+const MAX_TREE_FILES: usize = 1_000_000;
+
+/// Hashes names, kinds, the executable bit and contents of a tree, in the order of the names. Times
+/// and owners don't count. Symbolic links are not followed.
+fn hash_tree(root: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(String, u64), Problem> {
+    let io = |path: &Path| {
+        let path = path.display().to_string();
+        move |e: std::io::Error| Problem::Missing(format!("`{path}` in it: {}", reason(&e)))
+    };
+    let mut hasher = blake3::Hasher::new();
+    let (mut total, mut files) = (0u64, 0usize);
+    let mut folders: Vec<PathBuf> = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mut entries: Vec<_> = std::fs::read_dir(&folder)
+            .and_then(Iterator::collect)
+            .map_err(io(&folder))?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            if !wanted(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            files += 1;
+            if files > MAX_TREE_FILES {
+                return Err(Problem::Wrong(format!(
+                    "it has more than {MAX_TREE_FILES} files"
+                )));
+            }
+            let relative = path.strip_prefix(root).unwrap_or(&path);
+            let meta = std::fs::symlink_metadata(&path).map_err(io(&path))?;
+            let (kind, content) = if meta.is_dir() {
+                folders.push(path.clone());
+                ("d", blake3::hash(b""))
+            } else if meta.is_symlink() {
+                let target = std::fs::read_link(&path).map_err(io(&path))?;
+                ("l", blake3::hash(target.as_os_str().as_encoded_bytes()))
+            } else if meta.is_file() {
+                let (hash, size) = hash_file(&path).map_err(io(&path))?;
+                total += size;
+                (if is_executable(&meta) { "x" } else { "f" }, hash)
+            } else {
+                continue;
+            };
+            let name = relative.as_os_str().as_encoded_bytes();
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name);
+            hasher.update(kind.as_bytes());
+            hasher.update(content.as_bytes());
+        }
+    }
+    Ok((hasher.finalize().to_hex().to_string(), total))
+}
+
+fn is_executable(meta: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    meta.permissions().mode() & 0o111 != 0
+}
+
+/// No files at all: every path exists, and its hash is that of its name. For tests and for texts
+/// whose files are elsewhere.
+#[derive(Debug, Default)]
+pub struct NamesOnly;
+
+impl Artefacts for NamesOnly {
+    fn kernel(&self, name: &str) -> Result<Artefact, Problem> {
+        named_kernel(name)
+    }
+
+    fn file(&self, path: &Path) -> Result<Artefact, Problem> {
+        let blake3 = blake3::hash(path.as_os_str().as_encoded_bytes())
+            .to_hex()
+            .to_string();
+        Ok(Artefact::Content {
+            blake3,
+            size_bytes: 1 << 20,
+        })
+    }
+
+    fn tree(&self, path: &Path) -> Result<Artefact, Problem> {
+        self.file(path)
+    }
+
+    fn package(&self, path: &Path) -> Result<Package, Problem> {
+        let name = path
+            .file_name()
+            .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let blake3 = self.file(path)?.hash().to_owned();
+        Ok(Package {
+            source: Artefact::Recipe {
+                name: name.clone(),
+                blake3,
+            },
+            name,
+        })
+    }
+}

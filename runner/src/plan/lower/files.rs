@@ -1,0 +1,203 @@
+//! Files, kernels and crates: from a path in the scenario to a hash.
+
+use std::path::{Path, PathBuf};
+
+use super::{Lower, clip};
+use crate::plan::artefacts::{KERNELS, Package, Problem};
+use crate::plan::model::{AddedFile, Artefact, FileContent, Kernel};
+use crate::scenario::block::Block;
+use crate::scenario::codes;
+use crate::scenario::diag::Diag;
+use crate::scenario::source::{Span, Spanned};
+use crate::scenario::suggest::did_you_mean;
+
+/// What came of hashing a path, with a crate's name.
+pub(super) type Hashed = Result<(String, Artefact), Problem>;
+
+impl Lower<'_> {
+    /// The artefact of a path under a key, if the key is written. `kind` is `file`, `tree` or `crate`.
+    pub(super) fn artefact(
+        &mut self,
+        block: &Block,
+        key: &str,
+        kind: &'static str,
+    ) -> Option<(String, Artefact)> {
+        let text = block.spanned_text(key)?;
+        let text = Spanned::new(text.value.to_owned(), text.span);
+        let path = self.resolve(&text);
+        let hashed = match self.hashed.get(&(kind, path.clone())) {
+            Some(hashed) => hashed.clone(),
+            None => {
+                let hashed = self.hash(kind, &path);
+                self.hashed.insert((kind, path.clone()), hashed.clone());
+                hashed
+            }
+        };
+        match hashed {
+            Ok((name, artefact)) => {
+                self.origins.files.insert(artefact.hash().to_owned(), path);
+                Some((name, artefact))
+            }
+            Err(problem) => {
+                let (code, why) = match &problem {
+                    Problem::Missing(why) => (codes::MISSING_FILE, why),
+                    Problem::Wrong(why) => (codes::BAD_FILE, why),
+                };
+                let diag = Diag::error(
+                    code,
+                    format!("`{key}`: can't use `{}`: {why}", clip(&text.value)),
+                )
+                .label(text.span, "this path");
+                self.push(diag.help("paths are relative to the file that they stand in"));
+                None
+            }
+        }
+    }
+
+    fn hash(&self, kind: &str, path: &Path) -> Hashed {
+        match kind {
+            "crate" => self
+                .files
+                .package(path)
+                .map(|Package { name, source }| (name, source)),
+            "tree" => self.files.tree(path).map(|a| (String::new(), a)),
+            _ => self.files.file(path).map(|a| (String::new(), a)),
+        }
+    }
+
+    /// A path of the scenario as one of the host: relative to the file that it stands in.
+    pub(super) fn resolve(&self, text: &Spanned<String>) -> PathBuf {
+        let folder = self
+            .sources
+            .get(text.span.file)
+            .and_then(|s| s.path.parent())
+            .unwrap_or(Path::new(""));
+        folder.join(&text.value)
+    }
+
+    /// A kernel, by name or path.
+    pub(super) fn kernel(&mut self, block: &Block) -> Option<Kernel> {
+        let initrd = self.artefact(block, "initrd", "file").map(|(_, a)| a);
+        if block.has("path") {
+            if let Some(name) = block.spanned_text("name") {
+                let diag = Diag::error(codes::CONFLICTING_KEYS, "the kernel has a name and a path")
+                    .label(block.span_of("path"), "the path")
+                    .label(name.span, "the name")
+                    .help("keep one of them");
+                self.push(diag);
+            }
+            let (_, image) = self.artefact(block, "path", "file")?;
+            return Some(Kernel {
+                name: "file".into(),
+                image,
+                initrd,
+            });
+        }
+        let Some(name) = block.spanned_text("name") else {
+            self.push(
+                Diag::error(
+                    codes::MISSING_SOURCE,
+                    "the kernel has neither a name nor a path",
+                )
+                .label(block.span, "which one?")
+                .help("write `kernel \"debian\"` or `kernel path=\"bzImage\"`"),
+            );
+            return None;
+        };
+        self.named_kernel(name.value, name.span)
+            .map(|image| Kernel {
+                name: name.value.to_owned(),
+                image,
+                initrd,
+            })
+    }
+
+    pub(super) fn named_kernel(&mut self, name: &str, span: Span) -> Option<Artefact> {
+        match self.files.kernel(name) {
+            Ok(image) => Some(image),
+            Err(_) => {
+                let help = match did_you_mean(name, KERNELS.iter().copied()) {
+                    Some(help) => help,
+                    None if name.contains(['/', '.']) => format!("for a file write `path=\"{}\"`", clip(name)),
+                    None => "the kernels are `debian`, `tiny` and `tiny-kcov`; for a file write `path=\"...\"`".into(),
+                };
+                self.push(
+                    Diag::error(
+                        codes::UNDEFINED_NAME,
+                        format!("there is no kernel `{}`", clip(name)),
+                    )
+                    .label(span, "not a kernel that chaosrun knows")
+                    .help(help),
+                );
+                None
+            }
+        }
+    }
+
+    /// The files to add under a block's `file` keys.
+    pub(super) fn added_files(&mut self, block: &Block) -> Vec<AddedFile> {
+        let blocks: Vec<_> = block.blocks("file").cloned().collect();
+        blocks.iter().filter_map(|b| self.added_file(b)).collect()
+    }
+
+    fn added_file(&mut self, block: &Block) -> Option<AddedFile> {
+        let path = block.spanned_text("path")?;
+        let bad = !path.value.starts_with('/')
+            || path.value.ends_with('/')
+            || path.value.split('/').any(|p| p == "..");
+        if bad {
+            self.push(
+                Diag::error(
+                    codes::BAD_VALUE,
+                    format!("`{}` is not an absolute path of a file", clip(path.value)),
+                )
+                .label(path.span, "where the guest sees it")
+                .help("e.g. `file \"/etc/app.toml\" from=\"app.toml\"`"),
+            );
+        }
+        let content = match (block.spanned_text("content"), block.has("from")) {
+            (Some(content), true) => {
+                self.push(
+                    Diag::error(codes::CONFLICTING_KEYS, "the file has `content` and `from`")
+                        .label(content.span, "the content")
+                        .label(block.span_of("from"), "the file")
+                        .help("keep one of them"),
+                );
+                return None;
+            }
+            (Some(content), false) => FileContent::Text(content.value.to_owned()),
+            (None, true) => FileContent::Artefact(self.artefact(block, "from", "file")?.1),
+            (None, false) => {
+                self.push(
+                    Diag::error(
+                        codes::MISSING_SOURCE,
+                        format!("nothing says what is in `{}`", clip(path.value)),
+                    )
+                    .label(block.span, "`from` or `content` is missing")
+                    .help("write `from=\"path/on/the/host\"` or `content=\"text\"`"),
+                );
+                return None;
+            }
+        };
+        let mode = block.text("mode").unwrap_or("0644");
+        match u32::from_str_radix(mode, 8) {
+            Ok(mode) if mode <= 0o7777 && !bad => Some(AddedFile {
+                path: path.value.to_owned(),
+                content,
+                mode,
+            }),
+            Ok(mode) if mode <= 0o7777 => None,
+            _ => {
+                self.push(
+                    Diag::error(
+                        codes::BAD_VALUE,
+                        format!("`mode`: \"{}\" are no permissions", clip(mode)),
+                    )
+                    .label(block.span_of("mode"), "not octal")
+                    .help("write three or four octal digits, e.g. \"0644\" or \"0755\""),
+                );
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! "Did you mean": the nearest of the words that would have been right.
+
+/// The candidate nearest to `word`, if it is near enough to be a slip of the fingers, or differs
+/// only in case, in `_` for `-`, or by being the plural.
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A word much longer than any candidate can't be near one, and must not cost time.
+    if word.len() > 64 {
+        return None;
+    }
+    let plain = normal(word);
+    let limit = (plain.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .filter(|c| c.len() <= 64)
+        .map(|c| (distance(&plain, &normal(c)), c))
+        .filter(|(d, c)| *d <= limit && *d < c.chars().count())
+        .min()
+        .map(|(_, c)| c)
+}
+
+/// Like [`nearest`], as the sentence "did you mean `x`?".
+#[must_use]
+pub fn did_you_mean<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    nearest(word, candidates).map(|c| format!("did you mean `{c}`?"))
+}
+
+/// Lists words as `a`, `b` or `c`, up to a bound.
+#[must_use]
+pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<&str> = words.into_iter().collect();
+    let shown: Vec<String> = words.iter().take(40).map(|w| format!("`{w}`")).collect();
+    match shown.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        _ if words.len() > shown.len() => format!(
+            "{} and {} more",
+            shown.join(", "),
+            words.len() - shown.len()
+        ),
+        [all @ .., last] => format!("{} or {last}", all.join(", ")),
+    }
+}
+
+fn normal(word: &str) -> String {
+    let word = word.to_lowercase().replace('_', "-");
+    match word.strip_suffix('s') {
+        Some(stem) if stem.len() > 2 => stem.to_owned(),
+        _ => word,
+    }
+}
+
+/// The number of insertions, deletions, replacements and swaps of neighbours between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for (j, cell) in rows[0].iter_mut().enumerate() {
+        *cell = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_case_plural_and_underscores_are_recognised() {
+        let keys = ["memory", "vcpus", "restart-after", "network"];
+        assert_eq!(nearest("memroy", keys), Some("memory"));
+        assert_eq!(nearest("Memory", keys), Some("memory"));
+        assert_eq!(nearest("vcpu", keys), Some("vcpus"));
+        assert_eq!(nearest("networks", keys), Some("network"));
+        assert_eq!(nearest("restart_after", keys), Some("restart-after"));
+    }
+
+    #[test]
+    fn an_unrelated_word_gets_no_suggestion() {
+        assert_eq!(nearest("banana", ["memory", "vcpus"]), None);
+        assert_eq!(nearest("x", ["at"]), None);
+        assert_eq!(nearest(&"m".repeat(10_000), ["memory"]), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! The one document tree that KDL and TOML are both read into.
+//!
+//! A KDL node and a TOML table are nearly the same thing. What differs is kept here, and nowhere
+//! later: a KDL node has positional arguments, which the vocabulary gives names to
+//! ([`super::shape`]), so that `disk "data" size="1MiB"` and `[disk.data] size = "1MiB"` become equal.
+
+use super::source::Span;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// What was written.
+    pub raw: Raw,
+    /// Where.
+    pub span: Span,
+}
+
+/// What can be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Raw {
+    /// KDL's `#null`.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer. Those that do not fit are [`Raw::BigInt`].
+    Int(i64),
+    /// An integer that does not fit 64 bits.
+    BigInt,
+    /// A number with a fraction or exponent; the language has none, so that only its place matters.
+    Float,
+    /// A TOML date or time; the language has none either.
+    Datetime,
+    /// Text.
+    Str(String),
+    /// A TOML array.
+    List(Vec<Value>),
+    /// A TOML table.
+    Table(Vec<Entry>),
+    /// A KDL node: arguments, then properties and children in the order of writing.
+    Node(Vec<Value>, Vec<Entry>),
+}
+
+impl Raw {
+    /// What a person would call it.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::BigInt => "an integer",
+            Self::Float => "a number with a fraction",
+            Self::Datetime => "a date or time",
+            Self::Str(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Node(args, entries) => match (args.as_slice(), entries.is_empty()) {
+                ([], true) => "nothing",
+                ([one], true) => one.raw.describe(),
+                (_, true) => "several values",
+                _ => "a block",
+            },
+        }
+    }
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key, or the KDL node's name.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Value,
+}
