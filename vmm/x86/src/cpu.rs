@@ -146,7 +146,10 @@ unsafe impl Send for Cpu {}
 
 impl std::fmt::Debug for Cpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cpu").field("id", &self.id).field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("Cpu")
+            .field("id", &self.id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
     }
 }
 
@@ -242,7 +245,8 @@ impl Cpu {
     /// Instructions retired since power-on. During a bus access this is the count before the
     /// accessing instruction.
     pub fn retired(&self) -> u64 {
-        self.retired_end.wrapping_sub((self.budget + self.reserve) as u64)
+        self.retired_end
+            .wrapping_sub((self.budget + self.reserve) as u64)
     }
 
     /// Whether the CPU runs, is halted, waits for a start-up IPI or is shut down.
@@ -292,7 +296,6 @@ impl Cpu {
         self.regs = [0; slot::COUNT];
         self.regs[..16].copy_from_slice(&state.gpr);
         self.rip = state.rip;
-        self.set_rflags(state.rflags);
         self.system = System {
             segments: state.segments,
             ldtr: state.ldtr,
@@ -310,9 +313,13 @@ impl Cpu {
             interrupt_shadow: state.interrupt_shadow,
             nmi_blocked: state.nmi_blocked,
         };
+        self.set_rflags(state.rflags);
         self.xmm = state.xmm;
         self.mxcsr = state.mxcsr;
         self.x87 = state.x87;
+        self.watch_hits = 0;
+        self.no_step_trap = false;
+        self.debug_trap = false;
         self.retired_end = state.retired;
         self.budget = 0;
         self.reserve = 0;
@@ -370,7 +377,9 @@ impl Cpu {
         self.memory = Some(NonNull::from(memory));
         let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
         // SAFETY: only the lifetime changes; `detach` forgets the pointer before the borrow ends.
-        self.bus = Some(unsafe { std::mem::transmute::<NonNull<dyn Bus + '_>, NonNull<dyn Bus + 'static>>(bus) });
+        self.bus = Some(unsafe {
+            std::mem::transmute::<NonNull<dyn Bus + '_>, NonNull<dyn Bus + 'static>>(bus)
+        });
     }
 
     /// Forgets memory and bus.
@@ -418,11 +427,13 @@ impl Cpu {
 
     /// The instruction pointer of the operation at `at`.
     pub(crate) fn rip_at(&self, at: At) -> u64 {
-        self.mode.wrap(self.regs[slot::RIP].wrapping_add(u64::from(at.at)))
+        self.mode
+            .wrap(self.regs[slot::RIP].wrapping_add(u64::from(at.at)))
     }
 
     /// The instruction pointer behind the operation at `at`.
     pub(crate) fn rip_after(&self, at: At) -> u64 {
-        self.mode.wrap(self.regs[slot::RIP].wrapping_add(u64::from(at.at) + u64::from(at.len)))
+        self.mode
+            .wrap(self.regs[slot::RIP].wrapping_add(u64::from(at.at) + u64::from(at.len)))
     }
 }

@@ -29,7 +29,8 @@ const FEATURES_1D: u32 = 1 << 0
 const HTT: u32 = 1 << 28;
 
 /// Leaf 1, ECX: SSE3 SSSE3 CX16 SSE4.1 SSE4.2 x2APIC POPCNT TSC-deadline XSAVE.
-const FEATURES_1C: u32 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 23 | 1 << 24 | 1 << 26;
+const FEATURES_1C: u32 =
+    1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 23 | 1 << 24 | 1 << 26;
 const OSXSAVE: u32 = 1 << 27;
 
 /// Leaf 7, EBX: TSC_ADJUST, ERMS (fast REP MOVSB and STOSB), and bit 13: FCS and FDS deprecated.
@@ -72,7 +73,11 @@ const MAX_EXTENDED: u32 = 0x8000_0008;
 /// Leaf 1, EAX: family, model and stepping.
 pub(crate) fn signature(model: &CpuModel) -> u32 {
     let family = u32::from(model.family);
-    let (base_family, extended_family) = if family >= 15 { (15, family - 15) } else { (family, 0) };
+    let (base_family, extended_family) = if family >= 15 {
+        (15, family - 15)
+    } else {
+        (family, 0)
+    };
     let number = u32::from(model.model);
     u32::from(model.stepping & 15)
         | (number & 15) << 4
@@ -129,7 +134,12 @@ fn extended(model: &CpuModel, leaf: u32) -> [u32; 4] {
         0x8000_0002..=0x8000_0004 => {
             let at = (leaf - 0x8000_0002) as usize * 16;
             let brand = &model.brand.as_bytes()[..model.brand.len().min(47)];
-            [text(brand, at), text(brand, at + 4), text(brand, at + 8), text(brand, at + 12)]
+            [
+                text(brand, at),
+                text(brand, at + 4),
+                text(brand, at + 8),
+                text(brand, at + 12),
+            ]
         }
         0x8000_0006 => [0, 0, 256 << 16 | 6 << 12 | 64, 0],
         // Invariant TSC.
@@ -195,5 +205,8 @@ fn ratio(a: u64, b: u64) -> (u32, u32) {
         (x, y) = (y, x % y);
     }
     let divisor = x.max(1);
-    (u32::try_from(a / divisor).unwrap_or(u32::MAX), u32::try_from(b / divisor).unwrap_or(u32::MAX))
+    (
+        u32::try_from(a / divisor).unwrap_or(u32::MAX),
+        u32::try_from(b / divisor).unwrap_or(u32::MAX),
+    )
 }

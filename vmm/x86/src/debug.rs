@@ -34,7 +34,11 @@ impl Cpu {
         }
         let linear = self.code_linear(self.rip);
         let hits = (0..4)
-            .filter(|&n| self.breakpoint_enabled(n) && self.breakpoint_kind(n) == 0 && self.system.dr[n] == linear)
+            .filter(|&n| {
+                self.breakpoint_enabled(n)
+                    && self.breakpoint_kind(n) == 0
+                    && self.system.dr[n] == linear
+            })
             .fold(0, |bits, n| bits | 1 << n);
         if hits == 0 {
             return false;
@@ -64,7 +68,8 @@ impl Cpu {
     /// before the instruction.
     pub(crate) fn take_debug_traps(&mut self, stepping: bool) -> bool {
         let hits = std::mem::take(&mut self.watch_hits);
-        let stepping = stepping && !std::mem::take(&mut self.no_step_trap);
+        let swallowed = std::mem::take(&mut self.no_step_trap);
+        let stepping = stepping && !swallowed;
         if hits == 0 && !stepping {
             return false;
         }

@@ -19,7 +19,9 @@ pub enum Exit {
 
 /// An instruction, or a use of one, that this CPU does not implement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("vCPU {vcpu} executed {what} ({bytes:02x?}) at {rip:#x} in {mode} mode, which is not implemented")]
+#[error(
+    "vCPU {vcpu} executed {what} ({bytes:02x?}) at {rip:#x} in {mode} mode, which is not implemented"
+)]
 pub struct Unimplemented {
     /// The index of the virtual CPU.
     pub vcpu: u32,

@@ -69,13 +69,21 @@ impl Lazy {
     /// The flags of an addition or subtraction with its carry (or borrow) vector.
     #[inline(always)]
     pub(crate) fn arith<T: Word>(result: T, carry: T) -> Self {
-        Self { result: result.sign() as u64, carry: carry.wide(), meta: T::TOP }
+        Self {
+            result: result.sign() as u64,
+            carry: carry.wide(),
+            meta: T::TOP,
+        }
     }
 
     /// The flags of a logical operation: CF, OF and AF are clear.
     #[inline(always)]
     pub(crate) fn logic<T: Word>(result: T) -> Self {
-        Self { result: result.sign() as u64, carry: 0, meta: T::TOP }
+        Self {
+            result: result.sign() as u64,
+            carry: 0,
+            meta: T::TOP,
+        }
     }
 
     /// ZF, SF and PF of `result`, CF and OF as given, AF clear.
@@ -110,8 +118,13 @@ impl Lazy {
         if has(PF) != parity {
             meta |= FLIP_PARITY;
         }
-        let carry = u64::from(has(CF)) << 63 | u64::from(has(CF) ^ has(OF)) << 62 | u64::from(has(AF)) << 3;
-        Self { result, carry, meta }
+        let carry =
+            u64::from(has(CF)) << 63 | u64::from(has(CF) ^ has(OF)) << 62 | u64::from(has(AF)) << 3;
+        Self {
+            result,
+            carry,
+            meta,
+        }
     }
 
     /// The six flags at their positions in RFLAGS.

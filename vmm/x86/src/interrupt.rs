@@ -22,7 +22,12 @@ impl Cpu {
     /// Delivers the maskable interrupt `vector` and wakes the CPU if it was halted. Call it only if
     /// [`Self::interruptible`]. An exception during the delivery is delivered in turn; the result
     /// is `Some` only if that ends in a triple fault or in something unimplemented.
-    pub fn inject_interrupt(&mut self, memory: &mut Memory, bus: &mut dyn Bus, vector: u8) -> Option<Exit> {
+    pub fn inject_interrupt(
+        &mut self,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        vector: u8,
+    ) -> Option<Exit> {
         self.with_attached(memory, bus, |cpu| {
             cpu.wake();
             cpu.deliver_or_fault(vector, Source::External).err()
@@ -71,6 +76,8 @@ impl Cpu {
                 Some(_) => (vector, error),
             };
             first = Some(vector);
+            let trap = vector == vector::DB && self.debug_trap;
+            self.debug_trap = trap;
             self.fault_is_stack = false;
             match self.deliver(vector, Source::Exception(error)) {
                 Ok(()) => return Ok(()),
@@ -141,7 +148,14 @@ impl Cpu {
     }
 
     /// Switches the stack, pushes the frame and goes to the handler.
-    fn enter_handler(&mut self, source: Source, cs: Segment, target: u64, ist: u8, masks: bool) -> Res<()> {
+    fn enter_handler(
+        &mut self,
+        source: Source,
+        cs: Segment,
+        target: u64,
+        ist: u8,
+        masks: bool,
+    ) -> Res<()> {
         let level = (cs.selector & 3) as u8;
         let changes = level < self.cpl;
         let rsp = if ist != 0 {
@@ -162,7 +176,13 @@ impl Cpu {
             flags |= flags::RF;
         }
         let old_cs = self.system.segments[seg::CS].selector;
-        let frame = [u64::from(ss), self.regs[gpr::RSP], flags, u64::from(old_cs), self.rip];
+        let frame = [
+            u64::from(ss),
+            self.regs[gpr::RSP],
+            flags,
+            u64::from(old_cs),
+            self.rip,
+        ];
         self.fault_is_stack = true;
         for value in frame.into_iter().chain(error.map(u64::from)) {
             top = top.wrapping_sub(8);
@@ -185,6 +205,7 @@ impl Cpu {
         }
         self.rflags &= !cleared;
         self.rip = target;
+        self.debug_trap = false;
         self.system.interrupt_shadow = 0;
         self.update_mode();
         Ok(())
@@ -257,7 +278,12 @@ impl Cpu {
 
 /// The null SS of 64-bit mode at a privilege level.
 pub(crate) fn null_stack(level: u8) -> Segment {
-    Segment { selector: u16::from(level), access: u16::from(level) << 5, limit: 0, base: 0 }
+    Segment {
+        selector: u16::from(level),
+        access: u16::from(level) << 5,
+        limit: 0,
+        base: 0,
+    }
 }
 
 /// Intel SDM vol. 3, table 6-5.

@@ -45,7 +45,10 @@ unsafe impl Send for Memory {}
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("low", &self.low).field("high", &self.high).finish_non_exhaustive()
+        f.debug_struct("Memory")
+            .field("low", &self.low)
+            .field("high", &self.high)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +62,9 @@ impl Memory {
     /// # Panics
     /// If a size is not a multiple of the page size or `low` reaches past 4 GiB.
     pub unsafe fn new(base: *mut u8, low: u64, high: u64) -> Self {
-        assert!(low.is_multiple_of(PAGE_SIZE) && high.is_multiple_of(PAGE_SIZE) && low <= HIGH_START);
+        assert!(
+            low.is_multiple_of(PAGE_SIZE) && high.is_multiple_of(PAGE_SIZE) && low <= HIGH_START
+        );
         let pages = ((low + high) / PAGE_SIZE) as usize;
         Self {
             base,
@@ -98,18 +103,26 @@ impl Memory {
     /// Copies guest-physical bytes into `into`. Returns `false`, with nothing promised about
     /// `into`, if part of the range is not RAM.
     pub fn read(&self, gpa: u64, into: &mut [u8]) -> bool {
-        let Some(offset) = self.range(gpa, into.len()) else { return false };
+        let Some(offset) = self.range(gpa, into.len()) else {
+            return false;
+        };
         // SAFETY: `range` checked that the bytes lie in the mapping.
-        unsafe { std::ptr::copy_nonoverlapping(self.base.add(offset), into.as_mut_ptr(), into.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.base.add(offset), into.as_mut_ptr(), into.len())
+        };
         true
     }
 
     /// Copies `bytes` to guest-physical memory, marks the pages dirty and drops decoded code there.
     /// Returns `false`, having written nothing, if part of the range is not RAM.
     pub fn write(&mut self, gpa: u64, bytes: &[u8]) -> bool {
-        let Some(offset) = self.range(gpa, bytes.len()) else { return false };
+        let Some(offset) = self.range(gpa, bytes.len()) else {
+            return false;
+        };
         // SAFETY: `range` checked that the bytes lie in the mapping.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(offset), bytes.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(offset), bytes.len())
+        };
         self.note_write(offset as u64, bytes.len() as u64);
         true
     }
@@ -125,7 +138,10 @@ impl Memory {
                 bits &= bits - 1;
                 // SAFETY: only pages of the mapping are ever marked dirty.
                 let bytes = unsafe {
-                    std::slice::from_raw_parts(self.base.add((index * PAGE_SIZE) as usize), PAGE_SIZE as usize)
+                    std::slice::from_raw_parts(
+                        self.base.add((index * PAGE_SIZE) as usize),
+                        PAGE_SIZE as usize,
+                    )
                 };
                 page(index, bytes);
             }
@@ -193,7 +209,10 @@ impl Memory {
                 tlb.protect(page);
             }
         }
-        *cursor = ProtectionCursor { epoch: self.epoch, position: self.protections.len() };
+        *cursor = ProtectionCursor {
+            epoch: self.epoch,
+            position: self.protections.len(),
+        };
     }
 
     /// Whether there are protections that `cursor` has not seen.
@@ -217,7 +236,11 @@ impl Memory {
 
     fn range(&self, gpa: u64, len: usize) -> Option<usize> {
         let offset = self.offset(gpa)?;
-        let end = if gpa < self.low { self.low } else { self.size() };
+        let end = if gpa < self.low {
+            self.low
+        } else {
+            self.size()
+        };
         (end - offset >= len as u64).then_some(offset as usize)
     }
 }

@@ -155,18 +155,24 @@ impl Cpu {
         if in_page >= size {
             return Ok(self.read_place(first, size));
         }
-        let second = self.translate(self.wrap_linear(linear.wrapping_add(in_page)), Kind::Read, user)?;
+        let second = self.translate(
+            self.wrap_linear(linear.wrapping_add(in_page)),
+            Kind::Read,
+            user,
+        )?;
         let low = self.read_place(first, in_page);
         let high = self.read_place(second, size - in_page);
         Ok(low | high << (8 * in_page))
     }
 
     /// Reads `size` bytes that are going to be written.
-    fn load_to_modify(&mut self, linear: u64, size: u64) -> Res<u64> {
+    pub(crate) fn load_to_modify(&mut self, linear: u64, size: u64) -> Res<u64> {
         self.check_data(linear, size, Kind::Write)?;
         let user = self.cpl == 3;
         let (first, second) = self.translate_write(linear, size, user)?;
-        let Some((second, in_page)) = second else { return Ok(self.read_place(first, size)) };
+        let Some((second, in_page)) = second else {
+            return Ok(self.read_place(first, size));
+        };
         let low = self.read_place(first, in_page);
         let high = self.read_place(second, size - in_page);
         Ok(low | high << (8 * in_page))
@@ -193,20 +199,37 @@ impl Cpu {
         Ok(())
     }
 
+    /// Checks that a byte can be read without reading it.
+    pub(crate) fn probe_read(&mut self, linear: u64) -> Res<()> {
+        self.check_data(linear, 1, Kind::Read)?;
+        let user = self.cpl == 3;
+        self.translate(linear, Kind::Read, user).map(drop)
+    }
+
     /// Checks that `size` bytes at `linear` can be written without writing them.
     pub(crate) fn probe_write(&mut self, linear: u64, size: u64) -> Res<()> {
+        self.check_data(linear, size, Kind::Write)?;
         let user = self.cpl == 3;
         self.translate_write(linear, size, user).map(drop)
     }
 
     /// Translates a write; the second place and the bytes before it if the write spans two pages.
-    fn translate_write(&mut self, linear: u64, size: u64, user: bool) -> Res<(Place, Option<(Place, u64)>)> {
+    fn translate_write(
+        &mut self,
+        linear: u64,
+        size: u64,
+        user: bool,
+    ) -> Res<(Place, Option<(Place, u64)>)> {
         let first = self.translate(linear, Kind::Write, user)?;
         let in_page = PAGE_SIZE - linear % PAGE_SIZE;
         if in_page >= size {
             return Ok((first, None));
         }
-        let second = self.translate(self.wrap_linear(linear.wrapping_add(in_page)), Kind::Write, user)?;
+        let second = self.translate(
+            self.wrap_linear(linear.wrapping_add(in_page)),
+            Kind::Write,
+            user,
+        )?;
         Ok((first, Some((second, in_page))))
     }
 
@@ -223,7 +246,11 @@ impl Cpu {
                 // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the
                 // page.
                 unsafe {
-                    std::ptr::copy_nonoverlapping(self.ram.add(offset as usize), bytes.as_mut_ptr(), size as usize);
+                    std::ptr::copy_nonoverlapping(
+                        self.ram.add(offset as usize),
+                        bytes.as_mut_ptr(),
+                        size as usize,
+                    );
                 }
                 u64::from_le_bytes(bytes)
             }
@@ -235,7 +262,9 @@ impl Cpu {
         if size.is_power_of_two() {
             return self.on_bus(|bus, at| bus.read_mmio(at, gpa, size as u8));
         }
-        (0..size).fold(0, |value, n| value | self.on_bus(|bus, at| bus.read_mmio(at, gpa + n, 1)) << (8 * n))
+        (0..size).fold(0, |value, n| {
+            value | self.on_bus(|bus, at| bus.read_mmio(at, gpa + n, 1)) << (8 * n)
+        })
     }
 
     fn write_place(&mut self, place: Place, size: u64, value: u64) {
@@ -249,11 +278,17 @@ impl Cpu {
                 // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the
                 // page.
                 unsafe {
-                    std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.ram.add(offset as usize), size as usize);
+                    std::ptr::copy_nonoverlapping(
+                        bytes.as_ptr(),
+                        self.ram.add(offset as usize),
+                        size as usize,
+                    );
                 }
             }
             Place::Device(gpa) if size.is_power_of_two() => {
-                self.on_bus(|bus, at| bus.write_mmio(at, gpa, size as u8, value & (u64::MAX >> (64 - 8 * size))));
+                self.on_bus(|bus, at| {
+                    bus.write_mmio(at, gpa, size as u8, value & (u64::MAX >> (64 - 8 * size)))
+                });
             }
             Place::Device(gpa) => {
                 for n in 0..size {
@@ -279,7 +314,9 @@ impl Cpu {
             return Ok(Place::Ram(linear.wrapping_add(add)));
         }
         let gpa = self.walk(linear, kind, user)?;
-        let Some(offset) = self.memory().offset(gpa) else { return Ok(Place::Device(gpa)) };
+        let Some(offset) = self.memory().offset(gpa) else {
+            return Ok(Place::Device(gpa));
+        };
         let fast = kind != Kind::Write || self.memory().is_dirty_data(offset);
         self.tlb.insert(kind, user, linear, offset, fast);
         Ok(Place::Ram(offset))
@@ -303,17 +340,54 @@ impl Cpu {
         Ok(())
     }
 
+    /// Writes to the stack: a non-canonical address is a #SS.
+    #[inline(always)]
+    pub(crate) fn store_stack<P: crate::op::Path>(&mut self, linear: u64, value: u64) -> Res<()> {
+        let result = self.store::<u64, P>(linear, value);
+        if P::SLOW && result.is_err() {
+            self.blame_stack();
+        }
+        result
+    }
+
+    /// Reads from the stack: a non-canonical address is a #SS.
+    #[inline(always)]
+    pub(crate) fn load_stack<P: crate::op::Path>(&mut self, linear: u64) -> Res<u64> {
+        let result = self.load::<u64, P>(linear);
+        if P::SLOW && result.is_err() {
+            self.blame_stack();
+        }
+        result
+    }
+
+    /// Says that a non-canonical address was the stack's.
+    #[cold]
+    pub(crate) fn blame_stack(&mut self) {
+        if self.fault == Fault::NotCanonical {
+            self.fault = Fault::Exception {
+                vector: vector::SS,
+                error: Some(0),
+            };
+        }
+    }
+
     /// Raises an exception without an error code.
     #[cold]
     pub(crate) fn raise(&mut self, vector: u8) -> Raised {
-        self.fault = Fault::Exception { vector, error: None };
+        self.fault = Fault::Exception {
+            vector,
+            error: None,
+        };
         Raised
     }
 
     /// Raises an exception with an error code.
     #[cold]
     pub(crate) fn raise_error(&mut self, vector: u8, error: u32) -> Raised {
-        self.fault = Fault::Exception { vector, error: Some(error) };
+        self.fault = Fault::Exception {
+            vector,
+            error: Some(error),
+        };
         Raised
     }
 
@@ -343,7 +417,15 @@ impl Cpu {
             self.fault = Fault::NotCanonical;
             return Err(Raised);
         }
-        let mut walk = Walk { linear, kind, user, entries: [(0, 0); 4], depth: 0, rights: pte::WRITE | pte::USER, nx: false };
+        let mut walk = Walk {
+            linear,
+            kind,
+            user,
+            entries: [(0, 0); 4],
+            depth: 0,
+            rights: pte::WRITE | pte::USER,
+            nx: false,
+        };
         let mut table = self.system.cr3 & if long { pte::ADDRESS } else { 0xffff_ffe0 };
         let mut level = if long { 4 } else { 3 };
         loop {
@@ -400,7 +482,9 @@ impl Cpu {
     fn finish_walk(&mut self, walk: &Walk) -> Res<()> {
         let write = walk.kind == Kind::Write;
         let denied = walk.user && walk.rights & pte::USER == 0
-            || write && walk.rights & pte::WRITE == 0 && (walk.user || self.system.cr0 & cr0::WP != 0)
+            || write
+                && walk.rights & pte::WRITE == 0
+                && (walk.user || self.system.cr0 & cr0::WP != 0)
             || walk.kind == Kind::Execute && walk.nx;
         if denied {
             return Err(self.page_fault(walk, error::PRESENT));
@@ -417,7 +501,15 @@ impl Cpu {
 
     /// 32-bit paging with 4 KiB and 4 MiB pages (Intel SDM vol. 3, 4.3).
     fn walk_32(&mut self, linear: u64, kind: Kind, user: bool) -> Res<u64> {
-        let mut walk = Walk { linear, kind, user, entries: [(0, 0); 4], depth: 0, rights: pte::WRITE | pte::USER, nx: false };
+        let mut walk = Walk {
+            linear,
+            kind,
+            user,
+            entries: [(0, 0); 4],
+            depth: 0,
+            rights: pte::WRITE | pte::USER,
+            nx: false,
+        };
         let read = |cpu: &mut Self, address: u64| {
             let mut bytes = [0xff; 4];
             cpu.memory().read(address, &mut bytes);
@@ -443,7 +535,8 @@ impl Cpu {
         self.finish_walk(&walk)?;
         let dirty = if kind == Kind::Write { pte::DIRTY } else { 0 };
         if !large && entry & pte::ACCESSED == 0 {
-            self.memory().write(directory, &((entry | pte::ACCESSED) as u32).to_le_bytes());
+            self.memory()
+                .write(directory, &((entry | pte::ACCESSED) as u32).to_le_bytes());
         }
         let wanted = last | pte::ACCESSED | dirty;
         if wanted != last {

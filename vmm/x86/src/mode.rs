@@ -65,7 +65,11 @@ pub(crate) struct Mode {
 
 impl Default for Mode {
     fn default() -> Self {
-        Self { bits: 16, stack_bits: 16, protected: false }
+        Self {
+            bits: 16,
+            stack_bits: 16,
+            protected: false,
+        }
     }
 }
 
@@ -73,13 +77,19 @@ impl Mode {
     /// The part of a block's key that the mode makes up, four bits.
     #[inline(always)]
     pub(crate) fn key(self) -> u64 {
-        u64::from(self.bits) >> 5 | u64::from(self.stack_bits == 32) << 2 | u64::from(self.protected) << 3
+        u64::from(self.bits) >> 5
+            | u64::from(self.stack_bits == 32) << 2
+            | u64::from(self.protected) << 3
     }
 
     /// Cuts an instruction pointer to the width that the mode has.
     #[inline(always)]
     pub(crate) fn wrap(self, rip: u64) -> u64 {
-        if self.bits == 64 { rip } else { rip & u64::from(u32::MAX) }
+        if self.bits == 64 {
+            rip
+        } else {
+            rip & u64::from(u32::MAX)
+        }
     }
 
     /// The mode's name in messages.
@@ -116,9 +126,21 @@ impl Cpu {
             _ if protected && ss.access & access::BIG != 0 => 32,
             _ => 16,
         };
-        self.mode = Mode { bits, stack_bits, protected };
-        self.linear_mask = if bits == 64 { u64::MAX } else { u64::from(u32::MAX) };
-        self.cpl = if protected { (ss.access >> 5 & 3) as u8 } else { 0 };
+        self.mode = Mode {
+            bits,
+            stack_bits,
+            protected,
+        };
+        self.linear_mask = if bits == 64 {
+            u64::MAX
+        } else {
+            u64::from(u32::MAX)
+        };
+        self.cpl = if protected {
+            (ss.access >> 5 & 3) as u8
+        } else {
+            0
+        };
         for (index, segment) in self.system.segments.iter().enumerate() {
             let ignored = bits == 64 && index < seg::FS;
             self.regs[slot::SEGMENTS + index] = if ignored { 0 } else { segment.base };

@@ -41,8 +41,9 @@ mod index {
 }
 
 /// The fixed-range MTRRs in the order in which the state keeps them.
-const MTRR_FIXED: [u32; 11] =
-    [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+const MTRR_FIXED: [u32; 11] = [
+    0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+];
 
 /// Eight variable ranges, fixed ranges, write-combining.
 const MTRR_CAP: u64 = 8 | 1 << 8 | 1 << 10;
@@ -66,7 +67,9 @@ impl Cpu {
             SYSENTER_ESP => msrs.sysenter_esp,
             SYSENTER_EIP => msrs.sysenter_eip,
             MISC_ENABLE => msrs.misc_enable,
-            MTRR_VARIABLE..=MTRR_VARIABLE_LAST => msrs.mtrr_variable[(number - MTRR_VARIABLE) as usize],
+            MTRR_VARIABLE..=MTRR_VARIABLE_LAST => {
+                msrs.mtrr_variable[(number - MTRR_VARIABLE) as usize]
+            }
             PAT => msrs.pat,
             MTRR_DEF_TYPE => msrs.mtrr_def_type,
             EFER => msrs.efer,
@@ -104,7 +107,9 @@ impl Cpu {
                 Ok(())
             }
             EFER => self.write_efer(value),
-            PAT | MTRR_DEF_TYPE | MTRR_VARIABLE..=MTRR_VARIABLE_LAST => self.write_memory_type(number, value),
+            PAT | MTRR_DEF_TYPE | MTRR_VARIABLE..=MTRR_VARIABLE_LAST => {
+                self.write_memory_type(number, value)
+            }
             _ => self.write_plain(number, value),
         }
     }
@@ -183,7 +188,10 @@ impl Cpu {
         use index::*;
         let valid_type = |kind: u64| matches!(kind, 0 | 1 | 4 | 5 | 6);
         let valid = match number {
-            PAT => value.to_le_bytes().into_iter().all(|kind| valid_type(kind.into()) || kind == 7),
+            PAT => value
+                .to_le_bytes()
+                .into_iter()
+                .all(|kind| valid_type(kind.into()) || kind == 7),
             MTRR_DEF_TYPE => value & !0xcff == 0 && valid_type(value & 0xff),
             _ => true,
         };

@@ -56,6 +56,7 @@ impl Cpu {
             let single = self.attention && self.steps();
             self.budget = if single { 1 } else { left.min(CHUNK) };
             self.reserve = left - self.budget;
+            self.no_step_trap = false;
             let before = (self.system.interrupt_shadow, self.rflags);
             let flow = match self.find_block() {
                 Ok(block) => self.enter_block(block),
@@ -93,7 +94,10 @@ impl Cpu {
             return Some(Exit::InterruptWindow);
         }
         if self.hits_code_breakpoint() {
-            self.fault = Fault::Exception { vector: vector::DB, error: None };
+            self.fault = Fault::Exception {
+                vector: vector::DB,
+                error: None,
+            };
             return self.deliver_fault().err();
         }
         None
@@ -117,7 +121,10 @@ impl Cpu {
         }
         self.refresh_attention();
         if self.take_debug_traps(before.1 & flags::TF != 0) {
-            self.fault = Fault::Exception { vector: vector::DB, error: None };
+            self.fault = Fault::Exception {
+                vector: vector::DB,
+                error: None,
+            };
             return self.deliver_fault().err();
         }
         None
@@ -142,7 +149,9 @@ impl Cpu {
             // SAFETY: the cache's blocks live until it is cleared.
             Some(block) => match unsafe { (*block).second_page } {
                 None => Some(block),
-                Some(second) if self.second_page(linear)? & !(PAGE_SIZE - 1) == second => Some(block),
+                Some(second) if self.second_page(linear)? & !(PAGE_SIZE - 1) == second => {
+                    Some(block)
+                }
                 Some(second) => {
                     // The second page is mapped elsewhere now.
                     self.memory().cache.invalidate_page(second);
@@ -185,9 +194,9 @@ impl Cpu {
         let user = self.cpl == 3;
         match self.translate(linear, Kind::Execute, user)? {
             Place::Ram(offset) => Ok(offset),
-            Place::Device(gpa) => {
-                Err(self.raise_unimplemented(format!("code at physical address {gpa:#x}, which is not RAM")))
-            }
+            Place::Device(gpa) => Err(self.raise_unimplemented(format!(
+                "code at physical address {gpa:#x}, which is not RAM"
+            ))),
         }
     }
 
@@ -209,7 +218,9 @@ impl Cpu {
         let mut bytes = [0; 16];
         let block = {
             // SAFETY: the range lies within a page of the mapping, and nothing writes it meanwhile.
-            let code = unsafe { std::slice::from_raw_parts(self.ram.add(offset as usize), in_page as usize) };
+            let code = unsafe {
+                std::slice::from_raw_parts(self.ram.add(offset as usize), in_page as usize)
+            };
             code::build(code, key, mode, usize::MAX, true)
         };
         let block = match block {
@@ -220,11 +231,20 @@ impl Cpu {
                 // fit in the page starts within its last 15 bytes.
                 unsafe {
                     let first = in_page as usize;
-                    std::ptr::copy_nonoverlapping(self.ram.add(offset as usize), bytes.as_mut_ptr(), first);
+                    std::ptr::copy_nonoverlapping(
+                        self.ram.add(offset as usize),
+                        bytes.as_mut_ptr(),
+                        first,
+                    );
                     let rest = bytes.len() - first;
-                    std::ptr::copy_nonoverlapping(self.ram.add(second as usize), bytes.as_mut_ptr().add(first), rest);
+                    std::ptr::copy_nonoverlapping(
+                        self.ram.add(second as usize),
+                        bytes.as_mut_ptr().add(first),
+                        rest,
+                    );
                 }
-                let mut block = code::build(&bytes, key, mode, 1, true).expect("sixteen bytes hold an instruction");
+                let mut block = code::build(&bytes, key, mode, 1, true)
+                    .expect("sixteen bytes hold an instruction");
                 block.second_page = Some(second);
                 block
             }
@@ -233,7 +253,8 @@ impl Cpu {
         let second = block.second_page;
         self.memory().mark_code(offset, length.min(in_page));
         if let Some(second) = second {
-            self.memory().mark_code(second, length.saturating_sub(in_page).max(1));
+            self.memory()
+                .mark_code(second, length.saturating_sub(in_page).max(1));
         }
         let block = self.memory().cache.insert(block);
         self.follow_protections();
@@ -284,8 +305,18 @@ impl Cpu {
         if instruction.len() > 0 && instruction.len() <= bytes.len() {
             bytes.truncate(instruction.len());
         }
-        let what = if what.is_empty() { code::text(&instruction) } else { format!("{} ({what})", code::text(&instruction)) };
-        Exit::Unimplemented(Box::new(Unimplemented { vcpu: self.id, what, bytes, rip: self.rip, mode: self.mode.name() }))
+        let what = if what.is_empty() {
+            code::text(&instruction)
+        } else {
+            format!("{} ({what})", code::text(&instruction))
+        };
+        Exit::Unimplemented(Box::new(Unimplemented {
+            vcpu: self.id,
+            what,
+            bytes,
+            rip: self.rip,
+            mode: self.mode.name(),
+        }))
     }
 }
 

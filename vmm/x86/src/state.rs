@@ -73,7 +73,15 @@ pub struct X87 {
 impl Default for X87 {
     /// The state after FNINIT.
     fn default() -> Self {
-        Self { regs: [F80::default(); 8], control: 0x37f, status: 0, tag: 0xffff, opcode: 0, ip: 0, dp: 0 }
+        Self {
+            regs: [F80::default(); 8],
+            control: 0x37f,
+            status: 0,
+            tag: 0xffff,
+            opcode: 0,
+            ip: 0,
+            dp: 0,
+        }
     }
 }
 
@@ -199,10 +207,31 @@ pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
         string_bytes,
     } = state;
     let mut put = |value: u64| sink(&value.to_le_bytes());
-    gpr.iter().chain(dr).chain(xmm.as_flattened()).copied().for_each(&mut put);
-    [*rip, *rflags, *cr0, *cr2, *cr3, *cr4, *xcr0, *retired, *string_bytes].into_iter().for_each(&mut put);
+    gpr.iter()
+        .chain(dr)
+        .chain(xmm.as_flattened())
+        .copied()
+        .for_each(&mut put);
+    [
+        *rip,
+        *rflags,
+        *cr0,
+        *cr2,
+        *cr3,
+        *cr4,
+        *xcr0,
+        *retired,
+        *string_bytes,
+    ]
+    .into_iter()
+    .for_each(&mut put);
     for segment in segments.iter().chain([ldtr, tr]) {
-        let Segment { selector, access, limit, base } = *segment;
+        let Segment {
+            selector,
+            access,
+            limit,
+            base,
+        } = *segment;
         put(u64::from(selector) | u64::from(access) << 16 | u64::from(limit) << 32);
         put(base);
     }
@@ -218,12 +247,27 @@ pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
 }
 
 fn feed_x87(x87: &X87, put: &mut dyn FnMut(u64)) {
-    let X87 { regs, control, status, tag, opcode, ip, dp } = x87;
-    for F80 { mantissa, sign_exponent } in regs {
+    let X87 {
+        regs,
+        control,
+        status,
+        tag,
+        opcode,
+        ip,
+        dp,
+    } = x87;
+    for F80 {
+        mantissa,
+        sign_exponent,
+    } in regs
+    {
         put(*mantissa);
         put(u64::from(*sign_exponent));
     }
-    put(u64::from(*control) | u64::from(*status) << 16 | u64::from(*tag) << 32 | u64::from(*opcode) << 48);
+    put(u64::from(*control)
+        | u64::from(*status) << 16
+        | u64::from(*tag) << 32
+        | u64::from(*opcode) << 48);
     put(*ip);
     put(*dp);
 }
@@ -265,5 +309,9 @@ fn feed_msrs(msrs: &Msrs, put: &mut dyn FnMut(u64)) {
         spec_ctrl,
         mtrr_def_type,
     ];
-    single.into_iter().chain(mtrr_variable).chain(mtrr_fixed).for_each(|&value| put(value));
+    single
+        .into_iter()
+        .chain(mtrr_variable)
+        .chain(mtrr_fixed)
+        .for_each(|&value| put(value));
 }

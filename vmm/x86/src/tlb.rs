@@ -43,7 +43,9 @@ pub(crate) struct Tlb {
 
 impl Tlb {
     pub(crate) fn new() -> Box<Self> {
-        Box::new(Self { entries: [[[NONE; ENTRIES]; 2]; 3] })
+        Box::new(Self {
+            entries: [[[NONE; ENTRIES]; 2]; 3],
+        })
     }
 
     /// Forgets every translation.
@@ -99,7 +101,13 @@ impl Tlb {
 
     /// Feeds the architecturally relevant content to `sink`.
     pub(crate) fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
-        for (position, entry) in self.entries.as_flattened().as_flattened().iter().enumerate() {
+        for (position, entry) in self
+            .entries
+            .as_flattened()
+            .as_flattened()
+            .iter()
+            .enumerate()
+        {
             if entry.tag != EMPTY {
                 sink(&(position as u32).to_le_bytes());
                 sink(&(entry.tag & !SLOW).to_le_bytes());

@@ -20,13 +20,10 @@ pub(crate) trait Word:
     fn wide(self) -> u64;
     /// Sign-extends.
     fn sign(self) -> i64;
-    /// The value that a write to a register of this width stores in the 64-bit register that held
-    /// `old`: 32-bit writes clear the upper half, narrower ones keep the rest.
-    fn merge(self, old: u64) -> u64;
 }
 
 macro_rules! word {
-    ($t:ty, $s:ty, $merge:expr) => {
+    ($t:ty, $s:ty) => {
         impl Word for $t {
             const SIZE: u64 = size_of::<$t>() as u64;
             const TOP: u32 = <$t>::BITS - 1;
@@ -42,16 +39,11 @@ macro_rules! word {
             fn sign(self) -> i64 {
                 self as $s as i64
             }
-            #[inline(always)]
-            fn merge(self, old: u64) -> u64 {
-                let merge: fn(u64, u64) -> u64 = $merge;
-                merge(self as u64, old)
-            }
         }
     };
 }
 
-word!(u8, i8, |new, old| old & !0xff | new);
-word!(u16, i16, |new, old| old & !0xffff | new);
-word!(u32, i32, |new, _| new);
-word!(u64, i64, |new, _| new);
+word!(u8, i8);
+word!(u16, i16);
+word!(u32, i32);
+word!(u64, i64);

@@ -63,6 +63,8 @@ pub(crate) struct Block {
 
 impl Block {
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + self.ops.len() * size_of::<Op>() + self.rares.len() * (size_of::<Rare>() + 16)
+        size_of::<Self>()
+            + self.ops.len() * size_of::<Op>()
+            + self.rares.len() * (size_of::<Rare>() + 16)
     }
 }

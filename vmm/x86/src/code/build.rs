@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Formatter, IntelFormatter, Instruction};
+use iced_x86::{
+    Code, Decoder, DecoderError, DecoderOptions, Formatter, Instruction, IntelFormatter,
+};
 
 use super::block::{Block, MAX_LEN, Rare};
 use super::cache::CodeCache;
@@ -15,7 +17,12 @@ use crate::op::{At, Op, OpFn};
 /// byte and ends with its page (or holds one instruction that spans two pages). `fuse` allows pairs
 /// of instructions to become one operation. `None` if not even one instruction is complete.
 pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) -> Option<Block> {
-    let mut builder = Builder { page_position: key >> 4 & (PAGE_SIZE - 1), ops: Vec::new(), rares: Vec::new(), last: Instruction::default() };
+    let mut builder = Builder {
+        page_position: key >> 4 & (PAGE_SIZE - 1),
+        ops: Vec::new(),
+        rares: Vec::new(),
+        last: Instruction::default(),
+    };
     let mut decoder = Decoder::with_ip(u32::from(mode.bits), code, 0, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
     let mut count = 0;
@@ -23,7 +30,8 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
     let most = most.min(MAX_LEN);
     while count < most && decoder.can_decode() {
         decoder.decode_out(&mut instruction);
-        if instruction.code() == Code::INVALID && decoder.last_error() == DecoderError::NoMoreBytes {
+        if instruction.code() == Code::INVALID && decoder.last_error() == DecoderError::NoMoreBytes
+        {
             if count == 0 {
                 return None;
             }
@@ -74,7 +82,11 @@ impl Builder {
         // The number of instructions for now; `finish` turns it around.
         op.rest = 1;
         if let Some((func, extra)) = lowered.rare {
-            let rare = Box::new(Rare { func, extra, instruction: *instruction });
+            let rare = Box::new(Rare {
+                func,
+                extra,
+                instruction: *instruction,
+            });
             op.imm = &raw const *rare as u64;
             self.rares.push(rare);
         }
@@ -87,9 +99,15 @@ impl Builder {
 
     /// Completes a direct branch: chooses between the page's own links and the way out of it.
     fn aim(&self, op: &mut Op, near: Option<(OpFn, OpFn)>, next: usize) {
-        let Some((inside, outside)) = near else { return };
+        let Some((inside, outside)) = near else {
+            return;
+        };
         op.disp = next as i32;
-        op.func = if self.in_page(op.imm) { inside } else { outside };
+        op.func = if self.in_page(op.imm) {
+            inside
+        } else {
+            outside
+        };
     }
 
     /// Whether an offset from the block's start is in the block's page.
@@ -99,8 +117,12 @@ impl Builder {
 
     /// Joins a conditional branch with the comparison in front of it.
     fn fuse(&mut self, lowered: &Lowered, instruction: &Instruction, next: usize) -> bool {
-        let Some(last) = self.ops.last_mut() else { return false };
-        let Some(pair) = lower::fused(&self.last, instruction) else { return false };
+        let Some(last) = self.ops.last_mut() else {
+            return false;
+        };
+        let Some(pair) = lower::fused(&self.last, instruction) else {
+            return false;
+        };
         let mut op = *last;
         op.imm = lowered.op.imm;
         op.len += instruction.len() as u8;
@@ -115,8 +137,18 @@ impl Builder {
     }
 
     fn push_end(&mut self, end: u64) {
-        let func: OpFn = if self.in_page(end) { crate::exec::end } else { crate::exec::control::end_of_page };
-        self.ops.push(Op { imm: end, at: end as u16, rest: 0, len: 0, ..lower::plain(func) });
+        let func: OpFn = if self.in_page(end) {
+            crate::exec::end
+        } else {
+            crate::exec::control::end_of_page
+        };
+        self.ops.push(Op {
+            imm: end,
+            at: end as u16,
+            rest: 0,
+            len: 0,
+            ..lower::plain(func)
+        });
     }
 
     fn finish(mut self, key: u64, count: usize, bytes: u64) -> Block {
@@ -163,19 +195,32 @@ pub(crate) fn cut(block: &Block, count: u32, ram: *const u8, mode: Mode) -> Cut 
     if let Some(position) = block.ops.iter().position(|op| rest(op) == kept) {
         let mut ops = block.ops[..position].to_vec();
         let at = block.ops[position].at;
-        ops.push(Op { at, rest: kept as u8, ..lower::plain(crate::exec::cut) });
-        return Cut { ops, _decoded: None };
+        ops.push(Op {
+            at,
+            rest: kept as u8,
+            ..lower::plain(crate::exec::cut)
+        });
+        return Cut {
+            ops,
+            _decoded: None,
+        };
     }
     // SAFETY: a block of more than one instruction lies within a page of the mapping.
-    let code = unsafe { std::slice::from_raw_parts(ram.add((block.key >> 4) as usize), block.bytes as usize) };
-    let decoded = build(code, block.key, mode, count as usize, false).expect("the block was decoded before");
+    let code = unsafe {
+        std::slice::from_raw_parts(ram.add((block.key >> 4) as usize), block.bytes as usize)
+    };
+    let decoded =
+        build(code, block.key, mode, count as usize, false).expect("the block was decoded before");
     let mut ops = decoded.ops.to_vec();
     for op in &mut ops {
         op.rest += kept as u8;
     }
     let last = ops.last_mut().expect("a block has a terminator");
     last.func = crate::exec::cut;
-    Cut { ops, _decoded: Some(decoded) }
+    Cut {
+        ops,
+        _decoded: Some(decoded),
+    }
 }
 
 /// An instruction in Intel syntax.

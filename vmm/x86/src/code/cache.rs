@@ -18,7 +18,10 @@ struct Slot {
     block: *const Block,
 }
 
-const EMPTY: Slot = Slot { key: u64::MAX, block: std::ptr::null() };
+const EMPTY: Slot = Slot {
+    key: u64::MAX,
+    block: std::ptr::null(),
+};
 
 /// All decoded blocks of a machine.
 ///
@@ -35,8 +38,15 @@ pub(crate) struct CodeCache {
 impl CodeCache {
     pub(crate) fn new() -> Self {
         let slots = vec![EMPTY; SLOTS].into_boxed_slice();
-        let slots = slots.try_into().unwrap_or_else(|_| unreachable!("the length is SLOTS"));
-        Self { slots, arena: Vec::new(), pages: BTreeMap::new(), bytes: 0 }
+        let slots = slots
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("the length is SLOTS"));
+        Self {
+            slots,
+            arena: Vec::new(),
+            pages: BTreeMap::new(),
+            bytes: 0,
+        }
     }
 
     /// The block with `key`, if the first level has it. Never a block that spans two pages.
@@ -50,7 +60,9 @@ impl CodeCache {
     pub(crate) fn find(&mut self, key: u64) -> Option<*const Block> {
         let blocks = self.pages.get(&(key >> 4 & !(PAGE_SIZE - 1)))?;
         // SAFETY: the lists hold blocks of the arena only.
-        let found = *blocks.iter().find(|block| unsafe { (***block).key } == key)?;
+        let found = *blocks
+            .iter()
+            .find(|block| unsafe { (***block).key } == key)?;
         self.remember(found);
         Some(found)
     }
@@ -94,7 +106,11 @@ impl CodeCache {
                 *slot = EMPTY;
             }
             let first = block.key >> 4 & !(PAGE_SIZE - 1);
-            for other in [Some(first), block.second_page].into_iter().flatten().filter(|&other| other != page) {
+            for other in [Some(first), block.second_page]
+                .into_iter()
+                .flatten()
+                .filter(|&other| other != page)
+            {
                 if let Some(list) = self.pages.get_mut(&other) {
                     list.retain(|&entry| entry != pointer);
                 }

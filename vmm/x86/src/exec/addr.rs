@@ -65,7 +65,14 @@ impl Cpu {
     pub(crate) fn reg<T: Word>(&self, offset: u8) -> T {
         debug_assert!(usize::from(offset) + T::SIZE as usize <= size_of_val(&self.regs));
         // SAFETY: lowering makes offsets of registers and slots only, all of which lie in `regs`.
-        unsafe { self.regs.as_ptr().cast::<u8>().add(usize::from(offset)).cast::<T>().read_unaligned() }
+        unsafe {
+            self.regs
+                .as_ptr()
+                .cast::<u8>()
+                .add(usize::from(offset))
+                .cast::<T>()
+                .read_unaligned()
+        }
     }
 
     /// Writes the register at a byte offset. A 32-bit write clears the upper half.

@@ -56,12 +56,20 @@ macro_rules! operation {
 
 #[inline(always)]
 fn sum<T: Word>(a: T, b: T, carry: bool) -> T {
-    T::low(a.wide().wrapping_add(b.wide()).wrapping_add(u64::from(carry)))
+    T::low(
+        a.wide()
+            .wrapping_add(b.wide())
+            .wrapping_add(u64::from(carry)),
+    )
 }
 
 #[inline(always)]
 fn difference<T: Word>(a: T, b: T, borrow: bool) -> T {
-    T::low(a.wide().wrapping_sub(b.wide()).wrapping_sub(u64::from(borrow)))
+    T::low(
+        a.wide()
+            .wrapping_sub(b.wide())
+            .wrapping_sub(u64::from(borrow)),
+    )
 }
 
 #[inline(always)]
@@ -179,7 +187,13 @@ pub(crate) fn ri<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `op reg, mem`.
 pub(crate) fn rm<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let b: T = access!(cpu, at, P, rm::<O, T, General, Slow>, cpu.load::<T, P>(linear));
+    let b: T = access!(
+        cpu,
+        at,
+        P,
+        rm::<O, T, General, Slow>,
+        cpu.load::<T, P>(linear)
+    );
     let a = cpu.reg::<T>(at.dst);
     let r = O::apply(cpu, a, b);
     if O::WRITES {
@@ -193,9 +207,21 @@ pub(crate) fn mr<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) ->
     let linear = A::linear(cpu, at);
     let b = cpu.reg::<T>(at.src);
     if O::WRITES {
-        access!(cpu, at, P, mr::<O, T, General, Slow>, cpu.modify::<T, P>(linear, |cpu, a| O::apply(cpu, a, b)));
+        access!(
+            cpu,
+            at,
+            P,
+            mr::<O, T, General, Slow>,
+            cpu.modify::<T, P>(linear, |cpu, a| O::apply(cpu, a, b))
+        );
     } else {
-        let a: T = access!(cpu, at, P, mr::<O, T, General, Slow>, cpu.load::<T, P>(linear));
+        let a: T = access!(
+            cpu,
+            at,
+            P,
+            mr::<O, T, General, Slow>,
+            cpu.load::<T, P>(linear)
+        );
         O::apply(cpu, a, b);
     }
     next_after::<P>(cpu, at)
@@ -206,9 +232,21 @@ pub(crate) fn mi<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) ->
     let linear = A::linear(cpu, at);
     let b = T::low(at.imm);
     if O::WRITES {
-        access!(cpu, at, P, mi::<O, T, General, Slow>, cpu.modify::<T, P>(linear, |cpu, a| O::apply(cpu, a, b)));
+        access!(
+            cpu,
+            at,
+            P,
+            mi::<O, T, General, Slow>,
+            cpu.modify::<T, P>(linear, |cpu, a| O::apply(cpu, a, b))
+        );
     } else {
-        let a: T = access!(cpu, at, P, mi::<O, T, General, Slow>, cpu.load::<T, P>(linear));
+        let a: T = access!(
+            cpu,
+            at,
+            P,
+            mi::<O, T, General, Slow>,
+            cpu.load::<T, P>(linear)
+        );
         O::apply(cpu, a, b);
     }
     next_after::<P>(cpu, at)
@@ -225,7 +263,13 @@ pub(crate) fn r<O: Unary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `op mem`.
 pub(crate) fn m<O: Unary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    access!(cpu, at, P, m::<O, T, General, Slow>, cpu.modify::<T, P>(linear, |cpu, a| O::apply(cpu, a)));
+    access!(
+        cpu,
+        at,
+        P,
+        m::<O, T, General, Slow>,
+        cpu.modify::<T, P>(linear, |cpu, a| O::apply(cpu, a))
+    );
     next_after::<P>(cpu, at)
 }
 

@@ -8,7 +8,11 @@ use crate::word::Word;
 
 /// `bt reg, imm` and `bt reg, reg` (if `at.aux` is 255). Only CF is defined to change.
 pub(crate) fn bt_r<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
-    let index = if at.aux == 255 { cpu.reg::<T>(at.src).wide() } else { u64::from(at.aux) };
+    let index = if at.aux == 255 {
+        cpu.reg::<T>(at.src).wide()
+    } else {
+        u64::from(at.aux)
+    };
     let bit = cpu.reg::<T>(at.dst).wide() >> (index & u64::from(T::TOP)) & 1 != 0;
     set_carry(cpu, bit);
     next(cpu, at)
@@ -33,7 +37,11 @@ fn change<const K: u8>(value: u64, bit: u64) -> u64 {
 
 /// `bts` (1), `btr` (2), `btc` (3) `reg, reg/imm`.
 pub(crate) fn btx_r<const K: u8, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
-    let index = if at.aux == 255 { cpu.reg::<T>(at.src).wide() } else { u64::from(at.aux) };
+    let index = if at.aux == 255 {
+        cpu.reg::<T>(at.src).wide()
+    } else {
+        u64::from(at.aux)
+    };
     let bit = 1u64 << (index & u64::from(T::TOP));
     let value = cpu.reg::<T>(at.dst).wide();
     cpu.set_reg(at.dst, T::low(change::<K>(value, bit)));
@@ -46,7 +54,13 @@ pub(crate) fn btx_mi<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: 
     let linear = A::linear(cpu, at);
     let bit = 1u64 << (u32::from(at.aux) & T::TOP);
     if K == 0 {
-        let value: T = access!(cpu, at, P, btx_mi::<K, T, General, Slow>, cpu.load::<T, P>(linear));
+        let value: T = access!(
+            cpu,
+            at,
+            P,
+            btx_mi::<K, T, General, Slow>,
+            cpu.load::<T, P>(linear)
+        );
         set_carry(cpu, value.wide() & bit != 0);
         return next_after::<P>(cpu, at);
     }
@@ -71,7 +85,13 @@ pub(crate) fn btx_mr<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: 
     let linear = cpu.wrap_linear(A::linear(cpu, at).wrapping_add(reach as u64));
     let bit = 1u64 << (index as u64 & u64::from(T::TOP));
     if K == 0 {
-        let value: T = access!(cpu, at, P, btx_mr::<K, T, General, Slow>, cpu.load::<T, P>(linear));
+        let value: T = access!(
+            cpu,
+            at,
+            P,
+            btx_mr::<K, T, General, Slow>,
+            cpu.load::<T, P>(linear)
+        );
         set_carry(cpu, value.wide() & bit != 0);
         return next_after::<P>(cpu, at);
     }
@@ -116,7 +136,13 @@ pub(crate) fn imul_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `imul reg, mem`.
 pub(crate) fn imul_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let b: T = access!(cpu, at, P, imul_rm::<T, General, Slow>, cpu.load::<T, P>(linear));
+    let b: T = access!(
+        cpu,
+        at,
+        P,
+        imul_rm::<T, General, Slow>,
+        cpu.load::<T, P>(linear)
+    );
     let a = cpu.reg::<T>(at.dst);
     let r = multiply(cpu, a, b);
     cpu.set_reg(at.dst, r);
@@ -134,7 +160,13 @@ pub(crate) fn imul_rri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `imul reg, mem, imm`.
 pub(crate) fn imul_rmi<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let a: T = access!(cpu, at, P, imul_rmi::<T, General, Slow>, cpu.load::<T, P>(linear));
+    let a: T = access!(
+        cpu,
+        at,
+        P,
+        imul_rmi::<T, General, Slow>,
+        cpu.load::<T, P>(linear)
+    );
     let r = multiply(cpu, a, T::low(at.imm));
     cpu.set_reg(at.dst, r);
     next_after::<P>(cpu, at)

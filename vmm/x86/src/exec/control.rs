@@ -189,7 +189,13 @@ macro_rules! push_return {
     ($cpu:ident, $at:ident, $path:ident, $slow:expr) => {{
         let back = $cpu.regs[slot::RIP].wrapping_add(u64::from($at.at) + u64::from($at.len));
         let rsp = $cpu.reg::<u64>(RSP).wrapping_sub(8);
-        access!($cpu, $at, $path, $slow, $cpu.store::<u64, $path>(rsp, back));
+        access!(
+            $cpu,
+            $at,
+            $path,
+            $slow,
+            $cpu.store_stack::<$path>(rsp, back)
+        );
         $cpu.set_reg(RSP, rsp);
     }};
 }
@@ -241,7 +247,13 @@ pub(crate) fn jmp_r(cpu: &mut Cpu, at: At) -> Flow {
 /// `jmp mem`, 64-bit mode.
 pub(crate) fn jmp_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let rip: u64 = access!(cpu, at, P, jmp_m::<General, Slow>, cpu.load::<u64, P>(linear));
+    let rip: u64 = access!(
+        cpu,
+        at,
+        P,
+        jmp_m::<General, Slow>,
+        cpu.load::<u64, P>(linear)
+    );
     check_target!(cpu, at, rip);
     stop_if_asked!(cpu, P, rip);
     transfer(cpu, rip)
@@ -259,7 +271,13 @@ pub(crate) fn call_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 /// `call mem`, 64-bit mode.
 pub(crate) fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let rip: u64 = access!(cpu, at, P, call_m::<General, Slow>, cpu.load::<u64, P>(linear));
+    let rip: u64 = access!(
+        cpu,
+        at,
+        P,
+        call_m::<General, Slow>,
+        cpu.load::<u64, P>(linear)
+    );
     check_target!(cpu, at, rip);
     push_return!(cpu, at, P, call_m::<General, Slow>);
     stop_if_asked!(cpu, P, rip);
@@ -269,7 +287,7 @@ pub(crate) fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 /// `ret` and `ret imm16`, 64-bit mode.
 pub(crate) fn ret<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rsp = cpu.reg::<u64>(RSP);
-    let rip: u64 = access!(cpu, at, P, ret::<Slow>, cpu.load::<u64, P>(rsp));
+    let rip: u64 = access!(cpu, at, P, ret::<Slow>, cpu.load_stack::<P>(rsp));
     check_target!(cpu, at, rip);
     cpu.set_reg(RSP, rsp.wrapping_add(8).wrapping_add(at.imm));
     stop_if_asked!(cpu, P, rip);

@@ -24,7 +24,13 @@ pub(crate) fn mov_ri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `mov reg, mem`.
 pub(crate) fn mov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let value: T = access!(cpu, at, P, mov_rm::<T, General, Slow>, cpu.load::<T, P>(linear));
+    let value: T = access!(
+        cpu,
+        at,
+        P,
+        mov_rm::<T, General, Slow>,
+        cpu.load::<T, P>(linear)
+    );
     cpu.set_reg(at.dst, value);
     next_after::<P>(cpu, at)
 }
@@ -33,14 +39,26 @@ pub(crate) fn mov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 pub(crate) fn mov_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let value = cpu.reg::<T>(at.src);
-    access!(cpu, at, P, mov_mr::<T, General, Slow>, cpu.store::<T, P>(linear, value));
+    access!(
+        cpu,
+        at,
+        P,
+        mov_mr::<T, General, Slow>,
+        cpu.store::<T, P>(linear, value)
+    );
     next_after::<P>(cpu, at)
 }
 
 /// `mov mem, imm`.
 pub(crate) fn mov_mi<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    access!(cpu, at, P, mov_mi::<T, General, Slow>, cpu.store::<T, P>(linear, T::low(at.imm)));
+    access!(
+        cpu,
+        at,
+        P,
+        mov_mi::<T, General, Slow>,
+        cpu.store::<T, P>(linear, T::low(at.imm))
+    );
     next_after::<P>(cpu, at)
 }
 
@@ -54,7 +72,13 @@ pub(crate) fn movzx_rr<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `movzx reg, mem`: `T` from `S`.
 pub(crate) fn movzx_rm<T: Word, S: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let value: S = access!(cpu, at, P, movzx_rm::<T, S, General, Slow>, cpu.load::<S, P>(linear));
+    let value: S = access!(
+        cpu,
+        at,
+        P,
+        movzx_rm::<T, S, General, Slow>,
+        cpu.load::<S, P>(linear)
+    );
     cpu.set_reg(at.dst, T::low(value.wide()));
     next_after::<P>(cpu, at)
 }
@@ -69,7 +93,13 @@ pub(crate) fn movsx_rr<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `movsx`/`movsxd reg, mem`: `T` from `S`.
 pub(crate) fn movsx_rm<T: Word, S: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let value: S = access!(cpu, at, P, movsx_rm::<T, S, General, Slow>, cpu.load::<S, P>(linear));
+    let value: S = access!(
+        cpu,
+        at,
+        P,
+        movsx_rm::<T, S, General, Slow>,
+        cpu.load::<S, P>(linear)
+    );
     cpu.set_reg(at.dst, T::low(value.sign() as u64));
     next_after::<P>(cpu, at)
 }
@@ -112,7 +142,7 @@ pub(crate) fn xchg_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow 
 pub(crate) fn push_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<u64>(at.src);
     let rsp = cpu.reg::<u64>(RSP).wrapping_sub(8);
-    access!(cpu, at, P, push_r::<Slow>, cpu.store::<u64, P>(rsp, value));
+    access!(cpu, at, P, push_r::<Slow>, cpu.store_stack::<P>(rsp, value));
     cpu.set_reg(RSP, rsp);
     next_after::<P>(cpu, at)
 }
@@ -120,7 +150,13 @@ pub(crate) fn push_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 /// `push imm` in 64-bit mode.
 pub(crate) fn push_i<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rsp = cpu.reg::<u64>(RSP).wrapping_sub(8);
-    access!(cpu, at, P, push_i::<Slow>, cpu.store::<u64, P>(rsp, at.imm));
+    access!(
+        cpu,
+        at,
+        P,
+        push_i::<Slow>,
+        cpu.store_stack::<P>(rsp, at.imm)
+    );
     cpu.set_reg(RSP, rsp);
     next_after::<P>(cpu, at)
 }
@@ -128,9 +164,21 @@ pub(crate) fn push_i<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 /// `push mem` in 64-bit mode. Both accesses must succeed before anything changes.
 pub(crate) fn push_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let value: u64 = access!(cpu, at, P, push_m::<General, Slow>, cpu.load::<u64, P>(linear));
+    let value: u64 = access!(
+        cpu,
+        at,
+        P,
+        push_m::<General, Slow>,
+        cpu.load::<u64, P>(linear)
+    );
     let rsp = cpu.reg::<u64>(RSP).wrapping_sub(8);
-    access!(cpu, at, P, push_m::<General, Slow>, cpu.store::<u64, P>(rsp, value));
+    access!(
+        cpu,
+        at,
+        P,
+        push_m::<General, Slow>,
+        cpu.store_stack::<P>(rsp, value)
+    );
     cpu.set_reg(RSP, rsp);
     next_after::<P>(cpu, at)
 }
@@ -138,7 +186,7 @@ pub(crate) fn push_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 /// `pop reg` in 64-bit mode.
 pub(crate) fn pop_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rsp = cpu.reg::<u64>(RSP);
-    let value: u64 = access!(cpu, at, P, pop_r::<Slow>, cpu.load::<u64, P>(rsp));
+    let value: u64 = access!(cpu, at, P, pop_r::<Slow>, cpu.load_stack::<P>(rsp));
     cpu.set_reg(RSP, rsp.wrapping_add(8));
     cpu.set_reg(at.dst, value);
     next_after::<P>(cpu, at)
@@ -147,7 +195,7 @@ pub(crate) fn pop_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 /// `leave` in 64-bit mode.
 pub(crate) fn leave<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let frame = cpu.reg::<u64>(RBP);
-    let value: u64 = access!(cpu, at, P, leave::<Slow>, cpu.load::<u64, P>(frame));
+    let value: u64 = access!(cpu, at, P, leave::<Slow>, cpu.load_stack::<P>(frame));
     cpu.set_reg(RSP, frame.wrapping_add(8));
     cpu.set_reg(RBP, value);
     next_after::<P>(cpu, at)
@@ -164,13 +212,23 @@ pub(crate) fn setcc_r(cpu: &mut Cpu, at: At) -> Flow {
 pub(crate) fn setcc_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let value = u8::from(cpu.lazy.condition(at.aux));
-    access!(cpu, at, P, setcc_m::<General, Slow>, cpu.store::<u8, P>(linear, value));
+    access!(
+        cpu,
+        at,
+        P,
+        setcc_m::<General, Slow>,
+        cpu.store::<u8, P>(linear, value)
+    );
     next_after::<P>(cpu, at)
 }
 
 /// `cmovcc reg, reg`. A 32-bit move clears the upper half even if the condition is false.
 pub(crate) fn cmov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
-    let value = if cpu.lazy.condition(at.aux) { cpu.reg::<T>(at.src) } else { cpu.reg::<T>(at.dst) };
+    let value = if cpu.lazy.condition(at.aux) {
+        cpu.reg::<T>(at.src)
+    } else {
+        cpu.reg::<T>(at.dst)
+    };
     cpu.set_reg(at.dst, value);
     next(cpu, at)
 }
@@ -178,8 +236,18 @@ pub(crate) fn cmov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// `cmovcc reg, mem`. The memory is read even if the condition is false.
 pub(crate) fn cmov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let value: T = access!(cpu, at, P, cmov_rm::<T, General, Slow>, cpu.load::<T, P>(linear));
-    let value = if cpu.lazy.condition(at.aux) { value } else { cpu.reg::<T>(at.dst) };
+    let value: T = access!(
+        cpu,
+        at,
+        P,
+        cmov_rm::<T, General, Slow>,
+        cpu.load::<T, P>(linear)
+    );
+    let value = if cpu.lazy.condition(at.aux) {
+        value
+    } else {
+        cpu.reg::<T>(at.dst)
+    };
     cpu.set_reg(at.dst, value);
     next_after::<P>(cpu, at)
 }

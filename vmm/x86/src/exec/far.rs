@@ -3,12 +3,12 @@
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::Done;
-use crate::code::Rare;
 use super::operand::{memory_size, operand_size};
+use crate::code::Rare;
 use crate::cpu::{Cpu, seg};
 use crate::flags::{self, Lazy, ZF};
 use crate::interrupt::null_stack;
-use crate::mmu::{Res, vector};
+use crate::mmu::{Raised, Res, vector};
 use crate::mode::access;
 use crate::state::Segment;
 
@@ -34,7 +34,8 @@ impl Cpu {
             (self.system.ldtr.base, u64::from(self.system.ldtr.limit))
         };
         let offset = u64::from(selector & 0xfff8);
-        if selector & 4 != 0 && self.system.ldtr.access & access::PRESENT == 0 || offset + 7 > limit {
+        if selector & 4 != 0 && self.system.ldtr.access & access::PRESENT == 0 || offset + 7 > limit
+        {
             return Ok(None);
         }
         let linear = base.wrapping_add(offset);
@@ -81,7 +82,11 @@ impl Cpu {
             return Err(self.raise_error(vector::GP, code));
         }
         if new.access & access::PRESENT == 0 {
-            let vector = if index == seg::SS { vector::SS } else { vector::NP };
+            let vector = if index == seg::SS {
+                vector::SS
+            } else {
+                vector::NP
+            };
             return Err(self.raise_error(vector, code));
         }
         self.mark_accessed(linear, descriptor)?;
@@ -100,7 +105,10 @@ impl Cpu {
             self.system.segments[index].selector = selector;
         } else {
             // Intel processors clear the base; the address space stays flat for the others.
-            self.system.segments[index] = Segment { selector, ..Segment::default() };
+            self.system.segments[index] = Segment {
+                selector,
+                ..Segment::default()
+            };
         }
         self.update_mode();
         Ok(())
@@ -119,24 +127,29 @@ impl Cpu {
         Ok((segment(selector, descriptor), linear, descriptor))
     }
 
-    /// A far jump or call to `selector:target`.
-    fn far_transfer(&mut self, selector: u16, target: u64) -> Res<()> {
+    /// The code segment that a far jump or call to `selector:target` leads to, checked.
+    fn check_far(&mut self, selector: u16, target: u64) -> Res<Segment> {
         if !self.mode.protected {
-            let cs = &mut self.system.segments[seg::CS];
-            cs.selector = selector;
-            cs.base = u64::from(selector) << 4;
-            self.update_mode();
-            return Ok(());
+            let old = self.system.segments[seg::CS];
+            return Ok(Segment {
+                selector,
+                base: u64::from(selector) << 4,
+                ..old
+            });
         }
         let (mut cs, linear, descriptor) = self.code_segment(selector, false)?;
         let code = u32::from(selector & 0xfffc);
         if cs.access & access::SYSTEM == 0 {
-            return Err(self.raise_unimplemented("far transfer through a gate or a task"));
+            return Err(self.refuse_gate(cs.access & 0xf, code));
         }
         let dpl = (cs.access >> 5 & 3) as u8;
         let rpl = (selector & 3) as u8;
         let conforming = cs.access & 4 != 0;
-        let permitted = if conforming { dpl <= self.cpl } else { rpl <= self.cpl && dpl == self.cpl };
+        let permitted = if conforming {
+            dpl <= self.cpl
+        } else {
+            rpl <= self.cpl && dpl == self.cpl
+        };
         let long = cs.access & access::LONG != 0;
         let bad_size = self.long_mode() && long && cs.access & access::BIG != 0;
         if cs.access & 8 == 0 || !permitted || bad_size {
@@ -151,6 +164,26 @@ impl Cpu {
         self.mark_accessed(linear, descriptor)?;
         cs.access |= 1;
         cs.selector = selector & !3 | u16::from(self.cpl);
+        Ok(cs)
+    }
+
+    /// A far transfer to a system descriptor: call gates and tasks are not implemented, everything
+    /// else is a #GP.
+    fn refuse_gate(&mut self, kind: u16, code: u32) -> Raised {
+        let transfers = if self.long_mode() {
+            kind == 12
+        } else {
+            matches!(kind, 1 | 3 | 4 | 5 | 9 | 11 | 12)
+        };
+        if transfers {
+            return self.raise_unimplemented("far transfer through a gate or a task");
+        }
+        self.raise_error(vector::GP, code)
+    }
+
+    /// A far jump or return to `selector:target`.
+    fn far_transfer(&mut self, selector: u16, target: u64) -> Res<()> {
+        let cs = self.check_far(selector, target)?;
         self.system.segments[seg::CS] = cs;
         self.update_mode();
         Ok(())
@@ -263,12 +296,15 @@ pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     };
     let back = cpu.rip_behind(ins);
     let old = cpu.system.segments[seg::CS].selector;
+    let cs = cpu.check_far(selector, target)?;
     let before = cpu.regs[crate::cpu::gpr::RSP];
-    let result = cpu.push(u64::from(old), size).and_then(|()| cpu.push(back, size));
-    if let Err(raised) = result.and_then(|()| cpu.far_transfer(selector, target)) {
+    cpu.push(u64::from(old), size)?;
+    if let Err(raised) = cpu.push(back, size) {
         cpu.regs[crate::cpu::gpr::RSP] = before;
         return Err(raised);
     }
+    cpu.system.segments[seg::CS] = cs;
+    cpu.update_mode();
     Ok(Done::Jump(target))
 }
 
@@ -279,7 +315,11 @@ pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         Code::Retfd | Code::Retfd_imm16 => 4,
         _ => 8,
     };
-    let extra = if ins.op_count() == 1 { u64::from(ins.immediate16()) } else { 0 };
+    let extra = if ins.op_count() == 1 {
+        u64::from(ins.immediate16())
+    } else {
+        0
+    };
     let target = cpu.peek(0, size)?;
     let selector = cpu.peek(size, size)? as u16;
     if !cpu.mode.protected {
@@ -313,7 +353,8 @@ impl Cpu {
         let conforming = cs.access & 4 != 0;
         let is_code = cs.access & 0x18 == 0x18;
         let permitted = rpl >= self.cpl && if conforming { dpl <= rpl } else { dpl == rpl };
-        let bad_size = self.long_mode() && cs.access & access::LONG != 0 && cs.access & access::BIG != 0;
+        let bad_size =
+            self.long_mode() && cs.access & access::LONG != 0 && cs.access & access::BIG != 0;
         if !is_code || !permitted || bad_size {
             return Err(self.raise_error(vector::GP, code));
         }
@@ -348,7 +389,10 @@ impl Cpu {
             if !to_long || level == 3 {
                 return Err(self.raise_gp());
             }
-            return Ok(Segment { selector, ..null_stack(level) });
+            return Ok(Segment {
+                selector,
+                ..null_stack(level)
+            });
         }
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
@@ -392,7 +436,11 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         _ => 8,
     };
     if !cpu.mode.protected {
-        let (target, selector, flags) = (cpu.peek(0, size)?, cpu.peek(size, size)?, cpu.peek(2 * size, size)?);
+        let (target, selector, flags) = (
+            cpu.peek(0, size)?,
+            cpu.peek(size, size)?,
+            cpu.peek(2 * size, size)?,
+        );
         cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(3 * size));
         cpu.far_transfer(selector as u16, target)?;
         cpu.load_flags(flags, size);
@@ -404,19 +452,31 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         }
         return Err(cpu.raise_unimplemented("return from a task"));
     }
-    let (target, selector, new_flags) = (cpu.peek(0, size)?, cpu.peek(size, size)? as u16, cpu.peek(2 * size, size)?);
+    let (target, selector, new_flags) = (
+        cpu.peek(0, size)?,
+        cpu.peek(size, size)? as u16,
+        cpu.peek(2 * size, size)?,
+    );
     if new_flags & flags::VM != 0 && size >= 4 && cpu.cpl == 0 && !cpu.long_mode() {
         return Err(cpu.raise_unimplemented("return to virtual-8086 mode"));
     }
     let level = cpu.cpl;
     let outward = selector as u8 & 3 > level;
     let with_stack = outward || cpu.mode.bits == 64;
-    let stack = if with_stack { Some((cpu.peek(4 * size, size)? as u16, cpu.peek(3 * size, size)?)) } else { None };
+    let stack = if with_stack {
+        Some((cpu.peek(4 * size, size)? as u16, cpu.peek(3 * size, size)?))
+    } else {
+        None
+    };
     cpu.return_to(selector, target, stack)?;
     match stack {
         Some((_, pointer)) => {
             // The width is that of the new stack, or of the operand where it is wider.
-            if size == 8 { cpu.regs[crate::cpu::gpr::RSP] = pointer } else { cpu.set_stack_pointer(pointer) }
+            if size == 8 {
+                cpu.regs[crate::cpu::gpr::RSP] = pointer
+            } else {
+                cpu.set_stack_pointer(pointer)
+            }
         }
         None => cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(3 * size)),
     }
@@ -473,7 +533,9 @@ impl Cpu {
         if selector & 0xfffc == 0 {
             return Ok(None);
         }
-        let Some((_, descriptor)) = self.read_descriptor(selector)? else { return Ok(None) };
+        let Some((_, descriptor)) = self.read_descriptor(selector)? else {
+            return Ok(None);
+        };
         let found = segment(selector, descriptor);
         let kind = found.access & 0x1f;
         let is_segment = kind & access::SYSTEM != 0;
@@ -486,12 +548,21 @@ impl Cpu {
             Mnemonic::Verw => is_segment && !is_code && kind & 2 != 0,
             _ if is_segment => true,
             // LDT and TSS; gates only for LAR.
-            Mnemonic::Lsl => matches!(kind, 2 | 9 | 11) || !self.long_mode() && matches!(kind, 1 | 3),
-            _ => matches!(kind, 2 | 9 | 11 | 12) || !self.long_mode() && matches!(kind, 1 | 3 | 4 | 5),
+            Mnemonic::Lsl => {
+                matches!(kind, 2 | 9 | 11) || !self.long_mode() && matches!(kind, 1 | 3)
+            }
+            _ => {
+                matches!(kind, 2 | 9 | 11 | 12)
+                    || !self.long_mode() && matches!(kind, 1 | 3 | 4 | 5)
+            }
         };
         if !valid || !visible {
             return Ok(None);
         }
-        Ok(Some(if mnemonic == Mnemonic::Lsl { u64::from(found.limit) } else { descriptor >> 32 & 0x00ff_ff00 }))
+        Ok(Some(if mnemonic == Mnemonic::Lsl {
+            u64::from(found.limit)
+        } else {
+            descriptor >> 32 & 0x00ff_ff00
+        }))
     }
 }

@@ -6,7 +6,9 @@ use super::Done;
 use crate::code::{Extra, Rare};
 use crate::cpu::Cpu;
 use crate::flags::Lazy;
-use crate::fpu::{self, Effect, EnvFormat, FXSAVE_SIZE, ImageFormat, Legacy, Operand, XSAVE_SIZE, XsaveKind};
+use crate::fpu::{
+    self, Effect, EnvFormat, FXSAVE_SIZE, ImageFormat, Legacy, Operand, XSAVE_SIZE, XsaveKind,
+};
 use crate::lower::{End, Lowered, plain};
 use crate::mmu::{Res, vector};
 use crate::mode::{cr0, cr4};
@@ -14,14 +16,23 @@ use crate::mode::{cr0, cr4};
 /// Lowers an x87 instruction.
 pub(crate) fn lower(ins: &Instruction, bytes: &[u8]) -> Option<Lowered> {
     let extra = Extra::Fpu(fpu::lower(ins, bytes)?);
-    Some(Lowered { op: plain(super::rare), rare: Some((x87, extra)), end: End::No, near: None })
+    Some(Lowered {
+        op: plain(super::rare),
+        rare: Some((x87, extra)),
+        end: End::No,
+        near: None,
+    })
 }
 
 impl Cpu {
     /// Raises #MF if an unmasked exception is pending. CR0.NE is taken as set: the external
     /// interrupt of the 8087 is not implemented.
     fn check_pending(&mut self) -> Res<()> {
-        if fpu::pending_exception(&self.x87) { Err(self.raise(vector::MF)) } else { Ok(()) }
+        if fpu::pending_exception(&self.x87) {
+            Err(self.raise(vector::MF))
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads up to 16 bytes.
@@ -49,10 +60,6 @@ impl Cpu {
     fn probe_range(&mut self, linear: u64, length: u64) -> Res<()> {
         for start in (0..length).step_by(8) {
             let at = self.wrap_linear(linear.wrapping_add(start));
-            if self.mode.bits == 64 && !crate::mmu::is_canonical(at) {
-                self.fault = crate::cpu::Fault::NotCanonical;
-                return Err(crate::mmu::Raised);
-            }
             self.probe_write(at, (length - start).min(8))?;
         }
         Ok(())
@@ -61,12 +68,17 @@ impl Cpu {
 
 /// An x87 instruction with or without a memory operand.
 fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    let Extra::Fpu(op) = ins.extra else { unreachable!("lowering pairs them") };
+    let Extra::Fpu(op) = ins.extra else {
+        unreachable!("lowering pairs them")
+    };
     cpu.check_fpu()?;
     if op.waits {
         cpu.check_pending()?;
     }
-    let mut operand = Operand { bytes: [0; 16], address: 0 };
+    let mut operand = Operand {
+        bytes: [0; 16],
+        address: 0,
+    };
     let mut linear = 0;
     if op.mem_size != 0 {
         operand.address = cpu.effective(ins);
@@ -78,12 +90,17 @@ fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
             cpu.probe_range(linear, size as u64)?;
         }
     }
-    let (ip, flags) = (cpu.rip_behind(ins).wrapping_sub(ins.len() as u64), cpu.lazy.bits());
+    let (ip, flags) = (
+        cpu.rip_behind(ins).wrapping_sub(ins.len() as u64),
+        cpu.lazy.bits(),
+    );
     match fpu::execute(&mut cpu.x87, &op, &mut operand, flags, ip) {
         Effect::None => {}
         Effect::StoreMem(size) => cpu.store_bytes(linear, &operand.bytes[..usize::from(size)])?,
         Effect::SetAx(value) => cpu.set_reg(0, value),
-        Effect::SetFlags { mask, value } => cpu.lazy = Lazy::from_bits(flags & !mask | value & mask),
+        Effect::SetFlags { mask, value } => {
+            cpu.lazy = Lazy::from_bits(flags & !mask | value & mask)
+        }
     }
     Ok(Done::Next)
 }
@@ -105,21 +122,34 @@ pub(crate) fn emms(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     cpu.check_fpu()?;
     cpu.check_pending()?;
     fpu::emms(&mut cpu.x87);
+    // Processors also reset the top of the stack, which the SDM leaves open.
+    cpu.x87.status &= !(7 << 11);
     Ok(Done::Next)
 }
 
 fn format(cpu: &Cpu, wide: bool) -> ImageFormat {
-    ImageFormat { long_mode: cpu.mode.bits == 64, wide_pointers: wide }
+    ImageFormat {
+        long_mode: cpu.mode.bits == 64,
+        wide_pointers: wide,
+    }
 }
 
 impl Cpu {
     fn legacy(&mut self) -> Legacy<'_> {
-        Legacy { x87: &mut self.x87, xmm: &mut self.xmm, mxcsr: &mut self.mxcsr }
+        Legacy {
+            x87: &mut self.x87,
+            xmm: &mut self.xmm,
+            mxcsr: &mut self.mxcsr,
+        }
     }
 
     fn aligned_area(&mut self, ins: &Instruction, alignment: u64) -> Res<u64> {
         let linear = self.linear(ins);
-        if linear.is_multiple_of(alignment) { Ok(linear) } else { Err(self.raise_gp()) }
+        if linear.is_multiple_of(alignment) {
+            Ok(linear)
+        } else {
+            Err(self.raise_gp())
+        }
     }
 }
 
@@ -128,6 +158,7 @@ pub(crate) fn fxsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     cpu.check_fpu()?;
     let linear = cpu.aligned_area(ins, 16)?;
     let mut area = [0; FXSAVE_SIZE];
+    cpu.probe_range(linear, area.len() as u64)?;
     cpu.load_bytes(linear, &mut area)?;
     let format = format(cpu, ins.code() == Code::Fxsave64_m512byte);
     let sse = cpu.system.cr4 & cr4::OSFXSR != 0;
@@ -171,8 +202,12 @@ pub(crate) fn xsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         Code::Xsaveopt_mem | Code::Xsaveopt64_mem => XsaveKind::Optimized,
         _ => XsaveKind::Compacted,
     };
-    let wide = matches!(ins.code(), Code::Xsave64_mem | Code::Xsaveopt64_mem | Code::Xsavec64_mem);
+    let wide = matches!(
+        ins.code(),
+        Code::Xsave64_mem | Code::Xsaveopt64_mem | Code::Xsavec64_mem
+    );
     let mut area = [0; XSAVE_SIZE];
+    cpu.probe_range(linear, area.len() as u64)?;
     cpu.load_bytes(linear, &mut area)?;
     let request = cpu.read_edx_eax() & cpu.system.xcr0;
     let format = format(cpu, wide);
@@ -198,9 +233,15 @@ pub(crate) fn xrstor(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 fn environment(cpu: &Cpu, ins: &Instruction) -> EnvFormat {
     let wide = matches!(
         ins.code(),
-        Code::Fldenv_m28byte | Code::Fnstenv_m28byte | Code::Frstor_m108byte | Code::Fnsave_m108byte
+        Code::Fldenv_m28byte
+            | Code::Fnstenv_m28byte
+            | Code::Frstor_m108byte
+            | Code::Fnsave_m108byte
     );
-    EnvFormat { wide, real: !cpu.mode.protected }
+    EnvFormat {
+        wide,
+        real: !cpu.mode.protected,
+    }
 }
 
 /// FNSTENV.

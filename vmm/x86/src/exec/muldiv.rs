@@ -1,9 +1,7 @@
 //! One-operand multiplication and division.
 
-use iced_x86::Instruction;
-
-use super::operand::operand_size;
 use super::Done;
+use super::operand::operand_size;
 use crate::code::Rare;
 use crate::cpu::{Cpu, gpr};
 use crate::flags::Lazy;
@@ -74,7 +72,12 @@ pub(crate) fn imul(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let a = sign_extend(cpu.regs[gpr::RAX], size);
     let wide = i128::from(a) * i128::from(b);
     write_pair(cpu, size, wide as u64, (wide >> (8 * size)) as u64);
-    set_flags(cpu, size, wide as u64, i128::from(sign_extend(wide as u64, size)) != wide);
+    set_flags(
+        cpu,
+        size,
+        wide as u64,
+        i128::from(sign_extend(wide as u64, size)) != wide,
+    );
     Ok(Done::Next)
 }
 

@@ -9,7 +9,10 @@ use crate::word::Word;
 /// The byte offset of a general register in `Cpu::regs`.
 pub(crate) fn offset(register: Register) -> u8 {
     let full = register.full_register().number() as u8 * 8;
-    let high = matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
+    let high = matches!(
+        register,
+        Register::AH | Register::CH | Register::DH | Register::BH
+    );
     full + u8::from(high)
 }
 
@@ -76,6 +79,15 @@ impl Cpu {
         }
     }
 
+    /// Reads operand `n`, which is going to be written: memory that is not writable faults as a write.
+    pub(crate) fn read_to_modify(&mut self, ins: &Instruction, n: u32) -> Res<u64> {
+        if ins.op_kind(n) != OpKind::Memory {
+            return self.read_operand(ins, n);
+        }
+        let linear = self.linear(ins);
+        self.load_to_modify(linear, memory_size(ins))
+    }
+
     /// Writes operand `n`: a general register or memory of up to 8 bytes.
     pub(crate) fn write_operand(&mut self, ins: &Instruction, n: u32, value: u64) -> Res<()> {
         match ins.op_kind(n) {
@@ -114,8 +126,10 @@ impl Cpu {
     pub(crate) fn push(&mut self, value: u64, size: u64) -> Res<()> {
         let pointer = self.stack_pointer().wrapping_sub(size);
         let linear = self.stack_linear(pointer);
-        self.fault_is_stack = true;
-        self.store_slow(linear, size, value)?;
+        if let Err(raised) = self.store_slow(linear, size, value) {
+            self.blame_stack();
+            return Err(raised);
+        }
         self.set_stack_pointer(pointer);
         Ok(())
     }
@@ -123,7 +137,11 @@ impl Cpu {
     /// Reads `size` bytes `above` the top of the stack without popping them.
     pub(crate) fn peek(&mut self, above: u64, size: u64) -> Res<u64> {
         let linear = self.stack_linear(self.stack_pointer().wrapping_add(above));
-        self.load_slow(linear, size)
+        let result = self.load_slow(linear, size);
+        if result.is_err() {
+            self.blame_stack();
+        }
+        result
     }
 
     /// Pops `size` bytes; nothing changes on failure.
@@ -172,4 +190,17 @@ pub(crate) fn address_size(ins: &Instruction, bits: u8) -> u8 {
         Register::RIP => 8,
         other => other.size() as u8,
     }
+}
+
+/// Whether a non-canonical address of the memory operand is a #SS rather than a #GP. In 64-bit mode
+/// only FS and GS override the segment that the base register implies.
+pub(crate) fn in_stack_segment(ins: &Instruction, bits: u8) -> bool {
+    if bits != 64 {
+        return ins.memory_segment() == Register::SS;
+    }
+    let stack_base = matches!(
+        ins.memory_base(),
+        Register::RSP | Register::RBP | Register::ESP | Register::EBP
+    );
+    stack_base && !matches!(ins.memory_segment(), Register::FS | Register::GS)
 }

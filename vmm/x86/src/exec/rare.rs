@@ -4,9 +4,9 @@
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
 use super::Done;
-use crate::code::Rare;
 use super::alu::{Add, Binary, Cmp};
 use super::operand::{mask, memory_size, operand_size};
+use crate::code::Rare;
 use crate::cpu::{Cpu, gpr, slot};
 use crate::flags::{self, AF, CF, Lazy, OF, PF, SF, ZF};
 use crate::mmu::{Res, vector};
@@ -18,6 +18,13 @@ pub(crate) fn undefined(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 
 /// Does nothing.
 pub(crate) fn nop(_: &mut Cpu, _: &Rare) -> Res<Done> {
+    Ok(Done::Next)
+}
+
+/// CLFLUSH: there is no cache, but the address is checked as that of a load.
+pub(crate) fn clflush(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+    let linear = cpu.linear(ins);
+    cpu.probe_read(linear)?;
     Ok(Done::Next)
 }
 
@@ -45,7 +52,7 @@ pub(crate) fn mov(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 
 /// A shift or rotate by an immediate of zero: no flag changes.
 pub(crate) fn shift_by_zero(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    let value = cpu.read_operand(ins, 0)?;
+    let value = cpu.read_to_modify(ins, 0)?;
     cpu.write_operand(ins, 0, value)?;
     Ok(Done::Next)
 }
@@ -65,26 +72,47 @@ pub(crate) fn shift_double(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let size = operand_size(ins, 0);
     let bits = 8 * size as u32;
     let count = cpu.read_operand(ins, 2)? as u32 & if size == 8 { 63 } else { 31 };
-    let a = cpu.read_operand(ins, 0)?;
+    let a = cpu.read_to_modify(ins, 0)?;
     let b = cpu.read_operand(ins, 1)?;
     if count == 0 {
         cpu.write_operand(ins, 0, a)?;
         return Ok(Done::Next);
     }
-    // For 16-bit operands and counts above 16, which are undefined, the pattern repeats.
-    let top = |value: u64| value >> (bits - 1) & 1 != 0;
     let (result, cf) = if ins.mnemonic() == Mnemonic::Shld {
-        let wide = u128::from(a) << (2 * bits) | u128::from(b) << bits | u128::from(a);
-        let shifted = wide << count;
-        ((shifted >> (2 * bits)) as u64 & mask(size as u8), wide >> (3 * bits - count) & 1 != 0)
+        double_left(a, b, bits, count)
     } else {
-        let wide = u128::from(a) << (2 * bits) % 128 | u128::from(b) << bits | u128::from(a);
-        let wide = if bits == 64 { u128::from(b) << 64 | u128::from(a) } else { wide };
-        ((wide >> count) as u64 & mask(size as u8), wide >> (count - 1) & 1 != 0)
+        double_right(a, b, bits, count)
     };
+    let result = result & mask(size as u8);
+    let top = |value: u64| value >> (bits - 1) & 1 != 0;
     cpu.write_operand(ins, 0, result)?;
     cpu.lazy = result_flags(size, result, cf, top(a) != top(result));
     Ok(Done::Next)
+}
+
+/// The result of SHLD and the last bit shifted out. For 16-bit operands and counts above 16, which
+/// are undefined, the first operand follows the second, as on Intel and AMD processors.
+fn double_left(a: u64, b: u64, bits: u32, count: u32) -> (u64, bool) {
+    if bits == 64 {
+        let wide = u128::from(a) << 64 | u128::from(b);
+        return ((wide << count >> 64) as u64, wide >> (128 - count) & 1 != 0);
+    }
+    let wide = u128::from(a) << (2 * bits) | u128::from(b) << bits | u128::from(a);
+    (
+        (wide << count >> (2 * bits)) as u64,
+        wide >> (3 * bits - count) & 1 != 0,
+    )
+}
+
+/// The result of SHRD and the last bit shifted out.
+fn double_right(a: u64, b: u64, bits: u32, count: u32) -> (u64, bool) {
+    let wide = u128::from(b) << bits | u128::from(a);
+    let wide = if bits == 64 {
+        wide
+    } else {
+        wide | u128::from(a) << (2 * bits)
+    };
+    ((wide >> count) as u64, wide >> (count - 1) & 1 != 0)
 }
 
 /// BSF and BSR. A source of zero leaves the destination. LZCNT and TZCNT, which the CPU model does
@@ -94,7 +122,11 @@ pub(crate) fn bit_scan(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let forward = matches!(ins.mnemonic(), Mnemonic::Bsf | Mnemonic::Tzcnt);
     cpu.lazy = Lazy::from_bits(cpu.lazy.bits() & !ZF | if value == 0 { ZF } else { 0 });
     if value != 0 {
-        let index = if forward { value.trailing_zeros() } else { 63 - value.leading_zeros() };
+        let index = if forward {
+            value.trailing_zeros()
+        } else {
+            63 - value.leading_zeros()
+        };
         cpu.write_operand(ins, 0, u64::from(index))?;
     }
     Ok(Done::Next)
@@ -118,7 +150,11 @@ pub(crate) fn bit_test(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         }
         let base = cpu.regs[slot::SEGMENTS + ins.memory_segment().number()];
         linear = cpu.wrap_linear(effective.wrapping_add(base));
-        cpu.load_slow(linear, size)?
+        if ins.mnemonic() == Mnemonic::Bt {
+            cpu.load_slow(linear, size)?
+        } else {
+            cpu.load_to_modify(linear, size)?
+        }
     } else {
         cpu.read_operand(ins, 0)?
     };
@@ -188,8 +224,6 @@ pub(crate) fn cmpxchg_register(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     if expected == found {
         cpu.write_operand(ins, 0, new)?;
     } else {
-        // A 32-bit destination is written with itself, which clears its upper half.
-        cpu.write_operand(ins, 0, found)?;
         cpu.write_register(accumulator(size), found);
     }
     Ok(Done::Next)
@@ -226,13 +260,17 @@ pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         return Err(cpu.raise_gp());
     }
     let upper = cpu.wrap_linear(linear.wrapping_add(half));
-    let (low, high) = (cpu.load_slow(linear, half)?, cpu.load_slow(upper, half)?);
+    let (low, high) = (
+        cpu.load_to_modify(linear, half)?,
+        cpu.load_to_modify(upper, half)?,
+    );
     let part = mask(half as u8);
     let equal = low == cpu.regs[gpr::RAX] & part && high == cpu.regs[gpr::RDX] & part;
-    let (new_low, new_high) =
-        if equal { (cpu.regs[gpr::RBX] & part, cpu.regs[gpr::RCX] & part) } else { (low, high) };
-    // Both halves must be writable before either is written.
-    cpu.probe_write(upper, half)?;
+    let (new_low, new_high) = if equal {
+        (cpu.regs[gpr::RBX] & part, cpu.regs[gpr::RCX] & part)
+    } else {
+        (low, high)
+    };
     cpu.store_slow(linear, half, new_low)?;
     cpu.store_slow(upper, half, new_high)?;
     if !equal {
@@ -315,10 +353,18 @@ pub(crate) fn push_pop(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 
 /// PUSHA and PUSHAD.
 pub(crate) fn push_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    let size = if ins.mnemonic() == Mnemonic::Pusha { 2 } else { 4 };
+    let size = if ins.mnemonic() == Mnemonic::Pusha {
+        2
+    } else {
+        4
+    };
     let before = cpu.regs[gpr::RSP];
     for index in 0..8 {
-        let value = if index == gpr::RSP { before } else { cpu.regs[index] };
+        let value = if index == gpr::RSP {
+            before
+        } else {
+            cpu.regs[index]
+        };
         if let Err(raised) = cpu.push(value, size) {
             cpu.regs[gpr::RSP] = before;
             return Err(raised);
@@ -329,7 +375,11 @@ pub(crate) fn push_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 
 /// POPA and POPAD.
 pub(crate) fn pop_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    let size = if ins.mnemonic() == Mnemonic::Popa { 2 } else { 4 };
+    let size = if ins.mnemonic() == Mnemonic::Popa {
+        2
+    } else {
+        4
+    };
     let mut values = [0; 8];
     for (position, value) in values.iter_mut().enumerate() {
         *value = cpu.peek(position as u64 * size, size)?;
@@ -338,7 +388,11 @@ pub(crate) fn pop_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         let index = 7 - position;
         if index != gpr::RSP {
             let offset = index as u8 * 8;
-            if size == 2 { cpu.set_reg(offset, value as u16) } else { cpu.set_reg(offset, value as u32) }
+            if size == 2 {
+                cpu.set_reg(offset, value as u16)
+            } else {
+                cpu.set_reg(offset, value as u32)
+            }
         }
     }
     cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(8 * size));
@@ -418,7 +472,12 @@ pub(crate) fn enter(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         _ => 8,
     };
     let before = cpu.regs[gpr::RSP];
-    let result = enter_frame(cpu, size, u64::from(ins.immediate16()), u64::from(ins.immediate8_2nd()) & 31);
+    let result = enter_frame(
+        cpu,
+        size,
+        u64::from(ins.immediate16()),
+        u64::from(ins.immediate8_2nd()) & 31,
+    );
     if result.is_err() {
         cpu.regs[gpr::RSP] = before;
     }
@@ -475,19 +534,31 @@ pub(crate) fn decimal(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
             cpu.lazy = result_flags(1, u64::from(al % base), false, false);
         }
         Mnemonic::Aad => {
-            let new = ((ax >> 8) as u8).wrapping_mul(ins.immediate8()).wrapping_add(al);
+            let new = ((ax >> 8) as u8)
+                .wrapping_mul(ins.immediate8())
+                .wrapping_add(al);
             cpu.set_reg(0, u16::from(new));
             cpu.lazy = result_flags(1, u64::from(new), false, false);
         }
         mnemonic => {
             let add = mnemonic == Mnemonic::Daa;
-            let step = |value: u8, by: u8| if add { value.wrapping_add(by) } else { value.wrapping_sub(by) };
+            let step = |value: u8, by: u8| {
+                if add {
+                    value.wrapping_add(by)
+                } else {
+                    value.wrapping_sub(by)
+                }
+            };
             let low = al & 15 > 9 || af;
             let high = al > 0x99 || cf;
             let mut new = al;
             let mut out = high;
             if low {
-                let borrow = if add { new.checked_add(6).is_none() } else { new < 6 };
+                let borrow = if add {
+                    new.checked_add(6).is_none()
+                } else {
+                    new < 6
+                };
                 out |= borrow && !add;
                 new = step(new, 6);
             }
@@ -513,11 +584,21 @@ pub(crate) fn salc(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 pub(crate) fn bound(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let size = operand_size(ins, 0);
     let linear = cpu.linear(ins);
-    let sign = |value: u64| if size == 2 { i64::from(value as i16) } else { i64::from(value as i32) };
+    let sign = |value: u64| {
+        if size == 2 {
+            i64::from(value as i16)
+        } else {
+            i64::from(value as i32)
+        }
+    };
     let low = sign(cpu.load_slow(linear, size)?);
     let high = sign(cpu.load_slow(cpu.wrap_linear(linear.wrapping_add(size)), size)?);
     let index = sign(cpu.read_operand(ins, 0)?);
-    if index < low || index > high { Err(cpu.raise(vector::BR)) } else { Ok(Done::Next) }
+    if index < low || index > high {
+        Err(cpu.raise(vector::BR))
+    } else {
+        Ok(Done::Next)
+    }
 }
 
 /// ARPL.
@@ -547,7 +628,8 @@ impl Cpu {
 
     /// The instruction pointer behind a rare instruction.
     pub(crate) fn rip_behind(&self, ins: &Instruction) -> u64 {
-        self.mode.wrap(self.regs[slot::RIP].wrapping_add(ins.next_ip()))
+        self.mode
+            .wrap(self.regs[slot::RIP].wrapping_add(ins.next_ip()))
     }
 
     /// The target of an indirect near branch, checked.
@@ -566,7 +648,10 @@ impl Cpu {
 
 /// Jcc outside of 64-bit mode.
 pub(crate) fn jcc(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    if cpu.lazy.condition(crate::lower::condition(ins.condition_code())) {
+    if cpu
+        .lazy
+        .condition(crate::lower::condition(ins.condition_code()))
+    {
         return Ok(Done::Jump(cpu.branch_target(ins)));
     }
     Ok(Done::Sync)
@@ -582,7 +667,11 @@ pub(crate) fn jmp(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 
 /// Near CALL outside of 64-bit mode.
 pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    let target = if ins.is_call_near() { cpu.branch_target(ins) } else { cpu.indirect_target(ins)? };
+    let target = if ins.is_call_near() {
+        cpu.branch_target(ins)
+    } else {
+        cpu.indirect_target(ins)?
+    };
     let back = cpu.rip_behind(ins);
     cpu.push(back, stack_size(ins))?;
     Ok(Done::Jump(target))
@@ -597,7 +686,11 @@ pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     };
     let target = cpu.peek(0, size)?;
     let target = cpu.check_near(target)?;
-    let extra = if ins.op_count() == 1 { u64::from(ins.immediate16()) } else { 0 };
+    let extra = if ins.op_count() == 1 {
+        u64::from(ins.immediate16())
+    } else {
+        0
+    };
     cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(size + extra));
     Ok(Done::Jump(target))
 }
@@ -606,11 +699,11 @@ pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 pub(crate) fn loop_(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     use iced_x86::Code::*;
     let width = match ins.code() {
-        Jcxz_rel8_16 | Jcxz_rel8_32 | Loop_rel8_16_CX | Loop_rel8_32_CX | Loope_rel8_16_CX | Loope_rel8_32_CX
-        | Loopne_rel8_16_CX | Loopne_rel8_32_CX => 2,
-        Jecxz_rel8_16 | Jecxz_rel8_32 | Jecxz_rel8_64 | Loop_rel8_16_ECX | Loop_rel8_32_ECX | Loop_rel8_64_ECX
-        | Loope_rel8_16_ECX | Loope_rel8_32_ECX | Loope_rel8_64_ECX | Loopne_rel8_16_ECX | Loopne_rel8_32_ECX
-        | Loopne_rel8_64_ECX => 4,
+        Jcxz_rel8_16 | Jcxz_rel8_32 | Loop_rel8_16_CX | Loop_rel8_32_CX | Loope_rel8_16_CX
+        | Loope_rel8_32_CX | Loopne_rel8_16_CX | Loopne_rel8_32_CX => 2,
+        Jecxz_rel8_16 | Jecxz_rel8_32 | Jecxz_rel8_64 | Loop_rel8_16_ECX | Loop_rel8_32_ECX
+        | Loop_rel8_64_ECX | Loope_rel8_16_ECX | Loope_rel8_32_ECX | Loope_rel8_64_ECX
+        | Loopne_rel8_16_ECX | Loopne_rel8_32_ECX | Loopne_rel8_64_ECX => 4,
         _ => 8,
     };
     let offset = gpr::RCX as u8 * 8;
@@ -632,5 +725,9 @@ pub(crate) fn loop_(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
                 }
         }
     };
-    Ok(if taken { Done::Jump(cpu.branch_target(ins)) } else { Done::Sync })
+    Ok(if taken {
+        Done::Jump(cpu.branch_target(ins))
+    } else {
+        Done::Sync
+    })
 }

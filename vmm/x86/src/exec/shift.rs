@@ -64,7 +64,11 @@ impl Shift for Rol {
         let bits = T::TOP + 1;
         let count = count % bits;
         let wide = a.wide();
-        let r = if count == 0 { a } else { T::low(wide << count | wide >> (bits - count)) };
+        let r = if count == 0 {
+            a
+        } else {
+            T::low(wide << count | wide >> (bits - count))
+        };
         let cf = r.wide() & 1 != 0;
         cpu.lazy = cpu.lazy.replace_carry(cf, cf != (r.sign() < 0));
         r
@@ -77,9 +81,15 @@ impl Shift for Ror {
         let bits = T::TOP + 1;
         let count = count % bits;
         let wide = a.wide();
-        let r = if count == 0 { a } else { T::low(wide >> count | wide << (bits - count)) };
+        let r = if count == 0 {
+            a
+        } else {
+            T::low(wide >> count | wide << (bits - count))
+        };
         let cf = r.sign() < 0;
-        cpu.lazy = cpu.lazy.replace_carry(cf, cf != (r.wide() >> (T::TOP - 1) & 1 != 0));
+        cpu.lazy = cpu
+            .lazy
+            .replace_carry(cf, cf != (r.wide() >> (T::TOP - 1) & 1 != 0));
         r
     }
 }
@@ -119,7 +129,9 @@ impl Shift for Rcr {
         let rotated = wide >> count | wide << (bits - count);
         let r = T::low(rotated as u64);
         let cf = rotated >> (T::TOP + 1) & 1 != 0;
-        cpu.lazy = cpu.lazy.replace_carry(cf, top(r) != (r.wide() >> (T::TOP - 1) & 1 != 0));
+        cpu.lazy = cpu
+            .lazy
+            .replace_carry(cf, top(r) != (r.wide() >> (T::TOP - 1) & 1 != 0));
         r
     }
 }
@@ -141,7 +153,11 @@ pub(crate) fn ri<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 pub(crate) fn rc<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let count = mask::<T>(cpu.regs[gpr::RCX]);
     let a = cpu.reg::<T>(at.dst);
-    let r = if count == 0 { a } else { O::apply(cpu, a, count) };
+    let r = if count == 0 {
+        a
+    } else {
+        O::apply(cpu, a, count)
+    };
     cpu.set_reg(at.dst, r);
     next(cpu, at)
 }
@@ -150,13 +166,21 @@ pub(crate) fn rc<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 /// read and written all the same.
 pub(crate) fn m<O: Shift, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
-    let count = if at.aux == 255 { mask::<T>(cpu.regs[gpr::RCX]) } else { u32::from(at.aux) };
+    let count = if at.aux == 255 {
+        mask::<T>(cpu.regs[gpr::RCX])
+    } else {
+        u32::from(at.aux)
+    };
     access!(
         cpu,
         at,
         P,
         m::<O, T, General, Slow>,
-        cpu.modify::<T, P>(linear, |cpu, a| if count == 0 { a } else { O::apply(cpu, a, count) })
+        cpu.modify::<T, P>(linear, |cpu, a| if count == 0 {
+            a
+        } else {
+            O::apply(cpu, a, count)
+        })
     );
     next_after::<P>(cpu, at)
 }

@@ -2,8 +2,8 @@
 
 use iced_x86::{Code, Instruction, OpKind};
 
-use super::addr::{Addr, Based, General, Indexed};
 use super::Done;
+use super::addr::{Addr, Based, General, Indexed};
 use crate::code::{Extra as RareExtra, Rare};
 use crate::cpu::{Cpu, gpr};
 use crate::flags::Lazy;
@@ -18,26 +18,48 @@ pub(crate) fn lower(ins: &Instruction, mem: Option<&Operand>) -> Option<Lowered>
     let prim = crate::simd::prim(ins)?;
     let shape = crate::simd::shape(ins)?;
     if let Some(op) = mem.and_then(|mem| lower_move(ins, mem)) {
-        return Some(Lowered { op, rare: None, end: End::No, near: None });
+        return Some(Lowered {
+            op,
+            rare: None,
+            end: End::No,
+            near: None,
+        });
     }
     let extra = RareExtra::Simd(prim, shape);
-    Some(Lowered { op: plain(super::rare), rare: Some((execute, extra)), end: End::No, near: None })
+    Some(Lowered {
+        op: plain(super::rare),
+        rare: Some((execute, extra)),
+        end: End::No,
+        near: None,
+    })
 }
 
 /// The common moves of whole registers.
 fn lower_move(ins: &Instruction, mem: &Operand) -> Option<Op> {
     let (load, aligned) = match ins.code() {
-        Code::Movups_xmm_xmmm128 | Code::Movupd_xmm_xmmm128 | Code::Movdqu_xmm_xmmm128 => (true, false),
-        Code::Movaps_xmm_xmmm128 | Code::Movapd_xmm_xmmm128 | Code::Movdqa_xmm_xmmm128 => (true, true),
-        Code::Movups_xmmm128_xmm | Code::Movupd_xmmm128_xmm | Code::Movdqu_xmmm128_xmm => (false, false),
-        Code::Movaps_xmmm128_xmm | Code::Movapd_xmmm128_xmm | Code::Movdqa_xmmm128_xmm => (false, true),
+        Code::Movups_xmm_xmmm128 | Code::Movupd_xmm_xmmm128 | Code::Movdqu_xmm_xmmm128 => {
+            (true, false)
+        }
+        Code::Movaps_xmm_xmmm128 | Code::Movapd_xmm_xmmm128 | Code::Movdqa_xmm_xmmm128 => {
+            (true, true)
+        }
+        Code::Movups_xmmm128_xmm | Code::Movupd_xmmm128_xmm | Code::Movdqu_xmmm128_xmm => {
+            (false, false)
+        }
+        Code::Movaps_xmmm128_xmm | Code::Movapd_xmmm128_xmm | Code::Movdqa_xmmm128_xmm => {
+            (false, true)
+        }
         _ => return None,
     };
     let register = |n: u32| ins.op_register(n).number() as u8;
     let memory = ins.op0_kind() == OpKind::Memory || ins.op1_kind() == OpKind::Memory;
     let aux = u8::from(aligned);
     if !memory {
-        return Some(Op { dst: register(0), src: register(1), ..plain(mov_xx) });
+        return Some(Op {
+            dst: register(0),
+            src: register(1),
+            ..plain(mov_xx)
+        });
     }
     let func: OpFn = match (load, mem.kind()) {
         (true, Kind::Based) => load_x::<Based, Fast>,
@@ -48,7 +70,11 @@ fn lower_move(ins: &Instruction, mem: &Operand) -> Option<Op> {
         (false, Kind::General) => store_x::<General, Fast>,
     };
     let register = if load { register(0) } else { register(1) };
-    Some(Op { dst: register, aux, ..mem.put(plain(func)) })
+    Some(Op {
+        dst: register,
+        aux,
+        ..mem.put(plain(func))
+    })
 }
 
 /// The check that precedes every SSE instruction, as a cheap test.
@@ -85,9 +111,30 @@ fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     let linear = A::linear(cpu, at);
     aligned!(cpu, at, linear);
+    if P::SLOW {
+        access!(
+            cpu,
+            at,
+            P,
+            load_x::<General, Slow>,
+            cpu.check_wide_alignment(linear)
+        );
+    }
     let upper = cpu.wrap_linear(linear.wrapping_add(8));
-    let low: u64 = access!(cpu, at, P, load_x::<General, Slow>, cpu.load::<u64, P>(linear));
-    let high: u64 = access!(cpu, at, P, load_x::<General, Slow>, cpu.load::<u64, P>(upper));
+    let low: u64 = access!(
+        cpu,
+        at,
+        P,
+        load_x::<General, Slow>,
+        cpu.load::<u64, P>(linear)
+    );
+    let high: u64 = access!(
+        cpu,
+        at,
+        P,
+        load_x::<General, Slow>,
+        cpu.load::<u64, P>(upper)
+    );
     cpu.xmm[usize::from(at.dst & 15)] = [low, high];
     next_after::<P>(cpu, at)
 }
@@ -100,9 +147,28 @@ fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let upper = cpu.wrap_linear(linear.wrapping_add(8));
     let [low, high] = cpu.xmm[usize::from(at.dst & 15)];
     if P::SLOW {
+        access!(
+            cpu,
+            at,
+            P,
+            store_x::<General, Slow>,
+            cpu.check_wide_alignment(linear)
+        );
         // Both halves must be writable before either is written.
-        access!(cpu, at, P, store_x::<General, Slow>, cpu.probe_data(linear, 16));
-        access!(cpu, at, P, store_x::<General, Slow>, cpu.store::<u64, P>(linear, low));
+        access!(
+            cpu,
+            at,
+            P,
+            store_x::<General, Slow>,
+            cpu.probe_data(linear, 16)
+        );
+        access!(
+            cpu,
+            at,
+            P,
+            store_x::<General, Slow>,
+            cpu.store::<u64, P>(linear, low)
+        );
     }
     // The fast body writes the upper half first: if that succeeds and the lower half does not, the
     // slow body either writes both or finds that the lower one faults, in which case the upper half
@@ -111,9 +177,21 @@ fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
         return crate::op::slow(cpu, at, store_x::<General, Slow>);
     }
     if !P::SLOW {
-        access!(cpu, at, P, store_x::<General, Slow>, cpu.store::<u64, P>(linear, low));
+        access!(
+            cpu,
+            at,
+            P,
+            store_x::<General, Slow>,
+            cpu.store::<u64, P>(linear, low)
+        );
     }
-    access!(cpu, at, P, store_x::<General, Slow>, cpu.store::<u64, P>(upper, high));
+    access!(
+        cpu,
+        at,
+        P,
+        store_x::<General, Slow>,
+        cpu.store::<u64, P>(upper, high)
+    );
     next_after::<P>(cpu, at)
 }
 
@@ -138,7 +216,13 @@ impl Cpu {
         })
     }
 
-    fn write_place_simd(&mut self, place: Place, shape: &Shape, linear: u64, value: [u64; 2]) -> Res<()> {
+    fn write_place_simd(
+        &mut self,
+        place: Place,
+        shape: &Shape,
+        linear: u64,
+        value: [u64; 2],
+    ) -> Res<()> {
         match place {
             Place::None => {}
             Place::Xmm(n) => self.xmm[usize::from(n)] = value,
@@ -152,20 +236,27 @@ impl Cpu {
                 }
                 self.store_slow(linear, bytes.min(8), value[0])?;
                 if bytes > 8 {
-                    self.store_slow(self.wrap_linear(linear.wrapping_add(8)), bytes - 8, value[1])?;
+                    self.store_slow(
+                        self.wrap_linear(linear.wrapping_add(8)),
+                        bytes - 8,
+                        value[1],
+                    )?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Raises #AC for a misaligned 16-byte operand while alignment is checked.
+    fn check_wide_alignment(&mut self, linear: u64) -> Res<()> {
+        if self.checks_alignment() && linear & 15 != 0 {
+            return Err(self.raise_error(vector::AC, 0));
+        }
+        Ok(())
+    }
+
     /// Checks that up to 16 bytes can be written.
     fn probe_data(&mut self, linear: u64, size: u64) -> Res<()> {
-        let last = self.wrap_linear(linear.wrapping_add(size - 1));
-        if self.mode.bits == 64 && !(crate::mmu::is_canonical(linear) && crate::mmu::is_canonical(last)) {
-            self.fault = crate::cpu::Fault::NotCanonical;
-            return Err(crate::mmu::Raised);
-        }
         self.probe_write(linear, size)
     }
 
@@ -188,7 +279,9 @@ impl Cpu {
 
 /// Any MMX or SSE instruction.
 fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
-    let RareExtra::Simd(prim, shape) = &rare.extra else { unreachable!("lowering pairs them") };
+    let RareExtra::Simd(prim, shape) = &rare.extra else {
+        unreachable!("lowering pairs them")
+    };
     cpu.check_simd(shape)?;
     let masked = shape.output == Output::Masked;
     let linear = match shape.memory {
@@ -202,7 +295,10 @@ fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
         }
         None => 0,
     };
-    let mut frame = Frame { mxcsr: cpu.mxcsr, ..Frame::default() };
+    let mut frame = Frame {
+        mxcsr: cpu.mxcsr,
+        ..Frame::default()
+    };
     frame.imm = immediate(rare);
     if matches!(shape.dst, Place::Xmm(_) | Place::Mm(_)) {
         frame.dst = cpu.read_place_simd(shape.dst, shape, linear)?;
@@ -221,7 +317,11 @@ fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
         Ok(()) => {}
         Err(SimdFault::GeneralProtection) => return Err(cpu.raise_gp()),
         Err(SimdFault::FloatingPoint) => {
-            let vector = if cpu.system.cr4 & cr4::OSXMMEXCPT != 0 { vector::XM } else { vector::UD };
+            let vector = if cpu.system.cr4 & cr4::OSXMMEXCPT != 0 {
+                vector::XM
+            } else {
+                vector::UD
+            };
             return Err(cpu.raise(vector));
         }
     }
@@ -243,7 +343,11 @@ fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
 
 fn immediate(ins: &Instruction) -> u8 {
     let last = ins.op_count().saturating_sub(1);
-    if ins.op_kind(last) == OpKind::Immediate8 { ins.immediate8() } else { 0 }
+    if ins.op_kind(last) == OpKind::Immediate8 {
+        ins.immediate8()
+    } else {
+        0
+    }
 }
 
 impl Cpu {

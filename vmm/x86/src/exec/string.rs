@@ -9,8 +9,8 @@
 use iced_x86::{Instruction, Mnemonic, Register};
 
 use super::Done;
-use crate::code::Rare;
 use super::operand::mask;
+use crate::code::Rare;
 use crate::cpu::{Cpu, gpr, seg, slot};
 use crate::flags::{DF, Lazy, borrows};
 use crate::memory::PAGE_SIZE;
@@ -66,7 +66,12 @@ fn shape(cpu: &Cpu, ins: &Instruction) -> Shape {
         Register::None => seg::DS,
         other => other.number(),
     };
-    Shape { size: super::operand::memory_size(ins), address, segment: slot::SEGMENTS + segment, repeat }
+    Shape {
+        size: super::operand::memory_size(ins),
+        address,
+        segment: slot::SEGMENTS + segment,
+        repeat,
+    }
 }
 
 impl Cpu {
@@ -85,11 +90,18 @@ impl Cpu {
 
     /// The signed step of the index registers.
     fn string_step(&self, shape: &Shape) -> u64 {
-        if self.rflags & DF == 0 { shape.size } else { shape.size.wrapping_neg() }
+        if self.rflags & DF == 0 {
+            shape.size
+        } else {
+            shape.size.wrapping_neg()
+        }
     }
 
     fn source(&self, shape: &Shape) -> u64 {
-        self.wrap_linear(self.string_reg(gpr::RSI, shape).wrapping_add(self.regs[shape.segment]))
+        self.wrap_linear(
+            self.string_reg(gpr::RSI, shape)
+                .wrapping_add(self.regs[shape.segment]),
+        )
     }
 
     fn destination(&self, shape: &Shape) -> u64 {
@@ -162,6 +174,18 @@ fn run_single(cpu: &mut Cpu, ins: &Rare, one: Iteration) -> Res<Done> {
         one(cpu, &shape)?;
         return Ok(Done::Next);
     }
+    if matches!(
+        ins.mnemonic(),
+        Mnemonic::Insb
+            | Mnemonic::Insw
+            | Mnemonic::Insd
+            | Mnemonic::Outsb
+            | Mnemonic::Outsw
+            | Mnemonic::Outsd
+    ) {
+        // The permission is checked even if there is nothing to do.
+        cpu.check_port(cpu.regs[gpr::RDX] as u16, shape.size as u8)?;
+    }
     loop {
         let count = cpu.string_reg(gpr::RCX, &shape);
         if count == 0 {
@@ -198,7 +222,11 @@ fn wraps(cpu: &Cpu, shape: &Shape, index: usize, count: u64) -> bool {
     }
     let value = cpu.string_reg(index, shape);
     let span = (count - 1) * shape.size;
-    if cpu.rflags & DF == 0 { value + span + shape.size - 1 > mask(shape.address) } else { value < span }
+    if cpu.rflags & DF == 0 {
+        value + span + shape.size - 1 > mask(shape.address)
+    } else {
+        value < span
+    }
 }
 
 fn movs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
@@ -212,7 +240,9 @@ fn movs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
 
 fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     let (from, to) = (cpu.source(shape), cpu.destination(shape));
-    let count = most.min(in_page(cpu, shape, from)).min(in_page(cpu, shape, to));
+    let count = most
+        .min(in_page(cpu, shape, from))
+        .min(in_page(cpu, shape, to));
     if count < 2 || cpu.rflags & DF != 0 || !cpu.plain_access() {
         return Ok(0);
     }
@@ -222,9 +252,10 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     cpu.check_string(from)?;
     cpu.check_string(to)?;
     let user = cpu.cpl == 3;
-    let (Place::Ram(source), Place::Ram(target)) =
-        (cpu.translate(from, Kind::Read, user)?, cpu.translate(to, Kind::Write, user)?)
-    else {
+    let (Place::Ram(source), Place::Ram(target)) = (
+        cpu.translate(from, Kind::Read, user)?,
+        cpu.translate(to, Kind::Write, user)?,
+    ) else {
         return Ok(0);
     };
     let bytes = count * shape.size;
@@ -234,7 +265,13 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     }
     cpu.wrote_ram(target, bytes);
     // SAFETY: both ranges lie within a page of the mapping.
-    unsafe { std::ptr::copy(cpu.ram.add(source as usize), cpu.ram.add(target as usize), bytes as usize) };
+    unsafe {
+        std::ptr::copy(
+            cpu.ram.add(source as usize),
+            cpu.ram.add(target as usize),
+            bytes as usize,
+        )
+    };
     cpu.advance(gpr::RSI, shape, count);
     cpu.advance(gpr::RDI, shape, count);
     Ok(count)
@@ -250,22 +287,31 @@ fn stos_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
 fn stos_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     let to = cpu.destination(shape);
     let count = most.min(in_page(cpu, shape, to));
-    if count < 2 || cpu.rflags & DF != 0 || !cpu.plain_access() || wraps(cpu, shape, gpr::RDI, count) {
+    if count < 2
+        || cpu.rflags & DF != 0
+        || !cpu.plain_access()
+        || wraps(cpu, shape, gpr::RDI, count)
+    {
         return Ok(0);
     }
     cpu.check_string(to)?;
     let user = cpu.cpl == 3;
-    let Place::Ram(target) = cpu.translate(to, Kind::Write, user)? else { return Ok(0) };
+    let Place::Ram(target) = cpu.translate(to, Kind::Write, user)? else {
+        return Ok(0);
+    };
     let bytes = count * shape.size;
     cpu.wrote_ram(target, bytes);
     // SAFETY: the range lies within a page of the mapping, which nothing else refers to now.
-    let range = unsafe { std::slice::from_raw_parts_mut(cpu.ram.add(target as usize), bytes as usize) };
+    let range =
+        unsafe { std::slice::from_raw_parts_mut(cpu.ram.add(target as usize), bytes as usize) };
     let pattern = cpu.regs[gpr::RAX].to_le_bytes();
     let pattern = &pattern[..shape.size as usize];
     if pattern.iter().all(|&byte| byte == pattern[0]) {
         range.fill(pattern[0]);
     } else {
-        range.chunks_exact_mut(pattern.len()).for_each(|chunk| chunk.copy_from_slice(pattern));
+        range
+            .chunks_exact_mut(pattern.len())
+            .for_each(|chunk| chunk.copy_from_slice(pattern));
     }
     cpu.advance(gpr::RDI, shape, count);
     Ok(count)
@@ -369,9 +415,15 @@ pub(crate) fn string(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => {
             run_counted(cpu, ins, stos_one, stos_bulk)
         }
-        Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => run_single(cpu, ins, lods_one),
-        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => run_single(cpu, ins, cmps_one),
-        Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => run_single(cpu, ins, scas_one),
+        Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq => {
+            run_single(cpu, ins, lods_one)
+        }
+        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq => {
+            run_single(cpu, ins, cmps_one)
+        }
+        Mnemonic::Scasb | Mnemonic::Scasw | Mnemonic::Scasd | Mnemonic::Scasq => {
+            run_single(cpu, ins, scas_one)
+        }
         Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => run_single(cpu, ins, ins_one),
         _ => run_single(cpu, ins, outs_one),
     }

@@ -14,7 +14,11 @@ use crate::state::{Segment, TableRegister};
 impl Cpu {
     /// Raises #GP(0) unless the privilege level is 0.
     fn check_privilege(&mut self) -> Res<()> {
-        if self.cpl != 0 { Err(self.raise_gp()) } else { Ok(()) }
+        if self.cpl != 0 {
+            Err(self.raise_gp())
+        } else {
+            Ok(())
+        }
     }
 
     /// Raises #GP(0) unless `size` bytes of I/O ports from `port` may be accessed.
@@ -42,7 +46,10 @@ impl Cpu {
 
 /// Whether a MOV is to or from a control or debug register.
 pub(crate) fn is_control_move(ins: &Instruction) -> bool {
-    (0..2).any(|n| ins.op_kind(n) == OpKind::Register && (ins.op_register(n).is_cr() || ins.op_register(n).is_dr()))
+    (0..2).any(|n| {
+        ins.op_kind(n) == OpKind::Register
+            && (ins.op_register(n).is_cr() || ins.op_register(n).is_dr())
+    })
 }
 
 /// MOV to and from control and debug registers.
@@ -101,7 +108,17 @@ impl Cpu {
     }
 
     fn write_cr0(&mut self, value: u64) -> Res<()> {
-        let known = cr0::PE | cr0::MP | cr0::EM | cr0::TS | cr0::ET | cr0::NE | cr0::WP | cr0::AM | cr0::NW | cr0::CD | cr0::PG;
+        let known = cr0::PE
+            | cr0::MP
+            | cr0::EM
+            | cr0::TS
+            | cr0::ET
+            | cr0::NE
+            | cr0::WP
+            | cr0::AM
+            | cr0::NW
+            | cr0::CD
+            | cr0::PG;
         let paging = value & cr0::PG != 0;
         let bad = value >> 32 != 0
             || paging && value & cr0::PE == 0
@@ -143,9 +160,17 @@ impl Cpu {
     /// DR4 and DR5 are DR6 and DR7 unless CR4.DE makes them undefined.
     fn debug_number(&mut self, number: usize) -> Res<usize> {
         if !matches!(number, 4 | 5) {
-            return if number < 8 { Ok(number) } else { Err(self.raise(vector::UD)) };
+            return if number < 8 {
+                Ok(number)
+            } else {
+                Err(self.raise(vector::UD))
+            };
         }
-        if self.system.cr4 & cr4::DE != 0 { Err(self.raise(vector::UD)) } else { Ok(number + 2) }
+        if self.system.cr4 & cr4::DE != 0 {
+            Err(self.raise(vector::UD))
+        } else {
+            Ok(number + 2)
+        }
     }
 
     /// With DR7.GD set an access raises #DB and says so in DR6.BD.
@@ -204,7 +229,11 @@ pub(crate) fn store_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 
 /// SGDT and SIDT.
 pub(crate) fn store_table(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    let table = if ins.mnemonic() == Mnemonic::Sgdt { cpu.system.gdtr } else { cpu.system.idtr };
+    let table = if ins.mnemonic() == Mnemonic::Sgdt {
+        cpu.system.gdtr
+    } else {
+        cpu.system.idtr
+    };
     let linear = cpu.linear(ins);
     cpu.store_slow(linear, 2, u64::from(table.limit))?;
     let size = if cpu.mode.bits == 64 { 8 } else { 4 };
@@ -226,7 +255,11 @@ pub(crate) fn load_table(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         return Err(cpu.raise_gp());
     }
     let table = TableRegister { base, limit };
-    if ins.mnemonic() == Mnemonic::Lgdt { cpu.system.gdtr = table } else { cpu.system.idtr = table }
+    if ins.mnemonic() == Mnemonic::Lgdt {
+        cpu.system.gdtr = table
+    } else {
+        cpu.system.idtr = table
+    }
     Ok(Done::Next)
 }
 
@@ -246,11 +279,20 @@ pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         if is_task {
             return Err(cpu.raise_gp());
         }
-        cpu.system.ldtr = Segment { selector, ..Segment::default() };
+        cpu.system.ldtr = Segment {
+            selector,
+            ..Segment::default()
+        };
         return Ok(Done::Next);
     }
-    let descriptor = if selector & 4 == 0 { cpu.read_descriptor(selector)? } else { None };
-    let Some((linear, descriptor)) = descriptor else { return Err(cpu.raise_error(vector::GP, code)) };
+    let descriptor = if selector & 4 == 0 {
+        cpu.read_descriptor(selector)?
+    } else {
+        None
+    };
+    let Some((linear, descriptor)) = descriptor else {
+        return Err(cpu.raise_error(vector::GP, code));
+    };
     let mut found = super::far::segment(selector, descriptor);
     let kind = found.access & 0x1f;
     // An available TSS, 32- or 64-bit; an LDT.
@@ -265,7 +307,12 @@ pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     }
     if is_task {
         // The descriptor becomes busy.
-        cpu.write_as(linear.wrapping_add(5), 1, descriptor >> 40 & 0xff | 2, false)?;
+        cpu.write_as(
+            linear.wrapping_add(5),
+            1,
+            descriptor >> 40 & 0xff | 2,
+            false,
+        )?;
         found.access |= 2;
         cpu.system.tr = found;
     } else {
@@ -312,7 +359,10 @@ pub(crate) fn cache_control(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 pub(crate) fn swapgs(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     cpu.check_privilege()?;
     let system = &mut cpu.system;
-    std::mem::swap(&mut system.segments[seg::GS].base, &mut system.msrs.kernel_gs_base);
+    std::mem::swap(
+        &mut system.segments[seg::GS].base,
+        &mut system.msrs.kernel_gs_base,
+    );
     cpu.regs[crate::cpu::slot::SEGMENTS + seg::GS] = cpu.system.segments[seg::GS].base;
     Ok(Done::Next)
 }
@@ -399,7 +449,10 @@ pub(crate) fn cpuid(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     let subleaf = cpu.reg::<u32>(gpr::RCX as u8 * 8);
     let osxsave = cpu.system.cr4 & cr4::OSXSAVE != 0;
     let values = crate::cpuid::cpuid(&cpu.model, cpu.id, leaf, subleaf, osxsave);
-    for (index, value) in [gpr::RAX, gpr::RBX, gpr::RCX, gpr::RDX].into_iter().zip(values) {
+    for (index, value) in [gpr::RAX, gpr::RBX, gpr::RCX, gpr::RDX]
+        .into_iter()
+        .zip(values)
+    {
         cpu.set_reg(index as u8 * 8, value);
     }
     Ok(Done::Next)
@@ -480,7 +533,12 @@ pub(crate) fn software_interrupt(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 
 /// Flat segments as SYSCALL, SYSRET, SYSENTER and SYSEXIT load them.
 fn flat(selector: u16, access: u16) -> Segment {
-    Segment { selector, access, limit: u32::MAX, base: 0 }
+    Segment {
+        selector,
+        access,
+        limit: u32::MAX,
+        base: 0,
+    }
 }
 
 /// Access rights: present, code or data, accessed, with a privilege level.

@@ -5,7 +5,9 @@ use iced_x86::{Code, Instruction, Mnemonic, Register};
 use super::select::{by_kind, by_width, by_width_and_kind};
 use super::{Form, Kind, Operand, Width, form, plain, width};
 use crate::exec::addr::{Based, General, Indexed};
-use crate::exec::alu::{self, Adc, Add, And, Binary, Cmp, Dec, Inc, Neg, Not, Or, Sbb, Sub, Test, Unary, Xor};
+use crate::exec::alu::{
+    self, Adc, Add, And, Binary, Cmp, Dec, Inc, Neg, Not, Or, Sbb, Sub, Test, Unary, Xor,
+};
 use crate::exec::bits::{
     bswap, bt_r, btx_mi, btx_mr, btx_r, cmpxchg_mr, imul_rm, imul_rmi, imul_rr, imul_rri, xadd_mr,
 };
@@ -50,9 +52,19 @@ pub(super) fn lower(ins: &Instruction, mem: &Operand, mode: Mode) -> Option<Op> 
 }
 
 fn registers(op: Op, ins: &Instruction) -> Op {
-    let register = |n: u32| if ins.op_count() > n && ins.op_register(n) != Register::None { offset(ins.op_register(n)) } else { 0 };
+    let register = |n: u32| {
+        if ins.op_count() > n && ins.op_register(n) != Register::None {
+            offset(ins.op_register(n))
+        } else {
+            0
+        }
+    };
     let memory_first = matches!(form(ins), Form::MR | Form::MI | Form::M);
-    Op { dst: if memory_first { 0 } else { register(0) }, src: register(1), ..op }
+    Op {
+        dst: if memory_first { 0 } else { register(0) },
+        src: register(1),
+        ..op
+    }
 }
 
 pub(super) fn op(func: OpFn, ins: &Instruction, mem: &Operand) -> Op {
@@ -70,8 +82,15 @@ fn binary<O: Binary>(ins: &Instruction, mem: &Operand) -> Option<Op> {
         Form::MI => by_width_and_kind!(w, mem.kind, mi, O),
         _ => return None,
     };
-    let imm = if matches!(form(ins), Form::RI | Form::MI) { ins.immediate(1) } else { 0 };
-    Some(Op { imm, ..op(func, ins, mem) })
+    let imm = if matches!(form(ins), Form::RI | Form::MI) {
+        ins.immediate(1)
+    } else {
+        0
+    };
+    Some(Op {
+        imm,
+        ..op(func, ins, mem)
+    })
 }
 
 fn xor(ins: &Instruction, mem: &Operand) -> Option<Op> {
@@ -98,7 +117,11 @@ fn shift_op<O: Shift>(ins: &Instruction, mem: &Operand) -> Option<Op> {
     let size = operand_size(ins, 0);
     let w = width(size)?;
     let by_register = ins.op_register(1) == Register::CL;
-    let count = if by_register { 255 } else { ins.immediate(1) as u8 & if size == 8 { 63 } else { 31 } };
+    let count = if by_register {
+        255
+    } else {
+        ins.immediate(1) as u8 & if size == 8 { 63 } else { 31 }
+    };
     let func: OpFn = match form(ins) {
         Form::RR => by_width!(w, rc, O),
         // A shift by nothing still clears the upper half of a 32-bit register, as `rc` does.
@@ -107,7 +130,10 @@ fn shift_op<O: Shift>(ins: &Instruction, mem: &Operand) -> Option<Op> {
         Form::MR | Form::MI => by_width_and_kind!(w, mem.kind, m, O),
         _ => return None,
     };
-    Some(Op { aux: count, ..op(func, ins, mem) })
+    Some(Op {
+        aux: count,
+        ..op(func, ins, mem)
+    })
 }
 
 fn imul(ins: &Instruction, mem: &Operand) -> Option<Op> {
@@ -119,7 +145,10 @@ fn imul(ins: &Instruction, mem: &Operand) -> Option<Op> {
         (3, Form::RM) => (by_width_and_kind!(w, mem.kind, imul_rmi), ins.immediate(2)),
         _ => return None,
     };
-    Some(Op { imm, ..op(func, ins, mem) })
+    Some(Op {
+        imm,
+        ..op(func, ins, mem)
+    })
 }
 
 fn bit_test<const K: u8>(ins: &Instruction, mem: &Operand, mode: Mode) -> Option<Op> {
@@ -143,7 +172,12 @@ fn bit_test<const K: u8>(ins: &Instruction, mem: &Operand, mode: Mode) -> Option
     }
     let w = width(operand_size(ins, 0))?;
     let by_register = matches!(form(ins), Form::RR | Form::MR);
-    let aux = if by_register { 255 } else { ins.immediate(1) as u8 };
+    let bits = 8 * operand_size(ins, 0) as u8;
+    let aux = if by_register {
+        255
+    } else {
+        ins.immediate(1) as u8 & (bits - 1)
+    };
     let func: OpFn = match form(ins) {
         Form::RR | Form::RI if K == 0 => match w {
             Width::Word => bt_r::<u16>,
@@ -156,7 +190,10 @@ fn bit_test<const K: u8>(ins: &Instruction, mem: &Operand, mode: Mode) -> Option
         Form::MR if mode.bits == 64 && mem.asize & 3 == 2 => by_bit_kind!(btx_mr, w, mem.kind),
         _ => return None,
     };
-    Some(Op { aux, ..op(func, ins, mem) })
+    Some(Op {
+        aux,
+        ..op(func, ins, mem)
+    })
 }
 
 fn swap(ins: &Instruction) -> Option<Op> {
@@ -165,7 +202,10 @@ fn swap(ins: &Instruction) -> Option<Op> {
         Code::Bswap_r64 => bswap::<u64>,
         _ => return None,
     };
-    Some(Op { dst: offset(ins.op0_register()), ..plain(func) })
+    Some(Op {
+        dst: offset(ins.op0_register()),
+        ..plain(func)
+    })
 }
 
 fn exchange(ins: &Instruction, mem: &Operand) -> Option<Op> {

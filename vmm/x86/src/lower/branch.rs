@@ -91,8 +91,15 @@ pub(crate) fn fused(first: &Instruction, second: &Instruction) -> Option<Fused> 
         return None;
     }
     let tag = tag(first)?;
-    let imm = if tag & 1 == 1 { Some(i32::try_from(first.immediate(1) as i64).ok()?) } else { None };
-    Some(Fused { near: FUSED[tag][usize::from(condition(second.condition_code()))], imm })
+    let imm = if tag & 1 == 1 {
+        Some(i32::try_from(first.immediate(1) as i64).ok()?)
+    } else {
+        None
+    };
+    Some(Fused {
+        near: FUSED[tag][usize::from(condition(second.condition_code()))],
+        imm,
+    })
 }
 
 fn is_conditional(ins: &Instruction) -> bool {
@@ -102,43 +109,75 @@ fn is_conditional(ins: &Instruction) -> bool {
 /// Lowers a branch, if it is one of the common forms.
 pub(super) fn lower(ins: &Instruction) -> Option<Lowered> {
     if is_conditional(ins) {
-        return Some(direct(ins, JCC[usize::from(condition(ins.condition_code()))]));
+        return Some(direct(
+            ins,
+            JCC[usize::from(condition(ins.condition_code()))],
+        ));
     }
     match ins.code() {
         Code::Jmp_rel8_64 | Code::Jmp_rel32_64 => Some(direct(ins, (jmp_near, jmp_far))),
         Code::Call_rel32_64 => Some(direct(ins, (call_near::<Fast>, call_far::<Fast>))),
-        Code::Retnq => Some(terminator(on_stack(plain(ret::<Fast>)))),
-        Code::Retnq_imm16 => {
-            Some(terminator(on_stack(Op { imm: u64::from(ins.immediate16()), ..plain(ret::<Fast>) })))
-        }
-        Code::Jmp_rm64 => indirect(ins, jmp_r, [jmp_m::<Based, Fast>, jmp_m::<Indexed, Fast>, jmp_m::<General, Fast>]),
-        Code::Call_rm64 => {
-            indirect(ins, call_r::<Fast>, [call_m::<Based, Fast>, call_m::<Indexed, Fast>, call_m::<General, Fast>])
-        }
+        Code::Retnq => Some(terminator(plain(ret::<Fast>))),
+        Code::Retnq_imm16 => Some(terminator(Op {
+            imm: u64::from(ins.immediate16()),
+            ..plain(ret::<Fast>)
+        })),
+        Code::Jmp_rm64 => indirect(
+            ins,
+            jmp_r,
+            [
+                jmp_m::<Based, Fast>,
+                jmp_m::<Indexed, Fast>,
+                jmp_m::<General, Fast>,
+            ],
+        ),
+        Code::Call_rm64 => indirect(
+            ins,
+            call_r::<Fast>,
+            [
+                call_m::<Based, Fast>,
+                call_m::<Indexed, Fast>,
+                call_m::<General, Fast>,
+            ],
+        ),
         _ => None,
     }
 }
 
-fn on_stack(op: Op) -> Op {
-    Op { asize: op.asize | 0x80, ..op }
-}
-
 fn terminator(op: Op) -> Lowered {
-    Lowered { op, rare: None, end: End::Branch, near: None }
+    Lowered {
+        op,
+        rare: None,
+        end: End::Branch,
+        near: None,
+    }
 }
 
 fn direct(ins: &Instruction, near: (OpFn, OpFn)) -> Lowered {
-    let is_call = ins.code() == Code::Call_rel32_64;
-    let op = Op { imm: ins.near_branch64(), ..plain(near.0) };
-    let op = if is_call { on_stack(op) } else { op };
-    Lowered { op, rare: None, end: End::Branch, near: Some(near) }
+    let op = Op {
+        imm: ins.near_branch64(),
+        ..plain(near.0)
+    };
+    Lowered {
+        op,
+        rare: None,
+        end: End::Branch,
+        near: Some(near),
+    }
 }
 
 fn indirect(ins: &Instruction, register: OpFn, memory: [OpFn; 3]) -> Option<Lowered> {
     if ins.op0_register() != Register::None {
-        return Some(terminator(Op { src: offset(ins.op0_register()), ..plain(register) }));
+        return Some(terminator(Op {
+            src: offset(ins.op0_register()),
+            ..plain(register)
+        }));
     }
-    let mode = Mode { bits: 64, stack_bits: 64, protected: true };
+    let mode = Mode {
+        bits: 64,
+        stack_bits: 64,
+        protected: true,
+    };
     let operand = Operand::of(ins, mode)?;
     let func = match operand.kind {
         Kind::Based => memory[0],

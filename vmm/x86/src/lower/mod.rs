@@ -8,10 +8,10 @@ mod select;
 
 use iced_x86::{Code, Instruction, OpKind, Register};
 
-use crate::cpu::{seg, slot};
 use crate::code::Extra;
+use crate::cpu::{seg, slot};
 use crate::exec::RareFn;
-use crate::exec::operand::{address_size, offset};
+use crate::exec::operand::{address_size, in_stack_segment, offset};
 use crate::mode::Mode;
 use crate::op::{Op, OpFn};
 
@@ -71,11 +71,21 @@ pub(crate) fn plain(func: OpFn) -> Op {
 
 impl Lowered {
     fn op(op: Op) -> Self {
-        Self { op, rare: None, end: End::No, near: None }
+        Self {
+            op,
+            rare: None,
+            end: End::No,
+            near: None,
+        }
     }
 
     fn rare(func: RareFn, end: End) -> Self {
-        Self { op: plain(crate::exec::rare), rare: Some((func, Extra::None)), end, near: None }
+        Self {
+            op: plain(crate::exec::rare),
+            rare: Some((func, Extra::None)),
+            end,
+            near: None,
+        }
     }
 }
 
@@ -91,12 +101,13 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     }
     let operand = Operand::of(ins, mode);
     if let Some(operand) = &operand
-        && let Some(op) = arith::lower(ins, operand, mode).or_else(|| moves::lower(ins, operand, mode))
+        && let Some(op) =
+            arith::lower(ins, operand, mode).or_else(|| moves::lower(ins, operand, mode))
     {
         return Lowered::op(op);
     }
     let mut lowered = rares::lower(ins, bytes, operand.as_ref());
-    if uses_stack_segment(ins) {
+    if in_stack_segment(ins, mode.bits) {
         lowered.op.asize |= 0x80;
     }
     lowered
@@ -131,7 +142,15 @@ impl Operand {
         let none = slot::ZERO as u8 * 8;
         let has_memory = (0..ins.op_count()).any(|n| ins.op_kind(n) == OpKind::Memory);
         if !has_memory {
-            return Some(Self { kind: Kind::Based, base: none, index: none, scale: 0, seg: none, asize: 2, disp: 0 });
+            return Some(Self {
+                kind: Kind::Based,
+                base: none,
+                index: none,
+                scale: 0,
+                seg: none,
+                asize: 2,
+                disp: 0,
+            });
         }
         let register = |register: Register| match register {
             Register::None => none,
@@ -159,11 +178,19 @@ impl Operand {
             4 => 1,
             _ => 2,
         };
-        if segment == seg::SS {
+        if in_stack_segment(ins, mode.bits) {
             asize |= 0x80;
         }
         let scale = ins.memory_index_scale().trailing_zeros() as u8;
-        Some(Self { kind, base, index, scale, seg: (slot::SEGMENTS + segment) as u8 * 8, asize, disp })
+        Some(Self {
+            kind,
+            base,
+            index,
+            scale,
+            seg: (slot::SEGMENTS + segment) as u8 * 8,
+            asize,
+            disp,
+        })
     }
 
     /// How the operand is addressed.
@@ -183,11 +210,6 @@ impl Operand {
             ..op
         }
     }
-}
-
-/// Whether the memory operand, or the implicit stack operand, is in the stack segment.
-fn uses_stack_segment(ins: &Instruction) -> bool {
-    ins.is_stack_instruction() || ins.memory_segment() == Register::SS
 }
 
 /// The operand width of a register or memory operand.
@@ -256,7 +278,11 @@ fn form(ins: &Instruction) -> Form {
 /// or 64). An encoding that is invalid, or that belongs to an extension that the CPU model does not
 /// have, is implemented in that it raises #UD.
 pub fn is_implemented(ins: &Instruction, bytes: &[u8], bits: u8) -> bool {
-    let mode = Mode { bits, stack_bits: bits, protected: true };
+    let mode = Mode {
+        bits,
+        stack_bits: bits,
+        protected: true,
+    };
     let lowered = lower(ins, bytes, mode);
     !std::ptr::fn_addr_eq(lowered.op.func, crate::exec::unimplemented as OpFn)
 }

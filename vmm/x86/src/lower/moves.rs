@@ -20,10 +20,11 @@ pub(super) fn lower(ins: &Instruction, mem: &Operand, mode: Mode) -> Option<Op> 
         Mnemonic::Lea => load_address(ins, mem),
         Mnemonic::Xchg => exchange(ins, mem),
         Mnemonic::Push if mode.bits == 64 => push(ins, mem),
-        Mnemonic::Pop if ins.code() == Code::Pop_r64 => {
-            Some(stack(Op { dst: offset(ins.op0_register()), ..plain(pop_r::<Fast>) }))
-        }
-        Mnemonic::Leave if ins.code() == Code::Leaveq => Some(stack(plain(leave::<Fast>))),
+        Mnemonic::Pop if ins.code() == Code::Pop_r64 => Some(Op {
+            dst: offset(ins.op0_register()),
+            ..plain(pop_r::<Fast>)
+        }),
+        Mnemonic::Leave if ins.code() == Code::Leaveq => Some(plain(leave::<Fast>)),
         Mnemonic::Nop | Mnemonic::Pause | Mnemonic::Endbr64 | Mnemonic::Endbr32 => Some(plain(nop)),
         Mnemonic::Lfence | Mnemonic::Mfence | Mnemonic::Sfence => Some(plain(nop)),
         Mnemonic::Prefetch
@@ -42,11 +43,6 @@ pub(super) fn lower(ins: &Instruction, mem: &Operand, mode: Mode) -> Option<Op> 
     }
 }
 
-/// An access through the stack pointer faults with #SS.
-fn stack(op: Op) -> Op {
-    Op { asize: op.asize | 0x80, ..op }
-}
-
 fn mov(ins: &Instruction, mem: &Operand) -> Option<Op> {
     let w = width(operand_size(ins, 0))?;
     let func: OpFn = match form(ins) {
@@ -57,8 +53,15 @@ fn mov(ins: &Instruction, mem: &Operand) -> Option<Op> {
         Form::MI => by_width_and_kind!(w, mem.kind, mov_mi),
         _ => return None,
     };
-    let imm = if matches!(form(ins), Form::RI | Form::MI) { ins.immediate(1) } else { 0 };
-    Some(Op { imm, ..op(func, ins, mem) })
+    let imm = if matches!(form(ins), Form::RI | Form::MI) {
+        ins.immediate(1)
+    } else {
+        0
+    };
+    Some(Op {
+        imm,
+        ..op(func, ins, mem)
+    })
 }
 
 fn extend(ins: &Instruction, mem: &Operand, signed: bool) -> Option<Op> {
@@ -86,7 +89,11 @@ fn extend(ins: &Instruction, mem: &Operand, signed: bool) -> Option<Op> {
             }
         };
     }
-    let func: OpFn = if signed { sized!(movsx_rr, movsx_rm) } else { sized!(movzx_rr, movzx_rm) };
+    let func: OpFn = if signed {
+        sized!(movsx_rr, movsx_rm)
+    } else {
+        sized!(movzx_rr, movzx_rm)
+    };
     Some(op(func, ins, mem))
 }
 
@@ -119,11 +126,18 @@ fn exchange(ins: &Instruction, mem: &Operand) -> Option<Op> {
 
 fn push(ins: &Instruction, mem: &Operand) -> Option<Op> {
     let plain = match ins.code() {
-        Code::Push_r64 => Op { src: offset(ins.op0_register()), ..plain(push_r::<Fast>) },
-        Code::Pushq_imm8 | Code::Pushq_imm32 => Op { imm: ins.immediate(0), ..plain(push_i::<Fast>) },
-        Code::Push_rm64 if ins.op0_kind() == OpKind::Register => {
-            Op { src: offset(ins.op0_register()), ..plain(push_r::<Fast>) }
-        }
+        Code::Push_r64 => Op {
+            src: offset(ins.op0_register()),
+            ..plain(push_r::<Fast>)
+        },
+        Code::Pushq_imm8 | Code::Pushq_imm32 => Op {
+            imm: ins.immediate(0),
+            ..plain(push_i::<Fast>)
+        },
+        Code::Push_rm64 if ins.op0_kind() == OpKind::Register => Op {
+            src: offset(ins.op0_register()),
+            ..plain(push_r::<Fast>)
+        },
         Code::Push_rm64 => match mem.kind {
             Kind::Based => mem.put(plain(push_m::<Based, Fast>)),
             Kind::Indexed => mem.put(plain(push_m::<Indexed, Fast>)),
@@ -131,7 +145,7 @@ fn push(ins: &Instruction, mem: &Operand) -> Option<Op> {
         },
         _ => return None,
     };
-    Some(stack(plain))
+    Some(plain)
 }
 
 /// SETcc and CMOVcc.
@@ -156,5 +170,8 @@ fn conditional(ins: &Instruction, mem: &Operand) -> Option<Op> {
         },
         _ => return None,
     };
-    Some(Op { aux, ..op(func, ins, mem) })
+    Some(Op {
+        aux,
+        ..op(func, ins, mem)
+    })
 }

@@ -16,7 +16,12 @@ pub(super) fn lower(ins: &Instruction, bytes: &[u8], mem: Option<&Operand>) -> L
     if !belongs(ins) {
         return Lowered::rare(rare::undefined, End::Block);
     }
-    Lowered { op: plain(crate::exec::unimplemented), rare: None, end: End::Block, near: None }
+    Lowered {
+        op: plain(crate::exec::unimplemented),
+        rare: None,
+        end: End::Block,
+        near: None,
+    }
 }
 
 /// Whether an instruction belongs to the CPU model; if not, it raises #UD as on the real one.
@@ -68,7 +73,9 @@ fn belongs(ins: &Instruction) -> bool {
 
 /// The function of a rare instruction and how it ends its block.
 fn find(ins: &Instruction) -> Option<(RareFn, End)> {
-    general(ins).or_else(|| control(ins)).or_else(|| privileged(ins))
+    general(ins)
+        .or_else(|| control(ins))
+        .or_else(|| privileged(ins))
 }
 
 fn general(ins: &Instruction) -> Option<(RareFn, End)> {
@@ -105,17 +112,25 @@ fn general(ins: &Instruction) -> Option<(RareFn, End)> {
         Salc => rare::salc,
         Bound => rare::bound,
         Arpl => rare::arpl,
-        Reservednop | Clflush => rare::nop,
+        // Hints, and what is a hint on processors without the extension (CET, MPX and others).
+        Reservednop | Rdsspd | Rdsspq | Cldemote | Prefetchwt1 | Prefetchit0 | Prefetchit1
+        | Bndmov | Bndmk | Bndcl | Bndcu | Bndcn | Bndldx | Bndstx => rare::nop,
+        Clflush => rare::clflush,
         Sldt | Str | Smsw => system::store_system,
         Sgdt | Sidt => system::store_table,
         Lar | Lsl | Verr | Verw => far::probe,
         Lds | Les | Lss | Lfs | Lgs => return Some((far::load_pointer, End::Block)),
-        Movsb | Movsw | Movsd | Movsq | Stosb | Stosw | Stosd | Stosq | Lodsb | Lodsw | Lodsd | Lodsq | Cmpsb
-        | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq | Insb | Insw | Insd | Outsb | Outsw | Outsd
+        Movsb | Movsw | Movsd | Movsq | Stosb | Stosw | Stosd | Stosq | Lodsb | Lodsw | Lodsd
+        | Lodsq | Cmpsb | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq | Insb | Insw
+        | Insd | Outsb | Outsw | Outsd
             if ins.is_string_instruction() =>
         {
             let repeats = ins.has_rep_prefix() || ins.has_repne_prefix();
-            let end = if repeats || ins.mnemonic_is_io() { End::Alone } else { End::No };
+            let end = if repeats || ins.mnemonic_is_io() {
+                End::Alone
+            } else {
+                End::No
+            };
             return Some((string::string, end));
         }
         _ => return None,
@@ -130,7 +145,10 @@ trait IoMnemonic {
 impl IoMnemonic for Instruction {
     fn mnemonic_is_io(&self) -> bool {
         use Mnemonic::*;
-        matches!(self.mnemonic(), Insb | Insw | Insd | Outsb | Outsw | Outsd | In | Out)
+        matches!(
+            self.mnemonic(),
+            Insb | Insw | Insd | Outsb | Outsw | Outsd | In | Out
+        )
     }
 }
 
@@ -178,7 +196,7 @@ fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
         Lmsw => system::lmsw,
         Clts => system::clts,
         Invlpg => system::invlpg,
-        Invd | Wbinvd => system::cache_control,
+        Invd | Wbinvd | Wbnoinvd => system::cache_control,
         Swapgs => system::swapgs,
         Xgetbv => system::xgetbv,
         Xsetbv => system::xsetbv,

@@ -29,7 +29,7 @@ mod tests;
 
 use iced_x86::{Code, Instruction, OpKind};
 
-pub(crate) use shape::{Extra, MemoryOperand, Output, Place, Shape, shape};
+pub(crate) use shape::{Extra, Output, Place, Shape, shape};
 
 /// A 128-bit value as its low and high quadwords.
 pub(crate) type Quads = [u64; 2];
