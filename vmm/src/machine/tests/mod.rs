@@ -1,5 +1,6 @@
 //! Tests of the run loop, the bus and the interrupt wiring with scripted vCPUs.
 
+mod bare;
 mod script;
 
 use std::io::Write;
@@ -422,8 +423,7 @@ fn log_of(seed: u64) -> Vec<u8> {
     run(&mut machine, 20 * MICRO);
     machine.state_hash().unwrap();
     machine.finish_log().unwrap();
-    let bytes = out.0.lock().unwrap().clone();
-    bytes
+    std::mem::take(&mut *out.0.lock().unwrap())
 }
 
 #[test]
