@@ -2,6 +2,8 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod filter;
 pub mod plan;
 pub mod report;
 pub mod scenario;
+pub mod schema;

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 mod artifact;
 mod boot;
 mod check;
+mod completions;
 mod diagnostics;
 mod divergence;
 mod dlog;
@@ -23,8 +24,10 @@ mod explain;
 mod fmt;
 mod guest;
 mod interrupt;
+mod list;
 mod plan;
 mod run;
+mod schema;
 mod session;
 mod units;
 mod verify;
@@ -47,6 +50,9 @@ enum Command {
     Plan(plan::Args),
     Fmt(fmt::Args),
     Explain(explain::Args),
+    List(list::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
     Boot(boot::Args),
     Verify(verify::Args),
     Artifact(artifact::Args),
@@ -62,6 +68,9 @@ impl Command {
             Self::Plan(args) => args.run(),
             Self::Fmt(args) => args.run(),
             Self::Explain(args) => args.run(),
+            Self::List(args) => args.run(),
+            Self::Schema(args) => args.run(),
+            Self::Completions(args) => args.run(),
             Self::Boot(args) => args.run(),
             Self::Verify(args) => args.run(),
             Self::Artifact(args) => args.run(),

@@ -11,8 +11,10 @@ mod matcher;
 mod parser;
 mod partition;
 mod seeds;
+mod selection;
 
 pub use error::FilterError;
 pub use expression::{Filter, Predicate, Subject};
 pub use partition::{Partition, PartitionError};
 pub use seeds::{SeedError, Seeds};
+pub use selection::{Selection, Selector};

@@ -40,15 +40,15 @@ impl Partition {
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum PartitionError {
     /// It has another form.
-    #[error("`{0}` is not a partition")]
+    #[error("`{0}` is not a partition; write `hash:1/4` or `slice:1/4`")]
     #[diagnostic(
         code(chaosrun::partition::syntax),
         help("write `hash:1/4` or `slice:1/4`")
     )]
     Syntax(String),
     /// The share is not one of the shares.
-    #[error("share {share} of {shares} does not exist")]
-    #[diagnostic(code(chaosrun::partition::range), help("shares are numbered from 1"))]
+    #[error("share {share} of {shares} does not exist; shares are numbered from 1")]
+    #[diagnostic(code(chaosrun::partition::range))]
     Range {
         /// The share that was asked for.
         share: u64,

@@ -36,15 +36,12 @@ impl Seeds {
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum SeedError {
     /// It has another form.
-    #[error("`{0}` is not a range of seeds")]
-    #[diagnostic(
-        code(chaosrun::seeds::syntax),
-        help("write the first and the last seed, as in `1..20`, or one number")
-    )]
+    #[error("`{0}` is not a range of seeds; write the first and the last, as in `1..20`")]
+    #[diagnostic(code(chaosrun::seeds::syntax))]
     Syntax(String),
     /// It has no seed in it.
-    #[error("the range `{0}` has no seed in it")]
-    #[diagnostic(code(chaosrun::seeds::empty), help("the smaller number comes first"))]
+    #[error("the range `{0}` has no seed in it; the smaller number comes first")]
+    #[diagnostic(code(chaosrun::seeds::empty))]
     Empty(String),
 }
 

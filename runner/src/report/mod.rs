@@ -12,13 +12,14 @@ pub mod github;
 pub mod json;
 pub mod junit;
 pub mod model;
+pub mod outputs;
 pub mod terminal;
 pub mod text;
 pub mod time;
 pub mod write;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
@@ -29,3 +30,4 @@ pub use model::{
     NetworkSummary, NodeSummary, Origin, Property, PropertyKind, Report, RunInfo, SkippedProperty,
     ToolError, Verdict, WallClock,
 };
+pub use outputs::Outputs;
