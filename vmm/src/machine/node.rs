@@ -141,6 +141,16 @@ impl Machine {
         &self.booted
     }
 
+    /// Where the vCPUs are.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    pub fn vcpus(&self) -> Result<Vec<VcpuAt>, EngineError> {
+        (0..self.engine.vcpus())
+            .map(|vcpu| self.place(vcpu))
+            .collect()
+    }
+
     /// Takes the console output since the last call.
     pub fn take_console(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.platform.console)
@@ -320,8 +330,7 @@ impl Machine {
     fn idle(&mut self, until: VirtTime) -> Result<(), EngineError> {
         let deadline = self.platform.deadline();
         if self.wakeable() == 0 || (deadline.is_none() && !self.external_input) {
-            let vcpus = (0..self.engine.vcpus()).map(|vcpu| self.place(vcpu));
-            let vcpus = vcpus.collect::<Result<_, _>>()?;
+            let vcpus = self.vcpus()?;
             self.end(Stop::HaltedForever { vcpus });
             return Ok(());
         }
