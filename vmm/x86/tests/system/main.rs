@@ -1,0 +1,5 @@
+//! Bare-metal guest programs that hold the CPU's privileged and system behaviour against the Intel
+//! SDM, and that show that it is deterministic.
+
+mod exceptions;
+mod harness;
