@@ -21,7 +21,14 @@ pub fn elf(code: &[u8]) -> Vec<u8> {
     }
     file.extend(1u32.to_le_bytes()); // A segment to load,
     file.extend(7u32.to_le_bytes()); // with all permissions.
-    for field in [HEADERS, ENTRY, ENTRY, code.len() as u64, code.len() as u64, 0x1000] {
+    for field in [
+        HEADERS,
+        ENTRY,
+        ENTRY,
+        code.len() as u64,
+        code.len() as u64,
+        0x1000,
+    ] {
         file.extend(field.to_le_bytes());
     }
     file.extend(code);

@@ -16,7 +16,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -32,7 +34,9 @@ impl World {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chaosrun"));
         command.args(args).current_dir(self.directory.path());
-        command.env("XDG_CACHE_HOME", self.path("cache")).env("NO_COLOR", "1");
+        command
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("NO_COLOR", "1");
         command
     }
 
@@ -48,7 +52,10 @@ fn stdout(output: &Output) -> String {
 /// What was printed on stderr, with the line breaks that fit it to a terminal undone.
 fn stderr(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    text.replace('│', " ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[track_caller]
@@ -65,7 +72,11 @@ fn a_guest_that_powers_off_has_its_console_on_stdout_and_the_numbers_on_stderr()
     let world = World::new();
     let guest = world.guest(&[bare::print("hello\n"), bare::power_off()]);
     let output = world.run(&["boot", guest]);
-    assert_exit(&output, 0, &["powered off", "instructions", "MIPS", "state hash"]);
+    assert_exit(
+        &output,
+        0,
+        &["powered off", "instructions", "MIPS", "state hash"],
+    );
     assert_eq!(stdout(&output), "hello\n");
 }
 
@@ -74,7 +85,15 @@ fn a_loop_with_interrupts_off_ends_when_the_time_is_up() {
     let world = World::new();
     let guest = world.guest(&[bare::spin()]);
     let output = world.run(&["boot", guest, "--for", "3ms"]);
-    assert_exit(&output, 0, &["time is up", "virtual time 0.003000000 s", "3000000 instructions"]);
+    assert_exit(
+        &output,
+        0,
+        &[
+            "time is up",
+            "virtual time 0.003000000 s",
+            "3000000 instructions",
+        ],
+    );
 }
 
 #[test]
@@ -105,7 +124,16 @@ fn a_triple_fault_a_final_halt_and_a_destroyed_machine_are_failures_of_the_guest
 fn equal_runs_are_verified() {
     let world = World::new();
     let guest = world.guest(&[bare::print("x"), bare::spin()]);
-    let output = world.run(&["verify", guest, "-n", "3", "--for", "30ms", "--hash-every", "10ms"]);
+    let output = world.run(&[
+        "verify",
+        guest,
+        "-n",
+        "3",
+        "--for",
+        "30ms",
+        "--hash-every",
+        "10ms",
+    ]);
     assert_exit(&output, 0, &[]);
     let text = stdout(&output);
     assert!(text.contains("3 runs are identical"), "{text}");
@@ -116,7 +144,11 @@ fn equal_runs_are_verified() {
 fn one_run_cannot_be_compared_with_itself() {
     let world = World::new();
     let guest = world.guest(&[bare::power_off()]);
-    assert_exit(&world.run(&["verify", guest, "-n", "1"]), 2, &["1 is not in"]);
+    assert_exit(
+        &world.run(&["verify", guest, "-n", "1"]),
+        2,
+        &["1 is not in"],
+    );
 }
 
 #[test]
@@ -135,10 +167,17 @@ fn logs_are_dumped_counted_and_compared() {
     let stats = stdout(&world.run(&["dlog", "stats", "a.dlog"]));
     assert!(stats.contains("console      1 bytes"), "{stats}");
     let equal = world.run(&["dlog", "diff", "a.dlog", "again.dlog"]);
-    assert_eq!((equal.status.code(), stdout(&equal).as_str()), (Some(0), "equal\n"));
+    assert_eq!(
+        (equal.status.code(), stdout(&equal).as_str()),
+        (Some(0), "equal\n")
+    );
     let differ = world.run(&["dlog", "diff", "a.dlog", "b.dlog"]);
     assert_eq!(differ.status.code(), Some(6));
-    assert!(stdout(&differ).contains("0x3f8/1 <- 0x62"), "{}", stdout(&differ));
+    assert!(
+        stdout(&differ).contains("0x3f8/1 <- 0x62"),
+        "{}",
+        stdout(&differ)
+    );
 }
 
 #[test]
@@ -170,7 +209,11 @@ fn an_initrd_larger_than_ram_is_refused() {
     let guest = world.guest(&[bare::power_off()]);
     fs::write(world.path("initrd"), vec![0; 64 << 20]).unwrap();
     let output = world.run(&["boot", guest, "initrd", "--memory", "32MiB"]);
-    assert_exit(&output, 2, &["the initrd has 67108864 bytes", "more memory"]);
+    assert_exit(
+        &output,
+        2,
+        &["the initrd has 67108864 bytes", "more memory"],
+    );
 }
 
 #[test]
@@ -180,7 +223,11 @@ fn a_directory_serves_as_initrd_and_a_missing_one_is_named() {
     fs::create_dir(world.path("root")).unwrap();
     fs::write(world.path("root/init"), "x").unwrap();
     assert_exit(&world.run(&["boot", guest, "root"]), 0, &["powered off"]);
-    assert_exit(&world.run(&["boot", guest, "missing"]), 2, &["boot::initrd", "`missing`"]);
+    assert_exit(
+        &world.run(&["boot", guest, "missing"]),
+        2,
+        &["boot::initrd", "`missing`"],
+    );
 }
 
 #[test]
@@ -198,7 +245,12 @@ fn impossible_machines_are_refused() {
         ("--interleave", "fair"),
     ] {
         let output = world.run(&["boot", guest, option, value]);
-        assert_eq!(output.status.code(), Some(2), "{option} {value}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{option} {value}: {}",
+            stderr(&output)
+        );
     }
 }
 
@@ -216,28 +268,59 @@ fn the_cache_is_where_xdg_says_and_starts_empty() {
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows[0]["name"], "debian");
     assert!(rows[0]["path"].is_null());
-    assert_eq!(stdout(&world.run(&["artifact", "clean"])).matches("/cache/chaosrun").count(), 1);
+    assert_eq!(
+        stdout(&world.run(&["artifact", "clean"]))
+            .matches("/cache/chaosrun")
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn without_apt_the_host_is_told_to_lack_it() {
     let world = World::new();
-    let output = world.command(&["boot", "debian"]).env("PATH", "/nowhere").output().unwrap();
-    assert_exit(&output, 69, &["artifact::no_apt", "apt-get", "path of a kernel"]);
+    let output = world
+        .command(&["boot", "debian"])
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    assert_exit(
+        &output,
+        69,
+        &["artifact::no_apt", "apt-get", "path of a kernel"],
+    );
 }
 
 #[test]
 fn missing_build_tools_are_named_with_their_packages_in_one_message() {
     let world = World::new();
-    let output = world.command(&["boot", "tiny"]).env("PATH", "/nowhere").output().unwrap();
-    assert_exit(&output, 69, &["missing_tools", "`flex`", "`bc`", "apt-get install", "bison"]);
+    let output = world
+        .command(&["boot", "tiny"])
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    assert_exit(
+        &output,
+        69,
+        &[
+            "missing_tools",
+            "`flex`",
+            "`bc`",
+            "apt-get install",
+            "bison",
+        ],
+    );
 }
 
 #[test]
 fn without_a_home_there_is_no_cache() {
     let world = World::new();
     let mut command = world.command(&["artifact", "list"]);
-    let output = command.env_remove("XDG_CACHE_HOME").env_remove("HOME").output().unwrap();
+    let output = command
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("HOME")
+        .output()
+        .unwrap();
     assert_exit(&output, 69, &["XDG_CACHE_HOME"]);
 }
 
@@ -246,12 +329,26 @@ fn ctrl_c_ends_a_run_in_good_order() {
     let world = World::new();
     let guest = world.guest(&[bare::print("up\n"), bare::spin()]);
     let mut command = world.command(&["boot", guest]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
 
     assert_eq!(line, "up\n");
     assert!(killed.success());
