@@ -171,15 +171,19 @@ impl Cpu {
             _ => None,
         };
         let ss = self.system.segments[seg::SS].selector;
-        let mut flags = self.rflags();
+        let mut pushed = self.rflags();
         if matches!(source, Source::Exception(_)) && !self.is_trap() {
-            flags |= flags::RF;
+            pushed |= flags::RF;
+        }
+        if source == Source::Software {
+            // The instruction has completed, which ends the effect of RF.
+            pushed &= !flags::RF;
         }
         let old_cs = self.system.segments[seg::CS].selector;
         let frame = [
             u64::from(ss),
             self.regs[gpr::RSP],
-            flags,
+            pushed,
             u64::from(old_cs),
             self.rip,
         ];

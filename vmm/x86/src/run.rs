@@ -120,6 +120,10 @@ impl Cpu {
             self.rflags &= !flags::RF;
         }
         self.refresh_attention();
+        if self.system.interrupt_shadow & 2 != 0 {
+            // MOV SS and POP SS hold debug traps off until behind the next instruction.
+            return None;
+        }
         if self.take_debug_traps(before.1 & flags::TF != 0) {
             self.fault = Fault::Exception {
                 vector: vector::DB,

@@ -35,10 +35,15 @@ impl Cpu {
         }
     }
 
-    /// Reads up to 16 bytes.
+    /// Reads bytes.
     fn load_bytes(&mut self, linear: u64, bytes: &mut [u8]) -> Res<()> {
-        for (position, chunk) in bytes.chunks_mut(8).enumerate() {
-            let at = self.wrap_linear(linear.wrapping_add(8 * position as u64));
+        self.load_units(linear, bytes, 8)
+    }
+
+    /// Reads bytes in units that may each have to be aligned.
+    fn load_units(&mut self, linear: u64, bytes: &mut [u8], unit: usize) -> Res<()> {
+        for (position, chunk) in bytes.chunks_mut(unit).enumerate() {
+            let at = self.wrap_linear(linear.wrapping_add((unit * position) as u64));
             let value = self.load_slow(at, chunk.len() as u64)?;
             chunk.copy_from_slice(&value.to_le_bytes()[..chunk.len()]);
         }
@@ -47,20 +52,29 @@ impl Cpu {
 
     /// Writes bytes; all of them or, if that faults, none.
     fn store_bytes(&mut self, linear: u64, bytes: &[u8]) -> Res<()> {
-        self.probe_range(linear, bytes.len() as u64)?;
-        for (position, chunk) in bytes.chunks(8).enumerate() {
+        self.store_units(linear, bytes, 8)
+    }
+
+    /// Writes bytes in units that may each have to be aligned; all of them or none.
+    fn store_units(&mut self, linear: u64, bytes: &[u8], unit: usize) -> Res<()> {
+        self.probe_units(linear, bytes.len() as u64, unit)?;
+        for (position, chunk) in bytes.chunks(unit).enumerate() {
             let mut value = [0; 8];
             value[..chunk.len()].copy_from_slice(chunk);
-            let at = self.wrap_linear(linear.wrapping_add(8 * position as u64));
+            let at = self.wrap_linear(linear.wrapping_add((unit * position) as u64));
             self.store_slow(at, chunk.len() as u64, u64::from_le_bytes(value))?;
         }
         Ok(())
     }
 
     fn probe_range(&mut self, linear: u64, length: u64) -> Res<()> {
-        for start in (0..length).step_by(8) {
+        self.probe_units(linear, length, 8)
+    }
+
+    fn probe_units(&mut self, linear: u64, length: u64, unit: usize) -> Res<()> {
+        for start in (0..length).step_by(unit) {
             let at = self.wrap_linear(linear.wrapping_add(start));
-            self.probe_write(at, (length - start).min(8))?;
+            self.probe_write(at, (length - start).min(unit as u64))?;
         }
         Ok(())
     }
@@ -244,6 +258,11 @@ fn environment(cpu: &Cpu, ins: &Instruction) -> EnvFormat {
     }
 }
 
+/// The size of an environment's fields, which is also how it has to be aligned.
+fn unit(format: EnvFormat) -> usize {
+    if format.wide { 4 } else { 2 }
+}
+
 /// FNSTENV.
 pub(crate) fn fnstenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     cpu.check_fpu()?;
@@ -251,9 +270,9 @@ pub(crate) fn fnstenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let linear = cpu.linear(ins);
     let mut image = [0; 28];
     let image = &mut image[..format.size()];
-    cpu.probe_range(linear, image.len() as u64)?;
+    cpu.probe_units(linear, image.len() as u64, unit(format))?;
     fpu::store_environment(&mut cpu.x87, format, image);
-    cpu.store_bytes(linear, image)?;
+    cpu.store_units(linear, image, unit(format))?;
     Ok(Done::Next)
 }
 
@@ -264,7 +283,7 @@ pub(crate) fn fldenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let format = environment(cpu, ins);
     let mut image = [0; 28];
     let image = &mut image[..format.size()];
-    cpu.load_bytes(cpu.linear(ins), image)?;
+    cpu.load_units(cpu.linear(ins), image, unit(format))?;
     fpu::load_environment(&mut cpu.x87, format, image);
     Ok(Done::Next)
 }
@@ -276,9 +295,9 @@ pub(crate) fn fnsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let linear = cpu.linear(ins);
     let mut image = [0; 108];
     let image = &mut image[..format.save_size()];
-    cpu.probe_range(linear, image.len() as u64)?;
+    cpu.probe_units(linear, image.len() as u64, unit(format))?;
     fpu::save(&mut cpu.x87, format, image);
-    cpu.store_bytes(linear, image)?;
+    cpu.store_units(linear, image, unit(format))?;
     Ok(Done::Next)
 }
 
@@ -289,7 +308,7 @@ pub(crate) fn frstor(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let format = environment(cpu, ins);
     let mut image = [0; 108];
     let image = &mut image[..format.save_size()];
-    cpu.load_bytes(cpu.linear(ins), image)?;
+    cpu.load_units(cpu.linear(ins), image, unit(format))?;
     fpu::restore(&mut cpu.x87, format, image);
     Ok(Done::Next)
 }

@@ -16,6 +16,11 @@ pub(crate) fn undefined(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     Err(cpu.raise(vector::UD))
 }
 
+/// A store through CS, which is never writable in protected mode outside of 64-bit mode.
+pub(crate) fn store_to_code(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+    Err(cpu.raise_gp())
+}
+
 /// Does nothing.
 pub(crate) fn nop(_: &mut Cpu, _: &Rare) -> Res<Done> {
     Ok(Done::Next)
@@ -501,7 +506,7 @@ fn enter_frame(cpu: &mut Cpu, size: u64, space: u64, level: u64) -> Res<Done> {
     // The new top of the stack must be writable (Intel SDM vol. 2, ENTER).
     let base = cpu.regs[slot::SEGMENTS + crate::cpu::seg::SS];
     let linear = cpu.wrap_linear((top & mask(cpu.mode.stack_bits / 8)).wrapping_add(base));
-    cpu.probe_write(linear, 1)?;
+    cpu.probe_write(linear, size)?;
     cpu.set_stack_pointer(top);
     write_frame(cpu, new_frame, size);
     Ok(Done::Next)

@@ -364,6 +364,9 @@ impl Cpu {
     }
 
     fn store_masked(&mut self, linear: u64, frame: &Frame) -> Res<()> {
+        if frame.rcx >> 8 != 0 || frame.rcx != 0 && frame.dst[1] != 0 {
+            self.check_wide_alignment(linear)?;
+        }
         let selected = (0..16u64).filter(|n| frame.rcx >> n & 1 != 0);
         for n in selected.clone() {
             self.probe_data(self.wrap_linear(linear.wrapping_add(n)), 1)?;

@@ -115,6 +115,11 @@ impl Cpu {
         self.set_string_reg(index, shape, value);
     }
 
+    /// Whether a debug trap may come between two iterations.
+    fn steps_iterations(&self) -> bool {
+        self.rflags & crate::flags::TF != 0 || self.watches_data()
+    }
+
     /// The instructions that may still be charged, the one being executed included.
     fn left(&self) -> i64 {
         self.budget + self.reserve + 1
@@ -156,13 +161,20 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
         if count == 0 {
             return Ok(Done::Sync);
         }
-        let mut done = bulk(cpu, &shape, cpu.affordable(&shape).min(count))?;
+        let mut done = if cpu.steps_iterations() {
+            0
+        } else {
+            bulk(cpu, &shape, cpu.affordable(&shape).min(count))?
+        };
         if done == 0 {
             one(cpu, &shape)?;
             done = 1;
         }
         cpu.set_string_reg(gpr::RCX, &shape, count - done);
         cpu.charge(&shape, done);
+        if cpu.steps_iterations() && count != done {
+            return Ok(Done::Again);
+        }
     }
 }
 
@@ -196,7 +208,7 @@ fn run_single(cpu: &mut Cpu, ins: &Rare, one: Iteration) -> Res<Done> {
         if !go_on || count == 1 {
             return Ok(Done::Sync);
         }
-        if cpu.left() <= 1 || cpu.leave {
+        if cpu.left() <= 1 || cpu.leave || cpu.steps_iterations() {
             return Ok(Done::Repeat);
         }
         cpu.budget -= 1;

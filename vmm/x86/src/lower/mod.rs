@@ -6,7 +6,7 @@ mod moves;
 mod rares;
 mod select;
 
-use iced_x86::{Code, Instruction, OpKind, Register};
+use iced_x86::{Code, Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 
 use crate::code::Extra;
 use crate::cpu::{seg, slot};
@@ -99,6 +99,9 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     {
         return lowered;
     }
+    if stores_through_code(ins, mode) {
+        return Lowered::rare(crate::exec::rare::store_to_code, End::Block);
+    }
     let operand = Operand::of(ins, mode);
     if let Some(operand) = &operand
         && let Some(op) =
@@ -114,6 +117,25 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
 }
 
 pub(crate) use branch::{condition, fused};
+
+/// Whether an instruction writes memory through CS outside of 64-bit mode.
+fn stores_through_code(ins: &Instruction, mode: Mode) -> bool {
+    if mode.bits == 64 || !mode.protected || ins.memory_segment() != Register::CS {
+        return false;
+    }
+    let mut factory = InstructionInfoFactory::new();
+    let mut accesses = factory.info(ins).used_memory().iter();
+    accesses.any(|memory| {
+        memory.segment() == Register::CS
+            && matches!(
+                memory.access(),
+                OpAccess::Write
+                    | OpAccess::CondWrite
+                    | OpAccess::ReadWrite
+                    | OpAccess::ReadCondWrite
+            )
+    })
+}
 
 /// How the memory operand of an instruction is addressed; the kinds of `exec::addr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -385,7 +385,7 @@ fn random_flags(random: &mut Gen) -> u64 {
     if random.chance(60) {
         flags &= !(1 << 10);
     }
-    if random.chance(5) && !crate::lenient() {
+    if random.chance(5) {
         flags |= TRAP_FLAG;
     }
     if random.chance(2) {

@@ -71,12 +71,7 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
     check("cr2", native.cr2, emulated.cr2, ignored.fault_address);
     let (n, e) = (&native.regs, &emulated.regs);
     check("rip", n.rip, e.rip, 0);
-    check(
-        "rflags",
-        n.rflags,
-        e.rflags,
-        ignored.flags | if crate::lenient() { 1 << 16 } else { 0 },
-    );
+    check("rflags", n.rflags, e.rflags, ignored.flags);
     for i in 0..16 {
         // What mode switches do with the upper halves is undefined.
         let ignore = if case.bits == 32 { !0xffff_ffff } else { 0 };

@@ -51,6 +51,7 @@ const HINTS: &[F] = &[
     F::CLDEMOTE,
     F::PREFETCHW,
     F::PREFETCHWT1,
+    F::PREFETCHITI,
     F::WBNOINVD,
     F::LZCNT,
     F::BMI1,

@@ -32,11 +32,6 @@ use state::Case;
 /// The seed of a run that nobody chose one for.
 const DEFAULT_SEED: u64 = 1;
 
-/// Whether single-stepping and the resume flag are left out, to see what else differs.
-fn lenient() -> bool {
-    std::env::var_os("DIFF_LENIENT").is_some()
-}
-
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| {
         value
