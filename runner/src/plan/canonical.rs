@@ -1,9 +1,6 @@
 //! Canonical JSON: keys sorted, no blanks, integers only.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
-use serde_json::Value;
 
 use super::model::Plan;
 
@@ -13,50 +10,109 @@ use super::model::Plan;
 /// # Errors
 /// The value has a floating-point number or can't be written as JSON at all.
 pub fn to_string(value: &impl Serialize) -> Result<String, serde_json::Error> {
-    let value = serde_json::to_value(value)?;
-    let mut out = String::new();
-    write_value(&value, &mut out)?;
-    Ok(out)
+    let text = serde_json::to_string(value)?;
+    let mut sorter = Sorter { text: &text, at: 0, out: String::with_capacity(text.len()), float: false };
+    sorter.value();
+    if sorter.float {
+        return Err(serde::ser::Error::custom("a plan has no floating-point numbers"));
+    }
+    Ok(sorter.out)
 }
 
-fn write_value(value: &Value, out: &mut String) -> Result<(), serde_json::Error> {
-    match value {
-        Value::Number(n) if n.is_f64() => {
-            return Err(serde::ser::Error::custom(
-                "a plan has no floating-point numbers",
-            ));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {
-            let _ = write!(out, "{value}");
-        }
-        Value::String(text) => out.push_str(&serde_json::to_string(text)?),
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_value(item, out)?;
+/// Sorts the keys of compact JSON as serde_json writes it, which is known to be well-formed. Going
+/// through a tree of values would cost ten times as much.
+struct Sorter<'a> {
+    text: &'a str,
+    at: usize,
+    out: String,
+    float: bool,
+}
+
+impl Sorter<'_> {
+    fn peek(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(b'}')
+    }
+
+    /// Copies one value, with the objects in it sorted.
+    fn value(&mut self) {
+        match self.peek() {
+            b'{' => self.object(),
+            b'[' => self.array(),
+            b'"' => {
+                let end = self.string_end();
+                self.copy(end);
             }
-            out.push(']');
-        }
-        Value::Object(map) => {
-            // Whether serde_json keeps keys sorted depends on its features; this does not.
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
-            out.push('{');
-            for (index, key) in keys.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&serde_json::to_string(key)?);
-                out.push(':');
-                write_value(&map[key], out)?;
+            _ => {
+                let rest = &self.text[self.at..];
+                let end = rest.find([',', ']', '}']).map_or(self.text.len(), |n| self.at + n);
+                let token = &self.text[self.at..end];
+                self.float |= token.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && token.contains(['.', 'e', 'E']);
+                self.copy(end);
             }
-            out.push('}');
         }
     }
-    Ok(())
+
+    fn copy(&mut self, end: usize) {
+        self.out.push_str(&self.text[self.at..end]);
+        self.at = end;
+    }
+
+    /// The end of the string that begins here.
+    fn string_end(&self) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at + 1;
+        while let Some(&byte) = bytes.get(at) {
+            match byte {
+                b'\\' => at += 2,
+                b'"' => return at + 1,
+                _ => at += 1,
+            }
+        }
+        bytes.len()
+    }
+
+    fn array(&mut self) {
+        self.copy(self.at + 1);
+        while self.peek() != b']' {
+            if self.peek() == b',' {
+                self.copy(self.at + 1);
+            }
+            self.value();
+        }
+        self.copy(self.at + 1);
+    }
+
+    fn object(&mut self) {
+        let start = self.out.len();
+        // Each entry: its key in the text, and its place in what has been written.
+        let mut entries: Vec<(&str, std::ops::Range<usize>)> = Vec::new();
+        let text = self.text;
+        self.at += 1;
+        while self.peek() != b'}' {
+            if self.peek() == b',' {
+                self.at += 1;
+            }
+            let from = self.out.len();
+            let end = self.string_end();
+            let key = &text[self.at + 1..end - 1];
+            self.copy(end + 1);
+            self.value();
+            entries.push((key, from..self.out.len()));
+        }
+        self.at += 1;
+        entries.sort_by_key(|(key, _)| *key);
+        let mut sorted = String::with_capacity(self.out.len() - start + entries.len() + 2);
+        sorted.push('{');
+        for (index, (_, range)) in entries.into_iter().enumerate() {
+            if index > 0 {
+                sorted.push(',');
+            }
+            sorted.push_str(&self.out[range]);
+        }
+        sorted.push('}');
+        self.out.truncate(start);
+        self.out.push_str(&sorted);
+    }
 }
 
 impl Plan {

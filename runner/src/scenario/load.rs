@@ -40,6 +40,8 @@ pub struct Loaded {
     pub sources: Sources,
     /// The scenarios; those with mistakes are there as far as they could be understood.
     pub scenarios: Vec<Scenario>,
+    /// The whole document with its matrix, joined from all files.
+    pub root: Option<Block>,
     /// What is wrong.
     pub diags: Diags,
 }
@@ -80,12 +82,14 @@ fn load_source(source: Source) -> Loaded {
     let mut loaded = Loaded {
         sources: loader.sources,
         scenarios: Vec::new(),
+        root: None,
         diags: loader.diags,
     };
     let Some(root) = root else { return loaded };
     if let Some(name) = main_keys(&root, &mut loaded.diags) {
         loaded.scenarios = variant::expand(&name, &root, &mut loaded.diags);
     }
+    loaded.root = Some(root);
     loaded
 }
 

@@ -106,7 +106,7 @@ impl Shape<'_> {
         };
         let section = match key.kind {
             Kind::Block(s) | Kind::Named(s) => s,
-            _ => return self.value(block, key, entry.key_span, &entry.value),
+            _ => return self.plain(block, key, entry),
         };
         let named = matches!(key.kind, Kind::Named(_));
         match &entry.value.raw {
@@ -124,6 +124,18 @@ impl Shape<'_> {
             }
             Raw::Bool(false) if section.args.is_empty() => {}
             _ => self.sub_block(block, key, section, entry.key_span, &entry.value, None),
+        }
+    }
+
+    /// A key with a plain value; tables of which there may be several can stand in a list.
+    fn plain(&mut self, block: &mut Block, key: &'static Key, entry: &Entry) {
+        match (&entry.value.raw, key.kind) {
+            (Raw::List(items), Kind::Map) if key.many => {
+                for item in items {
+                    self.value(block, key, entry.key_span, item);
+                }
+            }
+            _ => self.value(block, key, entry.key_span, &entry.value),
         }
     }
 
