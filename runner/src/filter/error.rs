@@ -7,8 +7,12 @@ use thiserror::Error;
 
 /// A filterset that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message}")]
-pub struct FilterError {
+#[error("{}", .0.message)]
+pub struct FilterError(pub(super) Box<Mistake>);
+
+/// What is wrong; boxed, so that a result is small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mistake {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) label: String,
@@ -19,33 +23,38 @@ pub struct FilterError {
 
 impl FilterError {
     /// The stable code, as in `chaosrun::filter::unknown_predicate`.
-    pub const fn code(&self) -> &'static str {
-        self.code
+    pub fn code(&self) -> &'static str {
+        self.0.code
     }
 
     /// The bytes of the filterset that are wrong.
     pub fn span(&self) -> Range<usize> {
-        self.span.clone()
+        self.0.span.clone()
     }
 }
 
 impl Diagnostic for FilterError {
     fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.code))
+        Some(Box::new(self.0.code))
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        self.help
+        self.0
+            .help
             .as_ref()
             .map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.filterset)
+        Some(&self.0.filterset)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let label = LabeledSpan::new(Some(self.label.clone()), self.span.start, self.span.len());
+        let label = LabeledSpan::new(
+            Some(self.0.label.clone()),
+            self.0.span.start,
+            self.0.span.len(),
+        );
         Some(Box::new(std::iter::once(label)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::error::FilterError;
+use super::error::{FilterError, Mistake};
 use super::expression::{Expression, Predicate};
 use super::lexer::{Lexer, Token};
 use super::matcher::Matcher;
@@ -19,7 +19,7 @@ const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`
 pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_BYTES {
         // The text itself is not shown: it is what is too long.
-        return Err(FilterError {
+        return Err(FilterError(Box::new(Mistake {
             code: "chaosrun::filter::too_long",
             message: format!(
                 "a filterset has at most {MAX_BYTES} bytes, and this one has {}",
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
             span: 0..1,
             help: Some("give scenarios a common tag and select that".to_owned()),
             filterset: text.chars().take(40).collect(),
-        });
+        })));
     }
     let mut parser = Parser {
         text,
@@ -135,7 +135,7 @@ impl Parser<'_> {
         let Some((argument, place)) = self.lexer.argument() else {
             let mut error = self.unclosed(open.clone());
             if self.text[open.end..].trim_start().starts_with('/') {
-                error.help = Some(
+                error.0.help = Some(
                     "a regular expression is written `/…/`, before the parenthesis".to_owned(),
                 );
             }
@@ -220,14 +220,14 @@ impl Parser<'_> {
         span: Range<usize>,
         help: Option<String>,
     ) -> FilterError {
-        FilterError {
+        FilterError(Box::new(Mistake {
             code,
             message: message.to_owned(),
             label: label.to_owned(),
             span,
             help,
             filterset: self.text.to_owned(),
-        }
+        }))
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
     fn depth_is_bounded_by_an_error_and_not_by_the_stack() {
         for opening in ["(", "!", "not "] {
             let error = parse(&opening.repeat(5_000)).expect_err("it is too deep");
-            assert_eq!(error.code, "chaosrun::filter::too_deep");
+            assert_eq!(error.0.code, "chaosrun::filter::too_deep");
         }
         let fine = format!("{}all(){}", "(".repeat(MAX_DEPTH), ")".repeat(MAX_DEPTH));
         assert!(parse(&fine).is_ok());
@@ -297,21 +297,21 @@ mod tests {
         let chain = vec!["tag(a)"; 5_000].join(" or ");
         assert!(parse(&chain).is_ok());
         let error = parse(&"x".repeat(MAX_BYTES + 1)).expect_err("it is too long");
-        assert_eq!(error.code, "chaosrun::filter::too_long");
+        assert_eq!(error.0.code, "chaosrun::filter::too_long");
     }
 
     #[test]
     fn a_pattern_that_needs_too_much_memory_is_refused() {
         let error = parse("tag(/(a{1000}){1000}/)").expect_err("it is too big");
-        assert_eq!(error.code, "chaosrun::filter::bad_regex");
+        assert_eq!(error.0.code, "chaosrun::filter::bad_regex");
     }
 
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "[a-z()!&|+\\-~=#/\\\\{}\\[\\]*? äß]{0,60}") {
             if let Err(error) = parse(&text) {
-                prop_assert!(error.span.end <= text.len().max(1));
-                prop_assert!(text.get(error.span.clone()).is_some() || text.is_empty());
+                prop_assert!(error.0.span.end <= text.len().max(1));
+                prop_assert!(text.get(error.0.span.clone()).is_some() || text.is_empty());
             }
         }
     }

@@ -41,10 +41,7 @@ impl Partition {
 pub enum PartitionError {
     /// It has another form.
     #[error("`{0}` is not a partition; write `hash:1/4` or `slice:1/4`")]
-    #[diagnostic(
-        code(chaosrun::partition::syntax),
-        help("write `hash:1/4` or `slice:1/4`")
-    )]
+    #[diagnostic(code(chaosrun::partition::syntax))]
     Syntax(String),
     /// The share is not one of the shares.
     #[error("share {share} of {shares} does not exist; shares are numbered from 1")]

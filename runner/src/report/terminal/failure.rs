@@ -162,7 +162,7 @@ fn event_line(event: &Event, column: usize, style: Style) -> String {
     let when = format!("{:>14} s", time::seconds_micros(event.vtime_ns));
     let node = text::line(event.node.as_deref().unwrap_or("·"), column);
     let mark = match &event.kind {
-        _ if event.is_disturbance() => "⚡",
+        _ if event.is_disturbance() => "↯",
         EventKind::Console { .. } => "│",
         _ => "•",
     };
