@@ -77,11 +77,8 @@ pub(super) fn download(
     {
         return Ok((stanza, file));
     }
-    let own = Apt::updated(lists, progress)?;
-    let missing = || ArtifactError::NoPackage {
-        package: wanted.to_owned(),
-    };
-    let stanza = choose(&own)?.ok_or_else(missing)?;
+    let (own, complaints) = Apt::updated(lists, progress)?;
+    let stanza = choose(&own)?.ok_or_else(|| absent(wanted, &complaints))?;
     let file = own.download(&stanza, into)?;
     Ok((stanza, file))
 }
@@ -95,8 +92,8 @@ impl Apt {
         }
     }
 
-    /// apt with lists below `directory`, fetched now.
-    fn updated(directory: &Path, progress: Progress) -> Result<Self, ArtifactError> {
+    /// apt with lists below `directory`, fetched now, and what apt complained about meanwhile.
+    fn updated(directory: &Path, progress: Progress) -> Result<(Self, String), ArtifactError> {
         for part in ["state/lists/partial", "cache/archives/partial"] {
             let path = directory.join(part);
             fs::create_dir_all(&path).map_err(ArtifactError::io("create", &path))?;
@@ -108,15 +105,13 @@ impl Apt {
             options.extend(["-o".into(), option]);
         };
         set("Dir::State", &directory.join("state"));
+        set("Dir::State::lists", &directory.join("state/lists"));
         set("Dir::Cache", &directory.join("cache"));
         set("Dir::State::status", Path::new("/var/lib/dpkg/status"));
         let apt = Self { options, progress };
         let _step = progress.spinner("fetching Debian's package lists");
-        apt.expect(
-            "fetch the package lists",
-            apt.command("apt-get").arg("update"),
-        )?;
-        Ok(apt)
+        let complaints = apt.update()?;
+        Ok((apt, complaints))
     }
 
     /// The stanza of the version of a package that apt would install.
@@ -151,23 +146,38 @@ impl Apt {
         }
     }
 
-    fn expect(&self, action: &str, command: &mut Command) -> Result<(), ArtifactError> {
-        let output =
-            tools::output(command).map_err(ArtifactError::io("run", Path::new("apt-get")))?;
+    fn update(&self) -> Result<String, ArtifactError> {
+        let output = tools::output(self.command("apt-get").arg("update"))
+            .map_err(ArtifactError::io("run", Path::new("apt-get")))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() {
-            return Ok(());
+            return Ok(said);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(ArtifactError::Fetch {
-            action: action.to_owned(),
-            output: tail(&said),
-        })
+        Err(lists_failed(&said))
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = tools::command(program);
         command.args(&self.options);
         command
+    }
+}
+
+/// The error for a package that the lists do not have. Sources that could not be reached do not make
+/// apt fail, but they may be the ones with the package.
+fn absent(package: &str, complaints: &str) -> ArtifactError {
+    if complaints.contains("Failed to fetch") {
+        return lists_failed(complaints);
+    }
+    ArtifactError::NoPackage {
+        package: package.to_owned(),
+    }
+}
+
+fn lists_failed(said: &str) -> ArtifactError {
+    ArtifactError::Fetch {
+        action: "fetch the package lists".to_owned(),
+        output: tail(said),
     }
 }
 
@@ -231,6 +241,18 @@ mod tests {
             size: 1504,
         };
         assert_eq!(Stanza::parse(text), Some(expected));
+    }
+
+    #[test]
+    fn a_package_missing_from_unreachable_sources_is_blamed_on_the_network() {
+        let complaints = "W: Failed to fetch http://archive/InRelease  Could not connect\n";
+        let error = absent("p", complaints);
+        assert!(matches!(error, ArtifactError::Fetch { .. }), "{error:?}");
+        let error = absent("p", "");
+        assert!(
+            matches!(error, ArtifactError::NoPackage { .. }),
+            "{error:?}"
+        );
     }
 
     #[test]
