@@ -41,6 +41,15 @@ impl TscClock {
         Self { khz, offset: 0 }
     }
 
+    /// The same counter with `adjust` added modulo 2^64.
+    #[must_use]
+    pub const fn shifted(self, adjust: u64) -> Self {
+        Self {
+            khz: self.khz,
+            offset: self.offset.wrapping_add(adjust),
+        }
+    }
+
     /// The value of the counter at `now`, rounded down to a whole tick.
     pub fn tsc(&self, now: VirtTime) -> u64 {
         (self.ticks(now) as u64).wrapping_add(self.offset)

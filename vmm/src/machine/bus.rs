@@ -182,6 +182,12 @@ impl Bus for Platform {
         self.state.tsc.tsc(self.moment(at))
     }
 
+    fn tsc_adjusted(&mut self, at: &mut Access, adjust: u64) {
+        let vcpu = at.vcpu as usize;
+        let clock = self.state.tsc.shifted(adjust);
+        self.serve(at, |state, now, _| state.lapics[vcpu].set_tsc(clock, now));
+    }
+
     fn read_cr8(&mut self, at: &mut Access) -> u64 {
         self.state.lapics[at.vcpu as usize].cr8()
     }

@@ -32,6 +32,8 @@ pub trait Bus {
     fn write_msr(&mut self, at: &mut Access, index: u32, value: u64) -> bool;
     /// The time stamp counter before IA32_TSC_ADJUST is added.
     fn read_tsc(&mut self, at: &mut Access) -> u64;
+    /// IA32_TSC_ADJUST changed to `adjust`, so that TSC deadlines lie elsewhere in time now.
+    fn tsc_adjusted(&mut self, at: &mut Access, adjust: u64);
     /// Reads CR8, the task priority of the local APIC.
     fn read_cr8(&mut self, at: &mut Access) -> u64;
     /// Writes CR8. Only the low four bits are significant.

@@ -126,6 +126,8 @@ pub struct Cpu {
     pub(crate) fault: Fault,
     pub(crate) fault_is_stack: bool,
     pub(crate) window_wanted: bool,
+    /// Accesses to the bus since power-on; only differences count.
+    pub(crate) bus_calls: u64,
     /// Data breakpoints that the current instruction has hit.
     pub(crate) watch_hits: u8,
     /// The current instruction (SYSCALL, INT n) swallows the single-step trap behind it.
@@ -189,6 +191,7 @@ impl Cpu {
             fault: Fault::NotCanonical,
             fault_is_stack: false,
             window_wanted: false,
+            bus_calls: 0,
             watch_hits: 0,
             no_step_trap: false,
             debug_trap: false,
@@ -415,6 +418,7 @@ impl Cpu {
             retired: self.retired().wrapping_sub(u64::from(self.rest)),
             stop: false,
         };
+        self.bus_calls = self.bus_calls.wrapping_add(1);
         let mut bus = self.bus.expect("a running CPU has a bus");
         // SAFETY: as in `memory`.
         let result = call(unsafe { bus.as_mut() }, &mut access);

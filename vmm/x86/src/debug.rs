@@ -2,6 +2,7 @@
 
 use crate::cpu::Cpu;
 use crate::flags;
+use crate::mode::cr4;
 
 /// DR6 bits that always read as one.
 const DR6_ONES: u64 = 0xffff_0ff0;
@@ -29,7 +30,8 @@ impl Cpu {
 
     /// Whether an execution breakpoint is at `rip`; sets DR6.
     pub(crate) fn hits_code_breakpoint(&mut self) -> bool {
-        if self.system.dr[7] & 0xff == 0 || self.rflags & flags::RF != 0 {
+        let held_off = self.rflags & flags::RF != 0 || self.system.interrupt_shadow & 2 != 0;
+        if self.system.dr[7] & 0xff == 0 || held_off {
             return false;
         }
         let linear = self.code_linear(self.rip);
@@ -44,8 +46,30 @@ impl Cpu {
             return false;
         }
         self.system.dr[6] = self.system.dr[6] & !0xf | DR6_ONES | hits;
-        self.debug_trap = false;
+        self.debug_trap = true;
         true
+    }
+
+    /// Notes which I/O breakpoints an access to `size` ports from `port` hits. Without CR4.DE there
+    /// are none.
+    pub(crate) fn note_port(&mut self, port: u16, size: u8) {
+        if self.system.cr4 & cr4::DE == 0 {
+            return;
+        }
+        for n in 0..4 {
+            if self.breakpoint_enabled(n) && self.breakpoint_kind(n) == 2 {
+                self.note_overlap(n, u64::from(port), u64::from(size));
+            }
+        }
+    }
+
+    /// Notes that breakpoint `n` is hit if it overlaps with an access.
+    fn note_overlap(&mut self, n: usize, address: u64, size: u64) {
+        let length = self.breakpoint_size(n);
+        let start = self.system.dr[n] & !(length - 1);
+        if address < start.wrapping_add(length) && start < address.wrapping_add(size) {
+            self.watch_hits |= 1 << n;
+        }
     }
 
     /// Notes which data breakpoints an access hits; the trap comes behind the instruction.
@@ -56,11 +80,7 @@ impl Cpu {
             if !self.breakpoint_enabled(n) || !wanted {
                 continue;
             }
-            let length = self.breakpoint_size(n);
-            let start = self.system.dr[n] & !(length - 1);
-            if linear < start.wrapping_add(length) && start < linear.wrapping_add(size) {
-                self.watch_hits |= 1 << n;
-            }
+            self.note_overlap(n, linear, size);
         }
     }
 
@@ -68,8 +88,9 @@ impl Cpu {
     /// before the instruction.
     pub(crate) fn take_debug_traps(&mut self, stepping: bool) -> bool {
         let hits = std::mem::take(&mut self.watch_hits);
+        let due = std::mem::take(&mut self.trap_due);
         let swallowed = std::mem::take(&mut self.no_step_trap);
-        let stepping = stepping && !swallowed;
+        let stepping = stepping && !swallowed || due;
         if hits == 0 && !stepping {
             return false;
         }

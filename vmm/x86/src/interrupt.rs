@@ -158,10 +158,11 @@ impl Cpu {
     ) -> Res<()> {
         let level = (cs.selector & 3) as u8;
         let changes = level < self.cpl;
+        let external = u32::from(source != Source::Software);
         let rsp = if ist != 0 {
-            self.read_tss_stack(0x1c + 8 * u64::from(ist))?
+            self.read_tss_stack(0x1c + 8 * u64::from(ist), external)?
         } else if changes {
-            self.read_tss_stack(4 + 8 * u64::from(level))?
+            self.read_tss_stack(4 + 8 * u64::from(level), external)?
         } else {
             self.regs[gpr::RSP]
         };
@@ -187,15 +188,15 @@ impl Cpu {
             u64::from(old_cs),
             self.rip,
         ];
-        self.fault_is_stack = true;
         for value in frame.into_iter().chain(error.map(u64::from)) {
             top = top.wrapping_sub(8);
-            self.check_canonical(top)?;
+            if !crate::mmu::is_canonical(top) {
+                return Err(self.raise_error(vector::SS, external));
+            }
             self.write_as(top, 8, value, level == 3)?;
         }
-        self.fault_is_stack = false;
         if !crate::mmu::is_canonical(target) {
-            return Err(self.raise_gp());
+            return Err(self.raise_error(vector::GP, external));
         }
         if changes {
             // In 64-bit mode SS becomes a null selector with the new privilege level.
@@ -215,24 +216,17 @@ impl Cpu {
         Ok(())
     }
 
-    fn check_canonical(&mut self, linear: u64) -> Res<()> {
-        if crate::mmu::is_canonical(linear) {
-            return Ok(());
-        }
-        self.fault = Fault::NotCanonical;
-        Err(Raised)
-    }
-
-    /// Whether the exception that is delivered is a trap, so that RF is not set in its frame. Only
-    /// #DB can be either; it is a fault if it was an instruction breakpoint.
+    /// Whether the exception that is delivered is one that does not set RF in its frame: a #DB that
+    /// is a trap or that an instruction breakpoint caused (Intel SDM vol. 3, 17.3.1.1).
     fn is_trap(&self) -> bool {
         self.debug_trap
     }
 
-    fn read_tss_stack(&mut self, offset: u64) -> Res<u64> {
+    fn read_tss_stack(&mut self, offset: u64, external: u32) -> Res<u64> {
         let tr = self.system.tr;
         if offset + 7 > u64::from(tr.limit) {
-            return Err(self.raise_error(vector::TS, u32::from(tr.selector & 0xfffc)));
+            let code = u32::from(tr.selector & 0xfffc) + external;
+            return Err(self.raise_error(vector::TS, code));
         }
         self.read_as(tr.base.wrapping_add(offset), 8, false)
     }

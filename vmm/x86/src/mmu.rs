@@ -302,9 +302,8 @@ impl Cpu {
     fn speed_up(&mut self, linear: u64, user: bool, place: Place) {
         if let Place::Ram(offset) = place
             && self.memory().is_dirty_data(offset)
-            && self.tlb.find(Kind::Write, user, linear).is_some()
         {
-            self.tlb.insert(Kind::Write, user, linear, offset, true);
+            self.tlb.unprotect(user, linear);
         }
     }
 
@@ -313,12 +312,12 @@ impl Cpu {
         if let Some(add) = self.tlb.find(kind, user, linear) {
             return Ok(Place::Ram(linear.wrapping_add(add)));
         }
-        let gpa = self.walk(linear, kind, user)?;
+        let (gpa, span) = self.walk(linear, kind, user)?;
         let Some(offset) = self.memory().offset(gpa) else {
             return Ok(Place::Device(gpa));
         };
         let fast = kind != Kind::Write || self.memory().is_dirty_data(offset);
-        self.tlb.insert(kind, user, linear, offset, fast);
+        self.tlb.insert(kind, user, linear, offset, span, fast);
         Ok(Place::Ram(offset))
     }
 
@@ -405,9 +404,10 @@ impl Cpu {
     }
 
     /// Translates by the page tables (Intel SDM vol. 3, chapter 4), setting accessed and dirty bits.
-    pub(crate) fn walk(&mut self, linear: u64, kind: Kind, user: bool) -> Res<u64> {
+    /// The physical address and the binary logarithm of the page's size.
+    pub(crate) fn walk(&mut self, linear: u64, kind: Kind, user: bool) -> Res<(u64, u8)> {
         if self.system.cr0 & cr0::PG == 0 {
-            return Ok(linear & u64::from(u32::MAX));
+            return Ok((linear & u64::from(u32::MAX), 12));
         }
         if self.system.cr4 & cr4::PAE == 0 {
             return self.walk_32(linear, kind, user);
@@ -450,7 +450,7 @@ impl Cpu {
             if level == 1 || large {
                 let span = (1u64 << shift) - 1;
                 self.finish_walk(&walk)?;
-                return Ok(entry & pte::ADDRESS & !span | linear & span);
+                return Ok((entry & pte::ADDRESS & !span | linear & span, shift as u8));
             }
             table = entry & pte::ADDRESS;
             level -= 1;
@@ -500,7 +500,7 @@ impl Cpu {
     }
 
     /// 32-bit paging with 4 KiB and 4 MiB pages (Intel SDM vol. 3, 4.3).
-    fn walk_32(&mut self, linear: u64, kind: Kind, user: bool) -> Res<u64> {
+    fn walk_32(&mut self, linear: u64, kind: Kind, user: bool) -> Res<(u64, u8)> {
         let mut walk = Walk {
             linear,
             kind,
@@ -521,6 +521,9 @@ impl Cpu {
             return Err(self.page_fault(&walk, 0));
         }
         let large = entry & pte::LARGE != 0 && self.system.cr4 & cr4::PSE != 0;
+        if large && entry & 1 << 21 != 0 {
+            return Err(self.page_fault(&walk, error::PRESENT | error::RESERVED));
+        }
         let (address, last) = if large {
             (directory, entry)
         } else {
@@ -543,9 +546,10 @@ impl Cpu {
             self.memory().write(address, &(wanted as u32).to_le_bytes());
         }
         Ok(if large {
-            entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32 | linear & 0x3f_ffff
+            let address = entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32;
+            (address | linear & 0x3f_ffff, 22)
         } else {
-            last & 0xffff_f000 | linear & 0xfff
+            (last & 0xffff_f000 | linear & 0xfff, 12)
         })
     }
 

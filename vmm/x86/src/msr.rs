@@ -104,6 +104,12 @@ impl Cpu {
                 let now = self.read_tsc();
                 let msrs = &mut self.system.msrs;
                 msrs.tsc_adjust = msrs.tsc_adjust.wrapping_add(value.wrapping_sub(now));
+                self.tell_adjustment();
+                Ok(())
+            }
+            TSC_ADJUST => {
+                self.system.msrs.tsc_adjust = value;
+                self.tell_adjustment();
                 Ok(())
             }
             EFER => self.write_efer(value),
@@ -114,12 +120,16 @@ impl Cpu {
         }
     }
 
+    fn tell_adjustment(&mut self) {
+        let adjust = self.system.msrs.tsc_adjust;
+        self.on_bus(|bus, at| bus.tsc_adjusted(at, adjust));
+    }
+
     /// Registers that take what they are given, within their writable bits.
     fn write_plain(&mut self, number: u32, value: u64) -> Res<()> {
         use index::*;
         let msrs = &mut self.system.msrs;
         let (register, writable) = match number {
-            TSC_ADJUST => (&mut msrs.tsc_adjust, u64::MAX),
             SPEC_CTRL => (&mut msrs.spec_ctrl, 7),
             SYSENTER_CS => (&mut msrs.sysenter_cs, 0xffff_ffff),
             // Fast strings and the processor's other switches change nothing here.

@@ -58,6 +58,11 @@ impl Cpu {
             self.reserve = left - self.budget;
             self.no_step_trap = false;
             let before = (self.system.interrupt_shadow, self.rflags);
+            if single {
+                // RF covers one instruction, which itself finds it cleared.
+                self.rflags &= !flags::RF;
+                self.unfinished = false;
+            }
             let flow = match self.find_block() {
                 Ok(block) => self.enter_block(block),
                 Err(Raised) => Flow::Fault,
@@ -71,12 +76,20 @@ impl Cpu {
                 Flow::Block => {}
                 Flow::Halt => {
                     self.system.interrupt_shadow = 0;
-                    self.system.activity = Activity::Halted;
                     self.refresh_attention();
+                    // A trap that is due keeps the CPU from halting.
+                    if single && self.take_debug_traps(before.1 & flags::TF != 0) {
+                        if let Some(exit) = self.deliver_debug() {
+                            return exit;
+                        }
+                        continue;
+                    }
+                    self.system.activity = Activity::Halted;
                     return Exit::Halt;
                 }
                 Flow::Fault => {
                     self.system.interrupt_shadow = 0;
+                    self.watch_hits = 0;
                     self.refresh_attention();
                     if let Err(exit) = self.deliver_fault() {
                         return exit;
@@ -88,19 +101,27 @@ impl Cpu {
 
     /// Looks at what may change before the next instruction.
     fn attend(&mut self) -> Option<Exit> {
+        if self.trap_due && self.take_debug_traps(false) {
+            return self.deliver_debug();
+        }
         if self.window_wanted && self.interruptible() {
             self.window_wanted = false;
             self.refresh_attention();
             return Some(Exit::InterruptWindow);
         }
         if self.hits_code_breakpoint() {
-            self.fault = Fault::Exception {
-                vector: vector::DB,
-                error: None,
-            };
-            return self.deliver_fault().err();
+            return self.deliver_debug();
         }
         None
+    }
+
+    /// Delivers the #DB that DR6 describes.
+    fn deliver_debug(&mut self) -> Option<Exit> {
+        self.fault = Fault::Exception {
+            vector: vector::DB,
+            error: None,
+        };
+        self.deliver_fault().err()
     }
 
     /// Whether instructions have to be executed one at a time.
@@ -111,13 +132,13 @@ impl Cpu {
     }
 
     /// A single instruction was executed; `before` is the interrupt shadow and RFLAGS before it. A
-    /// shadow and RF last for one instruction.
+    /// shadow lasts for one instruction, and RF until a repeated one is finished.
     fn stepped(&mut self, before: (u8, u64)) -> Option<Exit> {
         if before.0 != 0 {
             self.system.interrupt_shadow = 0;
         }
-        if before.1 & flags::RF != 0 {
-            self.rflags &= !flags::RF;
+        if self.unfinished {
+            self.rflags |= before.1 & flags::RF;
         }
         self.refresh_attention();
         if self.system.interrupt_shadow & 2 != 0 {
@@ -125,11 +146,7 @@ impl Cpu {
             return None;
         }
         if self.take_debug_traps(before.1 & flags::TF != 0) {
-            self.fault = Fault::Exception {
-                vector: vector::DB,
-                error: None,
-            };
-            return self.deliver_fault().err();
+            return self.deliver_debug();
         }
         None
     }

@@ -39,26 +39,53 @@ pub(crate) enum Kind {
 #[repr(C)]
 pub(crate) struct Tlb {
     entries: [[[Entry; ENTRIES]; 2]; 3],
+    /// The binary logarithm of the size of the page that an entry is a part of: INVLPG forgets all
+    /// of a large page.
+    spans: [[[u8; ENTRIES]; 2]; 3],
+    /// The largest span since the last flush. It only saves a search and is no state of its own.
+    largest: u8,
 }
 
 impl Tlb {
     pub(crate) fn new() -> Box<Self> {
         Box::new(Self {
             entries: [[[NONE; ENTRIES]; 2]; 3],
+            spans: [[[0; ENTRIES]; 2]; 3],
+            largest: 0,
         })
     }
 
     /// Forgets every translation.
     pub(crate) fn flush(&mut self) {
         self.entries = [[[NONE; ENTRIES]; 2]; 3];
+        self.largest = 0;
     }
 
-    /// Forgets the translation of one page.
+    /// Forgets the translation of the page that `linear` is in, all of it if it is a large one
+    /// (Intel SDM vol. 3, 4.10.4.1).
     pub(crate) fn flush_page(&mut self, linear: u64) {
+        if self.largest > PAGE_SIZE.trailing_zeros() as u8 {
+            self.flush_large_page(linear);
+        }
         let page = linear & !(PAGE_SIZE - 1);
         for table in self.entries.as_flattened_mut() {
             let entry = &mut table[index(linear)];
             if entry.tag & !SLOW == page {
+                *entry = NONE;
+            }
+        }
+    }
+
+    fn flush_large_page(&mut self, linear: u64) {
+        let spans = self.spans.as_flattened().as_flattened();
+        for (entry, &span) in self
+            .entries
+            .as_flattened_mut()
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(spans)
+        {
+            if entry.tag != EMPTY && (entry.tag ^ linear) >> span == 0 {
                 *entry = NONE;
             }
         }
@@ -75,12 +102,34 @@ impl Tlb {
         (entry.tag != EMPTY && entry.tag & !SLOW == linear & !(PAGE_SIZE - 1)).then_some(entry.add)
     }
 
-    /// Remembers a translation. `fast` is whether stores may use it without further ado.
-    pub(crate) fn insert(&mut self, kind: Kind, user: bool, linear: u64, offset: u64, fast: bool) {
+    /// Remembers a translation in a page of `1 << span` bytes. `fast` is whether stores may use it
+    /// without further ado.
+    pub(crate) fn insert(
+        &mut self,
+        kind: Kind,
+        user: bool,
+        linear: u64,
+        offset: u64,
+        span: u8,
+        fast: bool,
+    ) {
         let page = linear & !(PAGE_SIZE - 1);
         let add = (offset & !(PAGE_SIZE - 1)).wrapping_sub(page);
         let tag = if fast { page } else { page | SLOW };
-        self.entries[kind as usize][usize::from(user)][index(linear)] = Entry { tag, add };
+        let (kind, user, index) = (kind as usize, usize::from(user), index(linear));
+        self.entries[kind][user][index] = Entry { tag, add };
+        self.spans[kind][user][index] = span;
+        self.largest = self.largest.max(span);
+    }
+
+    /// Lets stores use the translation of the page at `linear` without further ado, if there is
+    /// one.
+    pub(crate) fn unprotect(&mut self, user: bool, linear: u64) {
+        let page = linear & !(PAGE_SIZE - 1);
+        let entry = &mut self.entries[Kind::Write as usize][usize::from(user)][index(linear)];
+        if entry.tag == page | SLOW {
+            entry.tag = page;
+        }
     }
 
     /// Makes stores to the page at `offset` take the slow path.
@@ -101,6 +150,7 @@ impl Tlb {
 
     /// Feeds the architecturally relevant content to `sink`.
     pub(crate) fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
+        let spans = self.spans.as_flattened().as_flattened();
         for (position, entry) in self
             .entries
             .as_flattened()
@@ -109,7 +159,8 @@ impl Tlb {
             .enumerate()
         {
             if entry.tag != EMPTY {
-                sink(&(position as u32).to_le_bytes());
+                let span = u32::from(spans[position]);
+                sink(&(position as u32 | span << 16).to_le_bytes());
                 sink(&(entry.tag & !SLOW).to_le_bytes());
                 sink(&entry.add.to_le_bytes());
             }

@@ -60,12 +60,14 @@ pub(crate) fn rare(cpu: &mut Cpu, at: At) -> Flow {
         }
         Ok(Done::Again) => {
             cpu.leave = false;
+            cpu.unfinished = true;
             cpu.rip = cpu.rip_at(at);
             cpu.budget += i64::from(at.rest);
             Flow::Block
         }
         Ok(Done::Repeat) => {
             cpu.leave = false;
+            cpu.unfinished = true;
             cpu.rip = cpu.rip_at(at);
             cpu.budget += i64::from(at.rest) - 1;
             Flow::Block

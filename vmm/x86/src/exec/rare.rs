@@ -614,6 +614,9 @@ pub(crate) fn arpl(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let (a, b) = (cpu.read_operand(ins, 0)?, cpu.read_operand(ins, 1)?);
     let lower = a & 3 < b & 3;
     if lower {
+        if ins.op0_kind() == OpKind::Memory && ins.memory_segment() == Register::CS {
+            return Err(cpu.raise_gp());
+        }
         cpu.write_operand(ins, 0, a & !3 | b & 3)?;
     }
     cpu.lazy = Lazy::from_bits(cpu.lazy.bits() & !ZF | if lower { ZF } else { 0 });

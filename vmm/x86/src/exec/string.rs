@@ -4,7 +4,8 @@
 //! itself when it completes, and one more for every 64 bytes that such instructions have processed
 //! since the last charge; the count of uncharged bytes is part of the state. So the charge does not
 //! depend on where a run was interrupted, and a step ends exactly when the budget is used up. The
-//! other repeated instructions are charged one per iteration.
+//! other repeated instructions are charged one per iteration, and so are iterations that access a
+//! device.
 
 use iced_x86::{Instruction, Mnemonic, Register};
 
@@ -161,6 +162,7 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
         if count == 0 {
             return Ok(Done::Sync);
         }
+        let calls = cpu.bus_calls;
         let mut done = if cpu.steps_iterations() {
             0
         } else {
@@ -171,7 +173,13 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
             done = 1;
         }
         cpu.set_string_reg(gpr::RCX, &shape, count - done);
-        cpu.charge(&shape, done);
+        if cpu.bus_calls != calls {
+            // An access to a device takes its time, so that no guest can make millions of them for
+            // nothing.
+            cpu.budget -= 1;
+        } else {
+            cpu.charge(&shape, done);
+        }
         if cpu.steps_iterations() && count != done {
             return Ok(Done::Again);
         }

@@ -6,7 +6,7 @@ mod moves;
 mod rares;
 mod select;
 
-use iced_x86::{Code, Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
+use iced_x86::{Code, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
 use crate::code::Extra;
 use crate::cpu::{seg, slot};
@@ -121,6 +121,10 @@ pub(crate) use branch::{condition, fused};
 /// Whether an instruction writes memory through CS outside of 64-bit mode.
 fn stores_through_code(ins: &Instruction, mode: Mode) -> bool {
     if mode.bits == 64 || !mode.protected || ins.memory_segment() != Register::CS {
+        return false;
+    }
+    // ARPL writes only if it changes something, and checks that itself.
+    if ins.mnemonic() == Mnemonic::Arpl {
         return false;
     }
     let mut factory = InstructionInfoFactory::new();

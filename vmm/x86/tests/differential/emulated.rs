@@ -85,6 +85,9 @@ impl Bus for Nothing {
         self.reach("read of the TSC".to_owned());
         0
     }
+    fn tsc_adjusted(&mut self, _: &mut Access, _: u64) {
+        self.reach("a write to IA32_TSC_ADJUST".to_owned());
+    }
     fn read_cr8(&mut self, _: &mut Access) -> u64 {
         self.reach("read of CR8".to_owned());
         0

@@ -88,6 +88,8 @@ impl Bus for Script {
         at.retired * TSC_RATE
     }
 
+    fn tsc_adjusted(&mut self, _: &mut Access, _: u64) {}
+
     fn read_cr8(&mut self, _: &mut Access) -> u64 {
         self.cr8
     }

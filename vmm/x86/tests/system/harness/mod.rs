@@ -96,8 +96,13 @@ impl Machine {
 
     /// A machine with a program for privilege level 0 in 64-bit mode.
     pub fn kernel(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> (Self, Program) {
+        Self::at(CODE, write)
+    }
+
+    /// As [`Self::kernel`], with the program at an address of the test's choice.
+    pub fn at(base: u64, write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> (Self, Program) {
         let mut machine = Self::new();
-        let program = machine.load(CODE, 64, write);
+        let program = machine.load(base, 64, write);
         (machine, program)
     }
 
