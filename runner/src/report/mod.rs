@@ -13,6 +13,7 @@ pub mod json;
 pub mod junit;
 pub mod model;
 pub mod outputs;
+pub mod summary;
 pub mod terminal;
 pub mod text;
 pub mod time;

@@ -91,6 +91,8 @@ impl Sections {
                     name,
                 ] })
             }
+            // A list of tables is a key that is written several times.
+            kind if key.many && matches!(kind, Kind::Map) => one_or_several(&scalar(kind)),
             kind => scalar(kind),
         };
         schema["description"] = json!(key.doc);
