@@ -98,6 +98,8 @@ pub struct Cpu {
     /// All ones in 64-bit mode; 32 bits otherwise.
     pub(crate) linear_mask: u64,
     pub(crate) mode: Mode,
+    /// `mode.key()`, which every branch out of its page needs.
+    pub(crate) mode_key: u64,
     pub(crate) cpl: u8,
     /// A slow path wants the block to end after the current instruction.
     pub(crate) leave: bool,
@@ -128,11 +130,15 @@ pub struct Cpu {
     pub(crate) window_wanted: bool,
     /// Accesses to the bus since power-on; only differences count.
     pub(crate) bus_calls: u64,
-    /// Data breakpoints that the current instruction has hit.
+    /// Data breakpoints that the current instruction has hit, or a MOV SS in front of it.
     pub(crate) watch_hits: u8,
     /// The current instruction (SYSCALL, INT n) swallows the single-step trap behind it.
     pub(crate) no_step_trap: bool,
-    /// The #DB being delivered is a trap.
+    /// A single-step trap is due because of what SYSCALL or SYSRET put into TF.
+    pub(crate) trap_due: bool,
+    /// A repeated instruction goes on; it is in the middle of its iterations.
+    pub(crate) unfinished: bool,
+    /// The #DB being delivered does not set RF in its frame.
     pub(crate) debug_trap: bool,
     pub(crate) tlb: Box<Tlb>,
     pub(crate) cursor: ProtectionCursor,
@@ -173,6 +179,7 @@ impl Cpu {
             code_add: 0,
             linear_mask: u64::from(u32::MAX),
             mode: Mode::default(),
+            mode_key: 0,
             cpl: 0,
             leave: false,
             stop: false,
@@ -194,6 +201,8 @@ impl Cpu {
             bus_calls: 0,
             watch_hits: 0,
             no_step_trap: false,
+            trap_due: false,
+            unfinished: false,
             debug_trap: false,
             tlb,
             cursor: ProtectionCursor::default(),
@@ -289,6 +298,7 @@ impl Cpu {
             activity: system.activity,
             interrupt_shadow: system.interrupt_shadow,
             nmi_blocked: system.nmi_blocked,
+            pending_breakpoints: self.watch_hits,
             retired: self.retired(),
             string_bytes: self.string_bytes,
         }
@@ -320,8 +330,10 @@ impl Cpu {
         self.xmm = state.xmm;
         self.mxcsr = state.mxcsr;
         self.x87 = state.x87;
-        self.watch_hits = 0;
+        self.watch_hits = state.pending_breakpoints;
         self.no_step_trap = false;
+        self.trap_due = false;
+        self.unfinished = false;
         self.debug_trap = false;
         self.retired_end = state.retired;
         self.budget = 0;

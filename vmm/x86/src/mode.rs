@@ -75,7 +75,6 @@ impl Default for Mode {
 
 impl Mode {
     /// The part of a block's key that the mode makes up, four bits.
-    #[inline(always)]
     pub(crate) fn key(self) -> u64 {
         u64::from(self.bits) >> 5
             | u64::from(self.stack_bits == 32) << 2
@@ -131,6 +130,7 @@ impl Cpu {
             stack_bits,
             protected,
         };
+        self.mode_key = self.mode.key();
         self.linear_mask = if bits == 64 {
             u64::MAX
         } else {

@@ -160,7 +160,7 @@ impl Cpu {
         if !stays {
             self.enter_page(linear)?;
         }
-        let key = linear.wrapping_add(self.code_add) << 4 | self.mode.key();
+        let key = linear.wrapping_add(self.code_add) << 4 | self.mode_key;
         if let Some(block) = self.memory().cache.fast(key) {
             self.link_to(link.filter(|_| stays), block);
             return Ok(block);

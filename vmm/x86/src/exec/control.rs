@@ -56,7 +56,7 @@ fn transfer(cpu: &mut Cpu, rip: u64) -> Flow {
         cpu.code_page = page;
         cpu.code_add = entry.add;
     }
-    let key = rip.wrapping_add(cpu.code_add) << 4 | cpu.mode.key();
+    let key = rip.wrapping_add(cpu.code_add) << 4 | cpu.mode_key;
     match cpu.memory().cache.fast(key) {
         Some(block) => enter(cpu, block, rip),
         None => {
