@@ -16,6 +16,8 @@ pub const BOOT_PARAMS: u64 = 0x7000;
 pub const BOOT_PAGE_TABLES: u64 = 0x9000;
 /// Bytes that the identity page tables take.
 pub const BOOT_PAGE_TABLES_SIZE: u64 = 0x6000;
+/// The `setup_data` with which the kernel seeds its random numbers.
+pub const SETUP_DATA: u64 = 0x1_0000;
 /// The kernel's command line.
 pub const CMDLINE: u64 = 0x2_0000;
 /// Room for the command line with its terminating zero.

@@ -36,6 +36,16 @@ pub struct Machine {
     over: Option<Stop>,
 }
 
+/// The seed of the kernel's random numbers, from a stream of its own.
+fn boot_seed(config: &MachineConfig<'_>) -> [u8; 32] {
+    let mut stream = config.tape.stream(&format!("{}/boot-seed", config.name));
+    let mut seed = [0; 32];
+    for chunk in seed.chunks_exact_mut(8) {
+        chunk.copy_from_slice(&stream.any().to_le_bytes());
+    }
+    seed
+}
+
 impl Machine {
     /// Makes a machine and puts its kernel into RAM; it has not executed anything yet.
     ///
@@ -54,6 +64,7 @@ impl Machine {
             initrd: config.initrd,
             cmdline: &config.cmdline,
             rsdp,
+            random: boot_seed(config),
         };
         let booted = boot::load(&mut ram, &source)?;
         let model = CpuModel {

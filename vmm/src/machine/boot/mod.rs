@@ -80,6 +80,9 @@ pub struct BootSource<'a> {
     pub cmdline: &'a str,
     /// The physical address of the RSDP.
     pub rsdp: u64,
+    /// What the kernel seeds its random numbers with; without it a kernel without RDRAND gathers
+    /// entropy from timing for seconds.
+    pub random: [u8; 32],
 }
 
 /// Where things were put.
@@ -118,6 +121,7 @@ pub fn load(ram: &mut GuestRam, source: &BootSource<'_>) -> Result<Booted, BootE
     };
     let e820 = params::e820(ram.low(), ram.high());
     let zero_page = params::zero_page(header, &e820, initrd.clone(), source.rsdp);
+    store(ram, map::SETUP_DATA, &params::random_seed(&source.random))?;
     store(ram, map::BOOT_PARAMS, zero_page.as_slice())?;
     store(ram, map::CMDLINE, &cmdline)?;
     store(ram, map::BOOT_GDT, &entry::gdt())?;
@@ -198,6 +202,7 @@ mod tests {
             initrd,
             cmdline: "console=ttyS0",
             rsdp: 0xe_0000,
+            random: [7; 32],
         }
     }
 
@@ -294,5 +299,17 @@ mod tests {
             matches!(error, BootError::Elf(ElfError::Truncated { .. })),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_seed_of_the_random_numbers_is_on_the_setup_data_list() {
+        let mut ram = GuestRam::new(8 << 20).unwrap();
+        load(&mut ram, &source(&kernel(), None)).unwrap();
+        let list = read(&ram, map::BOOT_PARAMS + 0x250, 8);
+        assert_eq!(list, map::SETUP_DATA.to_le_bytes());
+        let data = read(&ram, map::SETUP_DATA, 48);
+        assert_eq!(data[..8], [0; 8], "it is the last element");
+        assert_eq!(data[8..16], [9, 0, 0, 0, 32, 0, 0, 0]);
+        assert_eq!(data[16..], [7; 32]);
     }
 }

@@ -57,6 +57,19 @@ pub(super) fn e820(low: u64, high: u64) -> Vec<boot_e820_entry> {
     entries
 }
 
+/// `SETUP_RNG_SEED` (Linux, `asm/setup_data.h`).
+const RNG_SEED: u32 = 9;
+
+/// The only `setup_data` of the boot protocol's list: a seed.
+pub(super) fn random_seed(seed: &[u8; 32]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(16 + seed.len());
+    data.extend(0u64.to_le_bytes());
+    data.extend(RNG_SEED.to_le_bytes());
+    data.extend((seed.len() as u32).to_le_bytes());
+    data.extend(seed);
+    data
+}
+
 /// The zero page.
 pub(super) fn zero_page(
     header: setup_header,
@@ -71,6 +84,7 @@ pub(super) fn zero_page(
     };
     params.hdr.type_of_loader = LOADER_OTHER;
     params.hdr.cmd_line_ptr = map::CMDLINE as u32;
+    params.hdr.setup_data = map::SETUP_DATA;
     if let Some(initrd) = initrd {
         // `place_initrd` keeps it below 4 GiB.
         params.hdr.ramdisk_image = initrd.start as u32;
