@@ -336,7 +336,8 @@ fn lanes_of(form: Code) -> Option<Lanes> {
     }
 }
 
-fn random_regs(random: &mut Gen, bits: u32, likely: Option<Lanes>) -> Regs {
+/// Registers to start from, with vectors whose lanes are mostly of the kind `likely`.
+pub fn random_regs(random: &mut Gen, bits: u32, likely: Option<Lanes>) -> Regs {
     let mut gpr: [u64; 16] = std::array::from_fn(|_| random.gpr());
     if bits == 32 {
         gpr[..8].iter_mut().for_each(|value| *value &= 0xffff_ffff);

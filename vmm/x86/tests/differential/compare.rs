@@ -47,7 +47,34 @@ pub struct Difference {
 /// Lists the differences between two outcomes of a case.
 pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Difference> {
     let instruction = builder::decode(&case.native_bytes(), case.regs.rip, case.bits);
+    if order_of_faults_differs(&instruction, native, emulated) {
+        return Vec::new();
+    }
     let ignored = ignored(case, &instruction, native);
+    differences(case.bits, native, emulated, &ignored)
+}
+
+/// Lists the differences between two outcomes of a sequence of instructions, of which the last
+/// writers left the flags of `undefined` undefined.
+pub fn compare_sequence(
+    bits: u32,
+    native: &Outcome,
+    emulated: &Outcome,
+    undefined: u64,
+) -> Vec<Difference> {
+    let ignored = Ignored {
+        flags: undefined,
+        ..Ignored::default()
+    };
+    differences(bits, native, emulated, &ignored)
+}
+
+fn differences(
+    bits: u32,
+    native: &Outcome,
+    emulated: &Outcome,
+    ignored: &Ignored,
+) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut check = |kind: &str, native: u64, emulated: u64, ignore: u64| {
         if (native ^ emulated) & !ignore != 0 {
@@ -57,9 +84,6 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
             });
         }
     };
-    if order_of_faults_differs(&instruction, native, emulated) {
-        return found;
-    }
     check("vector", native.vector.into(), emulated.vector.into(), 0);
     // Linux hides whether pages above those of user mode are present.
     let hidden = if native.vector == 14 && native.cr2 >= 0x7fff_ffff_f000 {
@@ -74,7 +98,7 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
     check("rflags", n.rflags, e.rflags, ignored.flags);
     for i in 0..16 {
         // What mode switches do with the upper halves is undefined.
-        let ignore = if case.bits == 32 { !0xffff_ffff } else { 0 };
+        let ignore = if bits == 32 { !0xffff_ffff } else { 0 };
         let ignore = if ignored.general { u64::MAX } else { ignore };
         check(
             if i == RSP { "rsp" } else { "gpr" },
@@ -90,9 +114,9 @@ pub fn compare(case: &Case, native: &Outcome, emulated: &Outcome) -> Vec<Differe
     for (n, e) in selectors[0].into_iter().zip(selectors[1]) {
         check("selector", n.into(), e.into(), 0);
     }
-    compare_fp(&n.fp, &e.fp, &ignored, &mut check);
+    compare_fp(&n.fp, &e.fp, ignored, &mut check);
     if !ignored.window {
-        compare_window(native, emulated, &ignored, &mut check);
+        compare_window(native, emulated, ignored, &mut check);
     }
     found
 }

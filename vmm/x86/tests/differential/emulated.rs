@@ -138,16 +138,48 @@ impl Emulated {
 
     /// Runs a case. The error says why the emulated machine did not end in an exception.
     pub fn run(&mut self, case: &Case, background: &[u8]) -> Result<Outcome, String> {
-        let mut window = background.to_vec();
-        apply_patches(case, &mut window);
-        self.put(physical::WINDOW, &window);
+        self.load(case);
+        let outcome = self.execute(case, background, |_| Some(BUDGET));
+        self.unload(case);
+        outcome
+    }
+
+    /// Puts a case's code into memory.
+    pub fn load(&mut self, case: &Case) {
         let offset = case.regs.rip - CODE;
         let visible = case.bytes.len().min((CODE_SIZE - offset) as usize);
         self.put(physical::CODE + offset, &case.bytes[..visible]);
+    }
+
+    /// Takes a case's code out of memory again.
+    pub fn unload(&mut self, case: &Case) {
+        let offset = case.regs.rip - CODE;
+        let visible = case.bytes.len().min((CODE_SIZE - offset) as usize);
+        self.put(physical::CODE + offset, &vec![0xcc; visible]);
+    }
+
+    /// Runs a case whose code is in memory, in pieces: `piece` sees the state before each of them
+    /// and says how many instructions it has, or that this goes too far.
+    pub fn execute(
+        &mut self,
+        case: &Case,
+        background: &[u8],
+        mut piece: impl FnMut(&CpuState) -> Option<u64>,
+    ) -> Result<Outcome, String> {
+        let mut window = background.to_vec();
+        apply_patches(case, &mut window);
+        self.put(physical::WINDOW, &window);
         self.cpu.set_state(&self.user_state(case));
         let mut bus = Nothing::default();
-        let exit = self.cpu.run(&mut self.memory, &mut bus, BUDGET);
-        self.put(physical::CODE + offset, &[0xcc; 32][..visible]);
+        let mut exit = Exit::Budget;
+        let mut total = 0;
+        while exit == Exit::Budget && total < BUDGET {
+            let Some(budget) = piece(&self.cpu.state()) else {
+                return Err(format!("given up at {:#x}", self.cpu.state().rip));
+            };
+            exit = self.cpu.run(&mut self.memory, &mut bus, budget);
+            total += budget;
+        }
         if let Some(what) = bus.reached {
             return Err(format!("reached the bus: {what}"));
         }
@@ -156,6 +188,14 @@ impl Emulated {
             Exit::Unimplemented(what) => Err(format!("unimplemented: {}", what.what)),
             other => Err(format!("{other:?} at {:#x}", self.cpu.state().rip)),
         }
+    }
+
+    /// Everything that decides what the CPU would do next.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.cpu
+            .hash_into(&mut |part| bytes.extend_from_slice(part));
+        bytes
     }
 
     fn put(&mut self, gpa: u64, bytes: &[u8]) {

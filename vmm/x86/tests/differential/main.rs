@@ -16,6 +16,7 @@ mod layout;
 mod native;
 mod operands;
 mod report;
+mod sequences;
 mod state;
 mod values;
 
