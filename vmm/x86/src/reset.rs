@@ -74,6 +74,7 @@ pub(crate) fn power_on(model: &CpuModel) -> CpuState {
         activity: Activity::Running,
         interrupt_shadow: 0,
         nmi_blocked: false,
+        pending_breakpoints: 0,
         retired: 0,
         string_bytes: 0,
     }

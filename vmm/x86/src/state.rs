@@ -171,6 +171,9 @@ pub struct CpuState {
     pub interrupt_shadow: u8,
     /// NMIs are blocked until the next IRET.
     pub nmi_blocked: bool,
+    /// Data breakpoints (bits 0-3 as in DR6) that a MOV SS or POP SS has hit, which holds their trap
+    /// off until behind the next instruction.
+    pub pending_breakpoints: u8,
     /// Retired instructions since power-on. A repeated string instruction counts one for itself and
     /// one more for every 64 bytes that such instructions have processed.
     pub retired: u64,
@@ -203,6 +206,7 @@ pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
         activity,
         interrupt_shadow,
         nmi_blocked,
+        pending_breakpoints,
         retired,
         string_bytes,
     } = state;
@@ -241,7 +245,9 @@ pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
         put(u64::from(limit));
     }
     put(u64::from(*mxcsr) | (*activity as u64) << 32);
-    put(u64::from(*interrupt_shadow) | u64::from(*nmi_blocked) << 8);
+    put(u64::from(*interrupt_shadow)
+        | u64::from(*nmi_blocked) << 8
+        | u64::from(*pending_breakpoints) << 16);
     feed_x87(x87, &mut put);
     feed_msrs(msrs, &mut put);
 }

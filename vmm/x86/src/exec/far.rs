@@ -444,6 +444,7 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(3 * size));
         cpu.far_transfer(selector as u16, target)?;
         cpu.load_flags(flags, size);
+        cpu.system.nmi_blocked = false;
         return Ok(Done::Jump(target));
     }
     if cpu.rflags & flags::NT != 0 {

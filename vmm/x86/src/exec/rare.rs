@@ -16,6 +16,11 @@ pub(crate) fn undefined(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     Err(cpu.raise(vector::UD))
 }
 
+/// An encoding of more than 15 bytes.
+pub(crate) fn too_long(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+    Err(cpu.raise_gp())
+}
+
 /// A store through CS, which is never writable in protected mode outside of 64-bit mode.
 pub(crate) fn store_to_code(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     Err(cpu.raise_gp())

@@ -116,7 +116,8 @@ impl Cpu {
         self.set_string_reg(index, shape, value);
     }
 
-    /// Whether a debug trap may come between two iterations.
+    /// Whether a debug trap may come between two iterations. Then all repeated instructions are
+    /// charged by iterations, so that a trap is never between an iteration and its charge.
     fn steps_iterations(&self) -> bool {
         self.rflags & crate::flags::TF != 0 || self.watches_data()
     }
@@ -154,6 +155,9 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
         one(cpu, &shape)?;
         return Ok(Done::Next);
     }
+    if cpu.steps_iterations() {
+        return iterate(cpu, &shape, one);
+    }
     loop {
         if cpu.left() <= 0 || cpu.leave {
             return Ok(Done::Again);
@@ -163,11 +167,7 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
             return Ok(Done::Sync);
         }
         let calls = cpu.bus_calls;
-        let mut done = if cpu.steps_iterations() {
-            0
-        } else {
-            bulk(cpu, &shape, cpu.affordable(&shape).min(count))?
-        };
+        let mut done = bulk(cpu, &shape, cpu.affordable(&shape).min(count))?;
         if done == 0 {
             one(cpu, &shape)?;
             done = 1;
@@ -179,9 +179,6 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
             cpu.budget -= 1;
         } else {
             cpu.charge(&shape, done);
-        }
-        if cpu.steps_iterations() && count != done {
-            return Ok(Done::Again);
         }
     }
 }
@@ -206,13 +203,18 @@ fn run_single(cpu: &mut Cpu, ins: &Rare, one: Iteration) -> Res<Done> {
         // The permission is checked even if there is nothing to do.
         cpu.check_port(cpu.regs[gpr::RDX] as u16, shape.size as u8)?;
     }
+    iterate(cpu, &shape, one)
+}
+
+/// Iterates with a charge of one instruction each time.
+fn iterate(cpu: &mut Cpu, shape: &Shape, one: Iteration) -> Res<Done> {
     loop {
-        let count = cpu.string_reg(gpr::RCX, &shape);
+        let count = cpu.string_reg(gpr::RCX, shape);
         if count == 0 {
             return Ok(Done::Sync);
         }
-        let go_on = one(cpu, &shape)?;
-        cpu.set_string_reg(gpr::RCX, &shape, count - 1);
+        let go_on = one(cpu, shape)?;
+        cpu.set_string_reg(gpr::RCX, shape, count - 1);
         if !go_on || count == 1 {
             return Ok(Done::Sync);
         }
@@ -388,6 +390,7 @@ fn ins_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
     let to = cpu.destination(shape);
     // The port must not be read if the store is going to fault.
     cpu.probe_write(to, shape.size)?;
+    cpu.note_port(port, size);
     let value = cpu.on_bus(|bus, at| bus.read_port(at, port, size));
     cpu.store_slow(to, shape.size, u64::from(value))?;
     cpu.advance(gpr::RDI, shape, 1);
@@ -399,6 +402,7 @@ fn outs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
     let size = shape.size as u8;
     cpu.check_port(port, size)?;
     let value = cpu.load_slow(cpu.source(shape), shape.size)?;
+    cpu.note_port(port, size);
     cpu.on_bus(|bus, at| bus.write_port(at, port, size, value as u32));
     cpu.advance(gpr::RSI, shape, 1);
     Ok(true)

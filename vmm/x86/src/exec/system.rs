@@ -433,6 +433,7 @@ pub(crate) fn port(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let register = ins.op_register(data);
     let size = register.size() as u8;
     cpu.check_port(port, size)?;
+    cpu.note_port(port, size);
     if input {
         let value = cpu.on_bus(|bus, at| bus.read_port(at, port, size));
         cpu.write_register(register, u64::from(value));
@@ -551,6 +552,15 @@ fn rights(code: bool, long: bool, level: u16) -> u16 {
     0x8000 | size | access::PRESENT | access::SYSTEM | level << 5 | kind
 }
 
+impl Cpu {
+    /// SYSCALL and SYSRET trap at once if they leave TF set, whatever it was before them, so that a
+    /// system call under a debugger is one step.
+    fn step_by_new_flags(&mut self) {
+        self.no_step_trap = true;
+        self.trap_due = self.rflags & flags::TF != 0;
+    }
+}
+
 /// SYSCALL.
 pub(crate) fn syscall(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     if cpu.mode.bits != 64 || cpu.system.msrs.efer & efer::SCE == 0 {
@@ -565,7 +575,7 @@ pub(crate) fn syscall(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     cpu.system.segments[seg::CS] = flat(selector, rights(true, true, 0));
     cpu.system.segments[seg::SS] = flat(selector.wrapping_add(8), rights(false, false, 0));
     cpu.update_mode();
-    cpu.no_step_trap = true;
+    cpu.step_by_new_flags();
     Ok(Done::Jump(cpu.system.msrs.lstar))
 }
 
@@ -587,6 +597,7 @@ pub(crate) fn sysret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let value = cpu.regs[11] & !(flags::RF | flags::VM);
     cpu.set_rflags(value);
     cpu.update_mode();
+    cpu.step_by_new_flags();
     Ok(Done::Jump(if long { target } else { target & 0xffff_ffff }))
 }
 

@@ -15,6 +15,9 @@ use crate::exec::operand::{address_size, in_stack_segment, offset};
 use crate::mode::Mode;
 use crate::op::{Op, OpFn};
 
+/// The most bytes that an instruction has. One that is longer raises #GP(0), not #UD.
+const MAX_INSTRUCTION: usize = 15;
+
 /// How an instruction ends a block, if it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -92,7 +95,13 @@ impl Lowered {
 /// Lowers one instruction; `bytes` are its own.
 pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     if ins.code() == Code::INVALID {
-        return Lowered::rare(crate::exec::rare::undefined, End::Block);
+        let too_long = bytes.len() >= MAX_INSTRUCTION;
+        let func = if too_long {
+            crate::exec::rare::too_long
+        } else {
+            crate::exec::rare::undefined
+        };
+        return Lowered::rare(func, End::Block);
     }
     if mode.bits == 64
         && let Some(lowered) = branch::lower(ins)
