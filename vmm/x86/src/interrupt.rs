@@ -79,9 +79,8 @@ impl Cpu {
             let trap = vector == vector::DB && self.debug_trap;
             self.debug_trap = trap;
             self.fault_is_stack = false;
-            match self.deliver(vector, Source::Exception(error)) {
-                Ok(()) => return Ok(()),
-                Err(Raised) => {}
+            if self.deliver(vector, Source::Exception(error)).is_ok() {
+                return Ok(());
             }
         }
     }

@@ -44,7 +44,7 @@ mod pte {
     pub(super) const LARGE: u64 = 1 << 7;
     pub(super) const NX: u64 = 1 << 63;
     /// The physical address: bits 12 to 45, as CPUID reports 46 bits.
-    pub(super) const ADDRESS: u64 = (1 << 46) - 1 & !0xfff;
+    pub(super) const ADDRESS: u64 = ((1 << 46) - 1) & !0xfff;
     /// Bits between the physical address and the software-available ones, which must be zero.
     pub(super) const RESERVED: u64 = 0x3f << 46;
 }

@@ -46,6 +46,10 @@ pub(crate) struct Block {
     /// The operations; the last one is a terminator.
     pub ops: Box<[Op]>,
     /// The rare instructions that operations point to.
+    #[expect(
+        clippy::vec_box,
+        reason = "operations point to the elements, so they must not move"
+    )]
     pub rares: Vec<Box<Rare>>,
     /// What identifies the block: see `CodeCache`.
     pub key: u64,

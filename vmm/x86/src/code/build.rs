@@ -69,6 +69,10 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
 struct Builder {
     page_position: u64,
     ops: Vec<Op>,
+    #[expect(
+        clippy::vec_box,
+        reason = "operations point to the elements, so they must not move"
+    )]
     rares: Vec<Box<Rare>>,
     /// The instruction of the last operation.
     last: Instruction,

@@ -30,6 +30,10 @@ const EMPTY: Slot = Slot {
 /// so that a pointer to an invalidated block stays good until then.
 pub(crate) struct CodeCache {
     slots: Box<[Slot; SLOTS]>,
+    #[expect(
+        clippy::vec_box,
+        reason = "links and slots point to the blocks, so they must not move"
+    )]
     arena: Vec<Box<Block>>,
     pages: BTreeMap<u64, Vec<*const Block>>,
     bytes: usize,
