@@ -1,11 +1,23 @@
 //! Bare-metal guest programs that hold the CPU's privileged and system behaviour against the Intel
 //! SDM, and that show that it is deterministic.
 
+mod breakpoints;
+mod budgets;
+mod code_changes;
 mod double_fault;
 mod exceptions;
 mod harness;
+mod identity;
+mod interrupts;
 mod pages;
 mod paging;
+mod ports;
+mod registers;
 mod segments;
+mod sharing;
 mod stacks;
+mod startup;
+mod stepping;
 mod syscalls;
+mod unimplemented;
+mod workload;
