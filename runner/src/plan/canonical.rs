@@ -11,10 +11,17 @@ use super::model::Plan;
 /// The value has a floating-point number or can't be written as JSON at all.
 pub fn to_string(value: &impl Serialize) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(value)?;
-    let mut sorter = Sorter { text: &text, at: 0, out: String::with_capacity(text.len()), float: false };
+    let mut sorter = Sorter {
+        text: &text,
+        at: 0,
+        out: String::with_capacity(text.len()),
+        float: false,
+    };
     sorter.value();
     if sorter.float {
-        return Err(serde::ser::Error::custom("a plan has no floating-point numbers"));
+        return Err(serde::ser::Error::custom(
+            "a plan has no floating-point numbers",
+        ));
     }
     Ok(sorter.out)
 }
@@ -44,9 +51,12 @@ impl Sorter<'_> {
             }
             _ => {
                 let rest = &self.text[self.at..];
-                let end = rest.find([',', ']', '}']).map_or(self.text.len(), |n| self.at + n);
+                let end = rest
+                    .find([',', ']', '}'])
+                    .map_or(self.text.len(), |n| self.at + n);
                 let token = &self.text[self.at..end];
-                self.float |= token.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && token.contains(['.', 'e', 'E']);
+                self.float |= token.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+                    && token.contains(['.', 'e', 'E']);
                 self.copy(end);
             }
         }

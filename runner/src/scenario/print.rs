@@ -45,12 +45,22 @@ fn signed(n: i64, text: impl Fn(u64) -> String) -> String {
 }
 
 fn range(a: u64, b: u64, text: impl Fn(u64) -> String) -> String {
-    if a == b { text(a) } else { format!("{}..{}", text(a), text(b)) }
+    if a == b {
+        text(a)
+    } else {
+        format!("{}..{}", text(a), text(b))
+    }
 }
 
 /// The plain values of a field, each as it is written.
 fn values(field: &Field, language: Language) -> Vec<String> {
-    let truth = |b: bool| if language == Language::Kdl { format!("#{b}") } else { b.to_string() };
+    let truth = |b: bool| {
+        if language == Language::Kdl {
+            format!("#{b}")
+        } else {
+            b.to_string()
+        }
+    };
     let one = match &field.value.value {
         Datum::Bool(b) => truth(*b),
         Datum::Int(n) => match field.key.kind {
@@ -89,7 +99,10 @@ fn values(field: &Field, language: Language) -> Vec<String> {
 }
 
 fn is_list(field: &Field) -> bool {
-    matches!(field.value.value, Datum::Ints(_) | Datum::Texts(_) | Datum::Any(_))
+    matches!(
+        field.value.value,
+        Datum::Ints(_) | Datum::Texts(_) | Datum::Any(_)
+    )
 }
 
 /// The fields that stand as arguments behind a KDL node's key.
@@ -99,7 +112,11 @@ fn argument_fields(block: &Block) -> Vec<&Field> {
         if block.name.is_some() && *arg == "name" {
             continue;
         }
-        match block.fields.iter().find(|f| f.key.name == *arg && !matches!(f.value.value, Datum::Block(_))) {
+        match block
+            .fields
+            .iter()
+            .find(|f| f.key.name == *arg && !matches!(f.value.value, Datum::Block(_)))
+        {
             Some(field) => out.push(field),
             None => break,
         }
@@ -119,13 +136,26 @@ fn kdl(out: &mut String, key: &str, block: &Block, depth: usize) {
             let _ = write!(out, " {value}");
         }
     }
-    let rest: Vec<&Field> = block.fields.iter().filter(|f| !arguments.iter().any(|a| std::ptr::eq(*a, *f))).collect();
+    let rest: Vec<&Field> = block
+        .fields
+        .iter()
+        .filter(|f| !arguments.iter().any(|a| std::ptr::eq(*a, *f)))
+        .collect();
     // Plain values of small blocks are properties on the same line.
-    let is_property = |f: &Field| !is_list(f) && !f.key.many && !matches!(f.value.value, Datum::Block(_) | Datum::Map(_));
+    let is_property = |f: &Field| {
+        !is_list(f) && !f.key.many && !matches!(f.value.value, Datum::Block(_) | Datum::Map(_))
+    };
     let inline = !matches!(key, "node" | "template" | "run" | "explore" | "network") || depth > 1;
-    let (properties, children): (Vec<&Field>, Vec<&Field>) = rest.into_iter().partition(|f| (inline && depth > 0 || f.key.name == "schema") && is_property(f));
+    let (properties, children): (Vec<&Field>, Vec<&Field>) = rest
+        .into_iter()
+        .partition(|f| (inline && depth > 0 || f.key.name == "schema") && is_property(f));
     for field in properties {
-        let _ = write!(out, " {}={}", field.key.name, values(field, Language::Kdl).concat());
+        let _ = write!(
+            out,
+            " {}={}",
+            field.key.name,
+            values(field, Language::Kdl).concat()
+        );
     }
     if children.is_empty() {
         out.push('\n');
@@ -136,11 +166,19 @@ fn kdl(out: &mut String, key: &str, block: &Block, depth: usize) {
         match &field.value.value {
             Datum::Block(inner) => kdl(out, field.key.name, inner, depth + 1),
             Datum::Map(entries) => {
-                let pairs: Vec<String> = entries.iter().map(|(k, v)| format!("{}={}", quote(&k.value), quote(v))).collect();
+                let pairs: Vec<String> = entries
+                    .iter()
+                    .map(|(k, v)| format!("{}={}", quote(&k.value), quote(v)))
+                    .collect();
                 let _ = writeln!(out, "{indent}    {} {}", field.key.name, pairs.join(" "));
             }
             _ => {
-                let _ = writeln!(out, "{indent}    {} {}", field.key.name, values(field, Language::Kdl).join(" "));
+                let _ = writeln!(
+                    out,
+                    "{indent}    {} {}",
+                    field.key.name,
+                    values(field, Language::Kdl).join(" ")
+                );
             }
         }
     }
@@ -148,7 +186,10 @@ fn kdl(out: &mut String, key: &str, block: &Block, depth: usize) {
 }
 
 fn bare(name: &str) -> String {
-    let good = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let good = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if good { name.to_owned() } else { quote(name) }
 }
 
@@ -156,7 +197,10 @@ fn bare(name: &str) -> String {
 fn toml_value(field: &Field) -> String {
     match &field.value.value {
         Datum::Map(entries) => {
-            let pairs: Vec<String> = entries.iter().map(|(k, v)| format!("{} = {}", bare(&k.value), quote(v))).collect();
+            let pairs: Vec<String> = entries
+                .iter()
+                .map(|(k, v)| format!("{} = {}", bare(&k.value), quote(v)))
+                .collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         _ if is_list(field) => format!("[{}]", values(field, Language::Toml).join(", ")),
@@ -175,7 +219,11 @@ fn toml_inline(block: &Block) -> String {
         return toml_value(only);
     }
     let pairs: Vec<String> = toml_pairs(&block.fields.iter().collect::<Vec<_>>());
-    if pairs.is_empty() { "{}".into() } else { format!("{{ {} }}", pairs.join(", ")) }
+    if pairs.is_empty() {
+        "{}".into()
+    } else {
+        format!("{{ {} }}", pairs.join(", "))
+    }
 }
 
 /// `key = value` for each key, with what is written several times joined.
@@ -188,7 +236,12 @@ fn toml_pairs(fields: &[&Field]) -> Vec<String> {
             continue;
         }
         done.push((field.key.name, is_block));
-        let same: Vec<&&Field> = fields.iter().filter(|f| f.key.name == field.key.name && matches!(f.value.value, Datum::Block(_)) == is_block).collect();
+        let same: Vec<&&Field> = fields
+            .iter()
+            .filter(|f| {
+                f.key.name == field.key.name && matches!(f.value.value, Datum::Block(_)) == is_block
+            })
+            .collect();
         let blocks: Vec<&Block> = same
             .iter()
             .filter_map(|f| match &f.value.value {
@@ -197,10 +250,26 @@ fn toml_pairs(fields: &[&Field]) -> Vec<String> {
             })
             .collect();
         let value = if matches!(field.key.kind, Kind::Named(_)) {
-            let pairs: Vec<String> = blocks.iter().map(|b| format!("{} = {}", bare(b.name.as_ref().map_or("", |n| &n.value)), toml_inline(b))).collect();
+            let pairs: Vec<String> = blocks
+                .iter()
+                .map(|b| {
+                    format!(
+                        "{} = {}",
+                        bare(b.name.as_ref().map_or("", |n| &n.value)),
+                        toml_inline(b)
+                    )
+                })
+                .collect();
             format!("{{ {} }}", pairs.join(", "))
         } else if is_block && field.key.many {
-            format!("[{}]", blocks.iter().map(|b| toml_inline(b)).collect::<Vec<_>>().join(", "))
+            format!(
+                "[{}]",
+                blocks
+                    .iter()
+                    .map(|b| toml_inline(b))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         } else if is_block {
             toml_inline(blocks[0])
         } else if same.len() > 1 {
@@ -215,9 +284,19 @@ fn toml_pairs(fields: &[&Field]) -> Vec<String> {
 
 /// Values of a key that is written several times: one list, or one table.
 fn toml_joined(same: &[&&Field]) -> String {
-    let maps: Vec<String> = same.iter().filter(|f| matches!(f.value.value, Datum::Map(_))).map(|f| toml_value(f)).collect();
+    let maps: Vec<String> = same
+        .iter()
+        .filter(|f| matches!(f.value.value, Datum::Map(_)))
+        .map(|f| toml_value(f))
+        .collect();
     if maps.is_empty() {
-        return format!("[{}]", same.iter().flat_map(|f| values(f, Language::Toml)).collect::<Vec<_>>().join(", "));
+        return format!(
+            "[{}]",
+            same.iter()
+                .flat_map(|f| values(f, Language::Toml))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
     }
     format!("[{}]", maps.join(", "))
 }
@@ -234,9 +313,15 @@ fn toml(root: &Block) -> String {
         let _ = writeln!(out, "{pair}");
     }
     for field in tables {
-        let Datum::Block(block) = &field.value.value else { continue };
+        let Datum::Block(block) = &field.value.value else {
+            continue;
+        };
         match &block.name {
-            Some(name) => toml_table(&mut out, &format!("{}.{}", field.key.name, bare(&name.value)), block),
+            Some(name) => toml_table(
+                &mut out,
+                &format!("{}.{}", field.key.name, bare(&name.value)),
+                block,
+            ),
             None => toml_table(&mut out, field.key.name, block),
         }
     }
@@ -246,13 +331,18 @@ fn toml(root: &Block) -> String {
 /// A table with a header; the triggers, properties and the like in it get headers of their own.
 fn toml_table(out: &mut String, header: &str, block: &Block) {
     let own = matches!(block.section.name, "faults" | "properties" | "matrix");
-    let (items, plain): (Vec<&Field>, Vec<&Field>) = block.fields.iter().partition(|f| own && f.key.many && matches!(f.value.value, Datum::Block(_)));
+    let (items, plain): (Vec<&Field>, Vec<&Field>) = block
+        .fields
+        .iter()
+        .partition(|f| own && f.key.many && matches!(f.value.value, Datum::Block(_)));
     let _ = writeln!(out, "\n[{header}]");
     for pair in toml_pairs(&plain) {
         let _ = writeln!(out, "{pair}");
     }
     for field in items {
-        let Datum::Block(inner) = &field.value.value else { continue };
+        let Datum::Block(inner) = &field.value.value else {
+            continue;
+        };
         match &inner.name {
             Some(name) => {
                 let _ = writeln!(out, "\n[{header}.{}.{}]", field.key.name, bare(&name.value));

@@ -104,17 +104,16 @@ fn inline(inner: &mut InlineTable) {
     }
 }
 
-/// The comment behind a value on its line.
+/// The comment behind a value on its line, with the blanks by which it may be aligned.
 fn trailing(decor: &Decor) -> String {
     let text = decor
         .suffix()
         .and_then(|s| s.as_str())
         .unwrap_or_default()
-        .trim();
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(" {text}")
+        .trim_end();
+    match text.starts_with([' ', '\t']) || text.is_empty() {
+        true => text.to_owned(),
+        false => format!(" {text}"),
     }
 }
 
@@ -142,7 +141,7 @@ mod tests {
 
     #[test]
     fn layout_is_tidied_and_content_is_kept() {
-        let messy = "\n# top\nname=\"a\"   # the name\n\n\n\nschema   =  1_0\n[node.n1]\n  # why\n  memory='1MiB'\n[[faults.at]] # first\ntime=\"1s\"\nkill={target=[\"n1\",\"n2\"],any=0x1}\n# end\n";
+        let messy = "\n# top\nname=\"a\"# the name\n\n\n\nschema   =  1_0\n[node.n1]\n  # why\n  memory='1MiB'\n[[faults.at]] # first\ntime=\"1s\"\nkill={target=[\"n1\",\"n2\"],any=0x1}\n# end\n";
         let tidy = "# top\nname = \"a\" # the name\n\nschema = 1_0\n\n[node.n1]\n# why\nmemory = '1MiB'\n\n[[faults.at]] # first\ntime = \"1s\"\nkill = { target = [\"n1\", \"n2\"], any = 0x1 }\n# end\n";
         assert_eq!(format(messy).unwrap(), tidy);
         assert_eq!(format(tidy).unwrap(), tidy);

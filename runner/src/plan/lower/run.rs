@@ -81,7 +81,8 @@ impl Lower<'_> {
             }
         };
         Run {
-            duration_ns: block.amount("duration").unwrap_or(0),
+            // A duration that can't be read has been told; the default keeps it from causing others.
+            duration_ns: block.amount("duration").unwrap_or(30_000_000_000),
             seed_first,
             seed_last,
             hash_every_ns: block.amount("hash-every").unwrap_or(0),

@@ -16,6 +16,7 @@ pub fn format(text: &str) -> String {
         line_empty: true,
         blank_lines: 0,
         spaced: false,
+        gap: 0,
         continued: 0,
     };
     let tokens = tokens(text);
@@ -41,6 +42,8 @@ struct Formatter<'a> {
     blank_lines: usize,
     /// A blank stood before the next token, or is wanted.
     spaced: bool,
+    /// How many blanks stood before the token.
+    gap: usize,
     /// 1 on a line that continues the one above.
     continued: usize,
 }
@@ -49,7 +52,11 @@ impl Formatter<'_> {
     fn token(&mut self, token: Token, following: &[Token]) {
         let raw = &self.text[token.start..token.end];
         match token.kind {
-            Kind::Space => self.spaced = true,
+            Kind::Space => {
+                self.spaced = true;
+                self.gap = raw.chars().count();
+                return;
+            }
             Kind::Newline => self.newline(),
             Kind::Continuation => {
                 self.write(if raw.contains("//") || raw.contains("/*") {
@@ -83,7 +90,12 @@ impl Formatter<'_> {
                 self.write("}");
             }
             Kind::LineComment => {
-                self.spaced = true;
+                // Comments behind nodes are often aligned by hand; that stays.
+                if !self.line_empty {
+                    let blanks = self.gap.max(1);
+                    self.out.extend(std::iter::repeat_n(' ', blanks));
+                    self.spaced = false;
+                }
                 self.write(raw.trim_end());
             }
             Kind::Slashdash | Kind::ParenOpen => {
@@ -102,6 +114,7 @@ impl Formatter<'_> {
                 self.write(raw);
             }
         }
+        self.gap = 0;
     }
 
     /// Takes back the wish for a blank, for what belongs to its neighbour.
@@ -165,7 +178,7 @@ mod tests {
     #[test]
     fn layout_is_tidied_and_content_is_kept() {
         let messy = "\n\n// top\nscenario   \"a\"   schema =1 {\n\n  node \"n1\" {memory \"1_0MiB\";vcpus 0x1;}\n\n\n\n      disk \"d\" /* why */ size=\"1MiB\"   // end  \n  -x {}\n}\n\n";
-        let tidy = "// top\nscenario \"a\" schema=1 {\n    node \"n1\" { memory \"1_0MiB\"; vcpus 0x1 }\n\n    disk \"d\" /* why */ size=\"1MiB\" // end\n    -x {}\n}\n";
+        let tidy = "// top\nscenario \"a\" schema=1 {\n    node \"n1\" { memory \"1_0MiB\"; vcpus 0x1 }\n\n    disk \"d\" /* why */ size=\"1MiB\"   // end\n    -x {}\n}\n";
         assert_eq!(format(messy), tidy);
         assert_eq!(format(tidy), tidy);
     }

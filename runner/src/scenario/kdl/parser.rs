@@ -106,21 +106,6 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Skips blanks, comments, line breaks and semicolons.
-    fn skip_lines(&mut self) {
-        while let Some(t) = self.peek() {
-            match t.kind {
-                Kind::Space
-                | Kind::Continuation
-                | Kind::BlockComment
-                | Kind::LineComment
-                | Kind::Newline
-                | Kind::Semicolon => self.at += 1,
-                _ => return,
-            }
-        }
-    }
-
     /// Skips blanks, comments and line breaks, as between `/-` and what it comments out.
     fn skip_space_and_lines(&mut self) {
         while let Some(t) = self.peek() {
@@ -139,16 +124,25 @@ impl<'a> Parser<'a> {
     fn nodes(&mut self) -> Vec<Entry> {
         let mut out = Vec::new();
         loop {
-            self.skip_lines();
+            self.skip_space_and_lines();
             let Some(token) = self.peek() else { return out };
             match token.kind {
                 Kind::Close => return out,
+                Kind::Semicolon => {
+                    self.error(token, "a `;` without a node before it", "unexpected")
+                        .help_with("remove it; a `;` ends a node, as a line break does");
+                    self.at += 1;
+                    continue;
+                }
                 Kind::Slashdash => {
                     self.at += 1;
                     self.skip_space_and_lines();
                     let _ = self.node();
                 }
                 _ => out.extend(self.node()),
+            }
+            if self.peek().is_some_and(|t| t.kind == Kind::Semicolon) {
+                self.at += 1;
             }
         }
     }
