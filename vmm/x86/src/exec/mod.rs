@@ -17,6 +17,7 @@ pub(crate) mod rare;
 pub(crate) mod shift;
 pub(crate) mod simd;
 pub(crate) mod string;
+pub(crate) mod syscall;
 pub(crate) mod system;
 
 use crate::code::Rare;

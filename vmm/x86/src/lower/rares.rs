@@ -3,7 +3,7 @@
 use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
 
 use super::{End, Lowered, Operand, plain};
-use crate::exec::{RareFn, far, fpu, muldiv, rare, simd, string, system};
+use crate::exec::{RareFn, far, fpu, muldiv, rare, simd, string, syscall, system};
 
 /// Lowers anything: to a rare instruction, to #UD, or to the end of the run.
 pub(super) fn lower(ins: &Instruction, bytes: &[u8], mem: Option<&Operand>) -> Lowered {
@@ -166,10 +166,10 @@ fn control(ins: &Instruction) -> Option<(RareFn, End)> {
         Iret | Iretd | Iretq => far::iret,
         Int | Int3 | Into | Int1 => system::software_interrupt,
         Ud0 | Ud1 | Ud2 => rare::undefined,
-        Syscall => system::syscall,
-        Sysret | Sysretq => system::sysret,
-        Sysenter => system::sysenter,
-        Sysexit | Sysexitq => system::sysexit,
+        Syscall => syscall::syscall,
+        Sysret | Sysretq => syscall::sysret,
+        Sysenter => syscall::sysenter,
+        Sysexit | Sysexitq => syscall::sysexit,
         _ => return None,
     };
     Some((func, End::Block))

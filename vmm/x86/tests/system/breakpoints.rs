@@ -3,7 +3,7 @@
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, reg};
+use crate::harness::{Emit, Machine, reg};
 
 const EXECUTE: u64 = 0;
 const WRITE: u64 = 1;
@@ -37,7 +37,11 @@ fn execution_breakpoint_faults_before_the_instruction_and_rf_lets_it_pass() {
         let e = m.event();
         assert_eq!(e.what(), (vector::DB, None, p.at(1)));
         assert_eq!((m.gpr(reg::RAX), cause(&m)), (1, 1 << n));
-        assert_eq!(e.rflags & flag::RF, 0, "the handler decides whether it goes on");
+        assert_eq!(
+            e.rflags & flag::RF,
+            0,
+            "the handler decides whether it goes on"
+        );
         m.poke64(e.frame + 16, e.rflags | flag::RF);
         m.halt();
         assert_eq!(m.gpr(reg::RAX), 3);
@@ -116,7 +120,11 @@ fn data_breakpoints_trap_behind_the_access() {
     ];
     for (condition, store, hits) in cases {
         let (mut m, p) = Machine::kernel(|a| {
-            if store { a.mov(dword_ptr(DATA), eax)? } else { a.mov(eax, dword_ptr(DATA))? }
+            if store {
+                a.mov(dword_ptr(DATA), eax)?
+            } else {
+                a.mov(eax, dword_ptr(DATA))?
+            }
             a.nop()?;
             a.hlt()
         });
@@ -166,13 +174,17 @@ fn data_breakpoints_cover_their_length() {
             state.dr[7] = enable(1, WRITE, length);
         });
         let expected = if hits { vector::DB } else { 0x80 };
-        assert_eq!(m.event().vector, expected, "{size} bytes at {offset}, watching {length}");
+        assert_eq!(
+            m.event().vector,
+            expected,
+            "{size} bytes at {offset}, watching {length}"
+        );
     }
 }
 
 #[test]
 fn stack_accesses_and_read_modify_writes_hit_data_breakpoints() {
-    let programs: [fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>; 5] = [
+    let programs: [Emit; 5] = [
         |a| a.push(rax),
         |a| a.call(CODE + 0x100),
         |a| a.add(qword_ptr(rsp - 8), 1),
@@ -221,7 +233,7 @@ fn access_that_faults_hits_nothing() {
     });
     assert_eq!(m.event().vector, vector::PF);
     assert_eq!(cause(&m), 0);
-    m.map(FREE + 4096, FREE + 4096 | page::P | page::W);
+    m.map(FREE + 4096, (FREE + 4096) | page::P | page::W);
     assert_eq!(m.event().what(), (vector::DB, None, p.at(1)));
 }
 
@@ -275,7 +287,10 @@ fn debug_registers_have_fixed_bits_and_no_upper_half() {
         a.hlt()
     });
     m.halt();
-    assert_eq!((m.gpr(reg::RBX), m.gpr(reg::RCX), m.gpr(reg::RDX)), (u64::MAX, 0xffff_efff, 0x400));
+    assert_eq!(
+        (m.gpr(reg::RBX), m.gpr(reg::RCX), m.gpr(reg::RDX)),
+        (u64::MAX, 0xffff_efff, 0x400)
+    );
     for register in [dr6, dr7] {
         let (mut m, p) = Machine::kernel(|a| a.mov(register, rax));
         m.change(|state| state.gpr[reg::RAX] = 1 << 32);

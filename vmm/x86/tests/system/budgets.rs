@@ -6,8 +6,8 @@ use chaosrun_x86::Exit;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::harness::{Machine, Script};
 use crate::harness::layout::*;
+use crate::harness::{Machine, Script};
 use crate::workload;
 
 /// Everything that the machine is.
@@ -23,7 +23,11 @@ fn picture(m: &Machine) -> Picture {
     m.cpu.hash_into(&mut |bytes| cpu.extend_from_slice(bytes));
     let mut memory = vec![0; RAM as usize];
     assert!(m.memory.read(0, &mut memory));
-    Picture { cpu, memory, bus: m.bus.clone() }
+    Picture {
+        cpu,
+        memory,
+        bus: m.bus.clone(),
+    }
 }
 
 /// Fails with what differs, not with megabytes.
@@ -103,7 +107,11 @@ fn random_budgets_lead_where_one_run_does() {
         let mut split = workload::machine();
         let exit = run_to(&mut split, end, || 1 + random.next_u64() % largest);
         assert_eq!(exit, Exit::Halt);
-        assert_same(&split, &whole, &format!("seed {seed}, budgets up to {largest}"));
+        assert_same(
+            &split,
+            &whole,
+            &format!("seed {seed}, budgets up to {largest}"),
+        );
     }
 }
 
@@ -117,7 +125,10 @@ fn pictures_on_the_way_do_not_depend_on_the_budgets() {
     while at < end - 1 {
         at = (at + 1 + random.next_u64() % 997).min(end - 1);
         assert_eq!(run_to(&mut single, at, || 1), Exit::Budget);
-        assert_eq!(run_to(&mut split, at, || 1 + random.next_u64() % 100), Exit::Budget);
+        assert_eq!(
+            run_to(&mut split, at, || 1 + random.next_u64() % 100),
+            Exit::Budget
+        );
         // From the start in one go, with the code cache and the chains of a longer run.
         assert_same(&split, &single, &format!("after {at} instructions"));
     }
@@ -176,10 +187,20 @@ fn saved_state_continues_to_the_same_end() {
         second.cpu.set_state(&state);
         second.bus = seen.bus;
         assert_eq!(second.cpu.state(), state);
-        assert_eq!(run_to(&mut second, end, || 1 + random.next_u64() % 5000), Exit::Halt);
-        assert_eq!(second.cpu.state(), whole.cpu.state(), "saved after {at} instructions");
+        assert_eq!(
+            run_to(&mut second, end, || 1 + random.next_u64() % 5000),
+            Exit::Halt
+        );
+        assert_eq!(
+            second.cpu.state(),
+            whole.cpu.state(),
+            "saved after {at} instructions"
+        );
         let (a, b) = (picture(&second), picture(&whole));
-        assert!(a.memory == b.memory && a.bus == b.bus, "saved after {at} instructions");
+        assert!(
+            a.memory == b.memory && a.bus == b.bus,
+            "saved after {at} instructions"
+        );
     }
 }
 
@@ -205,5 +226,8 @@ fn draining_dirty_pages_changes_nothing_and_reports_every_written_page() {
         assert_eq!(exit, Exit::Budget);
     }
     assert_same(&drained, &whole, "with drained pages");
-    assert!(copy == picture(&drained).memory, "the pages reported make up the memory");
+    assert!(
+        copy == picture(&drained).memory,
+        "the pages reported make up the memory"
+    );
 }

@@ -137,7 +137,11 @@ fn either_half_of_an_instruction_across_pages_can_change() {
             a.ret()
         });
         m.halt();
-        assert_eq!((m.gpr(reg::RBX), m.gpr(reg::RAX)), (0x1234_5678, value), "{patched:#x}");
+        assert_eq!(
+            (m.gpr(reg::RBX), m.gpr(reg::RAX)),
+            (0x1234_5678, value),
+            "{patched:#x}"
+        );
     }
 }
 
@@ -161,7 +165,10 @@ fn instruction_across_pages_follows_a_new_mapping_of_its_second_page() {
     m.poke(FREE + 0x2000, &[0x99, 0x99, 0xc3]);
     m.map(FREE + 4096, (FREE + 0x2000) | page::P | page::W);
     m.halt();
-    assert_eq!((m.gpr(reg::RBX), m.gpr(reg::RAX)), (0x1234_5678, 0x9999_5678));
+    assert_eq!(
+        (m.gpr(reg::RBX), m.gpr(reg::RAX)),
+        (0x1234_5678, 0x9999_5678)
+    );
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use chaosrun_x86::{Activity, Exit};
 use iced_x86::code_asm::*;
 
-use crate::harness::layout::*;
 use crate::harness::Machine;
+use crate::harness::layout::*;
 
 const NOT_PRESENT: u64 = !(1 << 47);
 
@@ -63,7 +63,10 @@ fn page_fault_during_a_contributory_fault_is_handled_on_its_own() {
 fn fault_during_a_benign_one_is_handled_on_its_own_and_is_external() {
     let (mut m, p) = Machine::kernel(|a| a.ud2());
     m.change_gate(vector::UD, |gate| gate & NOT_PRESENT);
-    assert_eq!(m.event().what(), (vector::NP, idt(vector::UD, true), p.at(0)));
+    assert_eq!(
+        m.event().what(),
+        (vector::NP, idt(vector::UD, true), p.at(0))
+    );
 }
 
 #[test]
@@ -103,7 +106,10 @@ fn software_interrupts_check_the_gates_privilege_level_and_exceptions_do_not() {
     m.open_gate(0x80, 3, 0);
     assert_eq!(m.event().what(), (0x80, None, p.end()));
     let (mut m, p) = Machine::user(|a| a.int3());
-    assert_eq!(m.event().what(), (vector::GP, idt(vector::BP, false), p.at(0)));
+    assert_eq!(
+        m.event().what(),
+        (vector::GP, idt(vector::BP, false), p.at(0))
+    );
     let (mut m, p) = Machine::user(|a| a.ud2());
     assert_eq!(m.event().what(), (vector::UD, None, p.at(0)));
     let (mut m, p) = Machine::user(|a| a.int1());
@@ -115,16 +121,34 @@ fn gates_need_a_present_64_bit_code_segment_of_inner_privilege() {
     let cases = [
         (0, vector::GP, 1),
         (descriptor::DATA, vector::GP, u32::from(selector::SPARE) + 1),
-        (descriptor::CODE32, vector::GP, u32::from(selector::SPARE) + 1),
-        (descriptor::USER_CODE64, vector::GP, u32::from(selector::SPARE) + 1),
-        (descriptor::CODE64 & !descriptor::PRESENT, vector::NP, u32::from(selector::SPARE) + 1),
+        (
+            descriptor::CODE32,
+            vector::GP,
+            u32::from(selector::SPARE) + 1,
+        ),
+        (
+            descriptor::USER_CODE64,
+            vector::GP,
+            u32::from(selector::SPARE) + 1,
+        ),
+        (
+            descriptor::CODE64 & !descriptor::PRESENT,
+            vector::NP,
+            u32::from(selector::SPARE) + 1,
+        ),
     ];
     for (descriptor, vector, error) in cases {
         let (mut m, p) = Machine::kernel(|a| a.ud2());
         m.describe(selector::SPARE, descriptor);
         let selector = if descriptor == 0 { 0 } else { selector::SPARE };
-        m.change_gate(vector::UD, |gate| gate & !(0xffff << 16) | u64::from(selector) << 16);
-        assert_eq!(m.event().what(), (vector, Some(error), p.at(0)), "{descriptor:#x}");
+        m.change_gate(vector::UD, |gate| {
+            gate & !(0xffff << 16) | u64::from(selector) << 16
+        });
+        assert_eq!(
+            m.event().what(),
+            (vector, Some(error), p.at(0)),
+            "{descriptor:#x}"
+        );
     }
 }
 
@@ -149,12 +173,18 @@ fn task_segment_too_small_for_the_stack_raises_ts() {
     let (mut m, p2) = Machine::kernel(|a| a.int(0x80));
     m.change(|state| state.tr.limit = 0x1c + 8 * 3 + 6);
     m.open_gate(0x80, 0, 3);
-    assert_eq!(m.event().what(), (vector::TS, Some(u32::from(selector::TSS)), p2.at(0)));
+    assert_eq!(
+        m.event().what(),
+        (vector::TS, Some(u32::from(selector::TSS)), p2.at(0))
+    );
 
     let (mut m, p3) = Machine::kernel(|a| a.ud2());
     m.change(|state| state.tr.limit = 0x1c + 8 * 3 + 6);
     m.open_gate(vector::UD, 0, 3);
-    assert_eq!(m.event().what(), (vector::TS, Some(u32::from(selector::TSS) + 1), p3.at(0)));
+    assert_eq!(
+        m.event().what(),
+        (vector::TS, Some(u32::from(selector::TSS) + 1), p3.at(0))
+    );
     let _ = p;
 }
 

@@ -3,7 +3,7 @@
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, seg};
+use crate::harness::{Emit, Machine, seg};
 
 #[test]
 fn divide_error_points_at_the_division() {
@@ -14,7 +14,10 @@ fn divide_error_points_at_the_division() {
     });
     let e = m.event();
     assert_eq!(e.what(), (vector::DE, None, p.at(1)));
-    assert_eq!((e.cs, e.ss, e.rsp), (selector::CODE64, selector::DATA, STACK));
+    assert_eq!(
+        (e.cs, e.ss, e.rsp),
+        (selector::CODE64, selector::DATA, STACK)
+    );
 }
 
 #[test]
@@ -96,27 +99,31 @@ fn bound_faults_outside_its_bounds_only() {
 #[test]
 fn undefined_opcodes_fault_at_themselves() {
     for bytes in [
-        &[0x0f, 0x0b][..],       // UD2
-        &[0x0f, 0xff, 0xc0],     // UD0
-        &[0x0f, 0xb9, 0xc0],     // UD1
-        &[0xce],                 // INTO in 64-bit mode
-        &[0x06],                 // PUSH ES in 64-bit mode
-        &[0x62, 0x00],           // BOUND in 64-bit mode
-        &[0xf0, 0x90],           // LOCK NOP
-        &[0xf0, 0x01, 0xc0],     // LOCK ADD of a register
-        &[0xf0, 0x8b, 0x00],     // LOCK MOV
-        &[0x8e, 0xc8],           // MOV CS, EAX
-        &[0x0f, 0x20, 0xc8],     // MOV RAX, CR1
-        &[0x0f, 0x01, 0xc1],     // VMCALL
+        &[0x0f, 0x0b][..],               // UD2
+        &[0x0f, 0xff, 0xc0],             // UD0
+        &[0x0f, 0xb9, 0xc0],             // UD1
+        &[0xce],                         // INTO in 64-bit mode
+        &[0x06],                         // PUSH ES in 64-bit mode
+        &[0x62, 0x00],                   // BOUND in 64-bit mode
+        &[0xf0, 0x90],                   // LOCK NOP
+        &[0xf0, 0x01, 0xc0],             // LOCK ADD of a register
+        &[0xf0, 0x8b, 0x00],             // LOCK MOV
+        &[0x8e, 0xc8],                   // MOV CS, EAX
+        &[0x0f, 0x20, 0xc8],             // MOV RAX, CR1
+        &[0x0f, 0x01, 0xc1],             // VMCALL
         &[0xc4, 0xe2, 0x79, 0x18, 0x00], // VBROADCASTSS
-        &[0x0f, 0x01, 0xca],     // CLAC
+        &[0x0f, 0x01, 0xca],             // CLAC
     ] {
         let (mut m, p) = Machine::kernel(|a| {
             a.nop()?;
             a.db(bytes)?;
             a.hlt()
         });
-        assert_eq!(m.event().what(), (vector::UD, None, p.at(1)), "{bytes:02x?}");
+        assert_eq!(
+            m.event().what(),
+            (vector::UD, None, p.at(1)),
+            "{bytes:02x?}"
+        );
     }
 }
 
@@ -200,7 +207,11 @@ fn unaligned_access_raises_ac_only_at_level_3_with_am_and_ac() {
         a.hlt()
     };
     let run = |level: u8, am: bool, ac: bool| {
-        let (mut m, p) = if level == 3 { Machine::user(program) } else { Machine::kernel(program) };
+        let (mut m, p) = if level == 3 {
+            Machine::user(program)
+        } else {
+            Machine::kernel(program)
+        };
         m.change(|state| {
             state.cr0 |= if am { control::CR0_AM } else { 0 };
             state.rflags |= if ac { flag::AC } else { 0 };
@@ -210,7 +221,10 @@ fn unaligned_access_raises_ac_only_at_level_3_with_am_and_ac() {
             return None;
         }
         let e = m.event();
-        assert!(matches!(e.what(), (vector::AC, Some(0), rip) if rip == p.at(0)) || e.what() == (vector::GP, Some(0), p.at(1)));
+        assert!(
+            matches!(e.what(), (vector::AC, Some(0), rip) if rip == p.at(0))
+                || e.what() == (vector::GP, Some(0), p.at(1))
+        );
         Some(e.vector)
     };
     assert_eq!(run(3, true, true), Some(vector::AC));
@@ -239,7 +253,7 @@ fn aligned_accesses_pass_the_alignment_check() {
 
 #[test]
 fn privileged_instructions_raise_gp_at_level_3() {
-    let programs: [fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>; 17] = [
+    let programs: [Emit; 17] = [
         |a| a.hlt(),
         |a| a.cli(),
         |a| a.sti(),
@@ -263,7 +277,11 @@ fn privileged_instructions_raise_gp_at_level_3() {
             a.nop()?;
             program(a)
         });
-        assert_eq!(m.event().what(), (vector::GP, Some(0), p.at(1)), "program {n}");
+        assert_eq!(
+            m.event().what(),
+            (vector::GP, Some(0), p.at(1)),
+            "program {n}"
+        );
     }
 }
 
@@ -338,7 +356,10 @@ fn segment_not_present_names_the_selector() {
         a.hlt()
     });
     m.describe(selector::SPARE, descriptor::DATA & !descriptor::PRESENT);
-    assert_eq!(m.event().what(), (vector::NP, Some(u32::from(selector::SPARE)), p.at(1)));
+    assert_eq!(
+        m.event().what(),
+        (vector::NP, Some(u32::from(selector::SPARE)), p.at(1))
+    );
     assert_eq!(m.cpu.state().segments[seg::DS].selector, selector::DATA);
 }
 
@@ -363,6 +384,9 @@ fn handlers_run_without_tf_nt_rf_and_behind_interrupt_gates_without_if() {
             m.change_gate(vector::UD, trap_gate);
         }
         assert_eq!(m.event().rflags, 2 | set | flag::RF);
-        assert_eq!(m.cpu.state().rflags, 2 | kept | flag::DF | flag::ID | flag::CF);
+        assert_eq!(
+            m.cpu.state().rflags,
+            2 | kept | flag::DF | flag::ID | flag::CF
+        );
     }
 }

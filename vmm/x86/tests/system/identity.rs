@@ -18,7 +18,10 @@ fn tsc_counts_what_retired_before_the_instruction_that_reads_it() {
     });
     m.change(|state| state.gpr[reg::RDX] = u64::MAX);
     m.halt();
-    assert_eq!((m.gpr(reg::RBX), m.gpr(reg::RAX), m.gpr(reg::RDX)), (2 * TSC_RATE, 4 * TSC_RATE, 0));
+    assert_eq!(
+        (m.gpr(reg::RBX), m.gpr(reg::RAX), m.gpr(reg::RDX)),
+        (2 * TSC_RATE, 4 * TSC_RATE, 0)
+    );
 }
 
 #[test]
@@ -48,7 +51,10 @@ fn rdtscp_returns_the_auxiliary_register_and_the_adjusted_counter() {
         state.gpr[reg::RCX] = u64::MAX;
     });
     m.halt();
-    assert_eq!((m.gpr(reg::RAX), m.gpr(reg::RDX), m.gpr(reg::RCX)), (0, 5, 0x1_0003));
+    assert_eq!(
+        (m.gpr(reg::RAX), m.gpr(reg::RDX), m.gpr(reg::RCX)),
+        (0, 5, 0x1_0003)
+    );
 }
 
 #[test]
@@ -116,10 +122,20 @@ fn cpuid(model: &CpuModel, leaf: u32, subleaf: u32) -> [u32; 4] {
 #[test]
 fn vendor_and_brand_are_those_of_the_model() {
     let model = CpuModel::default();
-    let text = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let text = |words: &[u32]| {
+        words
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect::<Vec<_>>()
+    };
     let [highest, b, c, d] = cpuid(&model, 0, 0);
-    assert_eq!((text(&[b, d, c]), highest), (b"GenuineIntel".to_vec(), 0x16));
-    let brand: Vec<_> = (0x8000_0002..=0x8000_0004).flat_map(|leaf| text(&cpuid(&model, leaf, 0))).collect();
+    assert_eq!(
+        (text(&[b, d, c]), highest),
+        (b"GenuineIntel".to_vec(), 0x16)
+    );
+    let brand: Vec<_> = (0x8000_0002..=0x8000_0004)
+        .flat_map(|leaf| text(&cpuid(&model, leaf, 0)))
+        .collect();
     let brand = String::from_utf8(brand).expect("the brand is text");
     assert_eq!(brand.trim_end_matches('\0'), model.brand);
 }
@@ -171,7 +187,10 @@ fn osxsave_follows_cr4() {
 #[test]
 fn frequency_leaves_multiply_to_the_configured_frequency() {
     for tsc_khz in [3_000_000, 2_400_000, 1_000_000] {
-        let model = CpuModel { tsc_khz, ..CpuModel::default() };
+        let model = CpuModel {
+            tsc_khz,
+            ..CpuModel::default()
+        };
         let [denominator, numerator, crystal, _] = cpuid(&model, 0x15, 0);
         let hz = u64::from(crystal) * u64::from(numerator) / u64::from(denominator);
         assert_eq!(hz, tsc_khz * 1000);
@@ -183,11 +202,18 @@ fn frequency_leaves_multiply_to_the_configured_frequency() {
 fn leaves_out_of_range_answer_with_the_highest_basic_leaf() {
     let model = CpuModel::default();
     assert_eq!(cpuid(&model, 0x7000, 0), cpuid(&model, 0x16, 0));
-    assert_eq!(cpuid(&model, 0x4000_0000, 0), [0; 4], "there is no hypervisor");
+    assert_eq!(
+        cpuid(&model, 0x4000_0000, 0),
+        [0; 4],
+        "there is no hypervisor"
+    );
     assert_eq!(cpuid(&model, 0x8000_0000, 0)[0], 0x8000_0008);
 }
 
 #[test]
 fn address_widths_match_what_the_mmu_accepts() {
-    assert_eq!(cpuid(&CpuModel::default(), 0x8000_0008, 0)[0] & 0xffff, 48 << 8 | 46);
+    assert_eq!(
+        cpuid(&CpuModel::default(), 0x8000_0008, 0)[0] & 0xffff,
+        48 << 8 | 46
+    );
 }

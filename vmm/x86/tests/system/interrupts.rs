@@ -5,7 +5,7 @@ use chaosrun_x86::{Activity, Exit};
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, reg};
+use crate::harness::{Emit, Machine, reg};
 
 #[test]
 fn interrupt_is_delivered_between_instructions_with_everything_saved() {
@@ -19,7 +19,10 @@ fn interrupt_is_delivered_between_instructions_with_everything_saved() {
     m.interrupt(0x33);
     let e = m.event();
     assert_eq!(e.what(), (0x33, None, p.at(1)));
-    assert_eq!((e.rflags, e.rsp, m.gpr(reg::RAX)), (2 | flag::IF | flag::CF, STACK, 1));
+    assert_eq!(
+        (e.rflags, e.rsp, m.gpr(reg::RAX)),
+        (2 | flag::IF | flag::CF, STACK, 1)
+    );
     assert!(!m.cpu.interruptible());
     m.halt();
     assert_eq!(m.gpr(reg::RAX), 2);
@@ -41,7 +44,10 @@ fn interrupt_from_user_mode_switches_stacks() {
     m.interrupt(0x20);
     let e = m.event();
     assert_eq!(e.what(), (0x20, None, p.at(0)));
-    assert_eq!((e.ss, e.rsp, e.frame), (selector::USER_DATA, USER_STACK, STACK0 - 40));
+    assert_eq!(
+        (e.ss, e.rsp, e.frame),
+        (selector::USER_DATA, USER_STACK, STACK0 - 40)
+    );
 }
 
 #[test]
@@ -74,7 +80,10 @@ fn hlt_waits_for_an_interrupt_and_goes_on_behind_itself() {
         a.hlt()
     });
     m.halt();
-    assert_eq!((m.cpu.activity(), m.cpu.state().rip), (Activity::Halted, p.at(2)));
+    assert_eq!(
+        (m.cpu.activity(), m.cpu.state().rip),
+        (Activity::Halted, p.at(2))
+    );
     let retired = m.cpu.retired();
     assert_eq!(m.run(100), Exit::Halt);
     assert_eq!(m.cpu.retired(), retired, "a halted CPU retires nothing");
@@ -143,7 +152,7 @@ fn mov_ss_shadows_interrupts_and_nmis_for_one_instruction() {
 
 #[test]
 fn window_opens_where_interrupts_become_acceptable_and_not_later() {
-    let openings: [(&str, fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>); 2] = [
+    let openings: [(&str, Emit); 2] = [
         ("POPF", |a| {
             a.push(0x202)?;
             a.popfq()
@@ -234,7 +243,10 @@ fn interrupt_that_cannot_be_delivered_at_all_shuts_down() {
         state.idtr.limit = 0;
     });
     let exit = m.cpu.inject_interrupt(&mut m.memory, &mut m.bus, 0x20);
-    assert_eq!((exit, m.cpu.activity()), (Some(Exit::TripleFault), Activity::Shutdown));
+    assert_eq!(
+        (exit, m.cpu.activity()),
+        (Some(Exit::TripleFault), Activity::Shutdown)
+    );
 }
 
 #[test]

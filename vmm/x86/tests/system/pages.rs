@@ -30,7 +30,10 @@ fn two_megabyte_pages_translate_21_bits() {
     m.halt();
     assert_eq!(m.peek64(0x20_0000 + 0x12_3458), 0x1234_5678_9abc_def0);
     let slot = m.slot(APART, 2);
-    assert_eq!(m.peek64(slot) & 0xfff, page::P | page::W | page::PS | page::A | page::D);
+    assert_eq!(
+        m.peek64(slot) & 0xfff,
+        page::P | page::W | page::PS | page::A | page::D
+    );
 }
 
 #[test]
@@ -41,7 +44,10 @@ fn one_gigabyte_pages_translate_30_bits() {
     m.halt();
     assert_eq!(m.peek64(0x32_1008), 0x1234_5678_9abc_def0);
     let slot = m.slot(APART, 3);
-    assert_eq!(m.peek64(slot) & 0xfff, page::P | page::W | page::PS | page::A | page::D);
+    assert_eq!(
+        m.peek64(slot) & 0xfff,
+        page::P | page::W | page::PS | page::A | page::D
+    );
 }
 
 #[test]
@@ -83,7 +89,11 @@ fn invlpg_of_any_address_in_a_large_page_drops_all_of_it() {
         // Now the large page is elsewhere, or gone.
         m.poke64(slot, 0);
         let e = m.event();
-        assert_eq!((e.vector, e.cr2), (vector::PF, APART + 0x7_0000), "level {level}");
+        assert_eq!(
+            (e.vector, e.cr2),
+            (vector::PF, APART + 0x7_0000),
+            "level {level}"
+        );
         m.poke64(slot, page::P | page::W | page::PS);
         m.halt();
         assert_eq!(m.gpr(reg::RDX), 0x201);
@@ -224,7 +234,9 @@ fn exception_outside_of_long_mode_ends_the_run_with_its_reason() {
         protected(state, 0, 0);
         state.cr0 &= !control::CR0_PG;
     });
-    let Exit::Unimplemented(what) = m.run(10) else { panic!("not an unimplemented exit") };
+    let Exit::Unimplemented(what) = m.run(10) else {
+        panic!("not an unimplemented exit")
+    };
     assert_eq!((what.rip, what.mode), (CODE, "32-bit"));
     assert!(what.what.contains("exception 6"), "{}", what.what);
 }

@@ -5,7 +5,7 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, Seen, reg};
+use crate::harness::{Emit, Machine, Seen, reg};
 
 const PRESENT: u32 = 1;
 const WRITE: u32 = 2;
@@ -28,11 +28,18 @@ fn fetch(a: &mut CodeAssembler) -> Result<(), IcedError> {
     a.jmp(rax)
 }
 
-type Write = fn(&mut CodeAssembler) -> Result<(), IcedError>;
-
 /// Runs an access to a page with the given entry; the error code if it faults.
-fn try_access(user: bool, access: Write, entry: u64, setup: impl FnOnce(&mut Machine)) -> Option<u32> {
-    let (mut m, p) = if user { Machine::user(access) } else { Machine::kernel(access) };
+fn try_access(
+    user: bool,
+    access: Emit,
+    entry: u64,
+    setup: impl FnOnce(&mut Machine),
+) -> Option<u32> {
+    let (mut m, p) = if user {
+        Machine::user(access)
+    } else {
+        Machine::kernel(access)
+    };
     m.open_gate(0x80, 3, 0);
     m.poke(0x5_0005, &[0xcd, 0x80]);
     m.map(USER_DATA, entry);
@@ -41,7 +48,11 @@ fn try_access(user: bool, access: Write, entry: u64, setup: impl FnOnce(&mut Mac
     if e.vector == 0x80 {
         return None;
     }
-    let at = if e.error.is_some_and(|code| code & FETCH != 0) { USER_DATA + 5 } else { p.at(0) };
+    let at = if e.error.is_some_and(|code| code & FETCH != 0) {
+        USER_DATA + 5
+    } else {
+        p.at(0)
+    };
     assert_eq!((e.vector, e.rip, e.cr2), (vector::PF, at, USER_DATA + 5));
     e.error
 }
@@ -51,7 +62,7 @@ const FRAME: u64 = 0x5_0000;
 #[test]
 fn error_code_tells_present_write_user_and_fetch() {
     use page::*;
-    let cases: [(bool, Write, u64, Option<u32>); 18] = [
+    let cases: [(bool, Emit, u64, Option<u32>); 18] = [
         (false, load, 0, Some(0)),
         (false, store, 0, Some(WRITE)),
         (false, fetch, 0, Some(FETCH)),
@@ -64,7 +75,12 @@ fn error_code_tells_present_write_user_and_fetch() {
         (true, load, FRAME | P | U, None),
         (true, store, FRAME | P | U, Some(USER | PRESENT | WRITE)),
         (true, fetch, FRAME | P | U, None),
-        (true, fetch, FRAME | P | U | NX, Some(USER | PRESENT | FETCH)),
+        (
+            true,
+            fetch,
+            FRAME | P | U | NX,
+            Some(USER | PRESENT | FETCH),
+        ),
         (true, load, FRAME | P | U | NX, None),
         (false, fetch, FRAME | P | NX, Some(PRESENT | FETCH)),
         (false, load, FRAME | P, None),
@@ -72,7 +88,11 @@ fn error_code_tells_present_write_user_and_fetch() {
         (false, store, FRAME | P | W | U, None),
     ];
     for (n, (user, access, entry, expected)) in cases.into_iter().enumerate() {
-        assert_eq!(try_access(user, access, entry, |_| {}), expected, "case {n}");
+        assert_eq!(
+            try_access(user, access, entry, |_| {}),
+            expected,
+            "case {n}"
+        );
     }
 }
 
@@ -81,14 +101,21 @@ fn supervisor_writes_through_read_only_pages_without_wp() {
     let entry = FRAME | page::P | page::U;
     let no_wp = |m: &mut Machine| m.change(|state| state.cr0 &= !control::CR0_WP);
     assert_eq!(try_access(false, store, entry, no_wp), None);
-    assert_eq!(try_access(true, store, entry, no_wp), Some(PRESENT | WRITE | USER));
+    assert_eq!(
+        try_access(true, store, entry, no_wp),
+        Some(PRESENT | WRITE | USER)
+    );
 }
 
 /// A page at an address of its own, so that the levels above it are not the program's.
 const APART: u64 = 0x6000_0000_0000;
 
-fn apart(access: Write, user: bool, level: u32, change: impl FnOnce(u64) -> u64) -> Option<u32> {
-    let (mut m, _) = if user { Machine::user(access) } else { Machine::kernel(access) };
+fn apart(access: Emit, user: bool, level: u32, change: impl FnOnce(u64) -> u64) -> Option<u32> {
+    let (mut m, _) = if user {
+        Machine::user(access)
+    } else {
+        Machine::kernel(access)
+    };
     m.open_gate(0x80, 3, 0);
     m.poke(FRAME, &[0xcd, 0x80]);
     m.map(APART, FRAME | page::P | page::W | page::U);
@@ -123,14 +150,42 @@ fn every_level_can_deny_writing_user_access_and_execution() {
     use page::*;
     for level in 1..=4 {
         let denied = Some(PRESENT | WRITE | USER);
-        assert_eq!(apart(store_apart, true, level, |e| e & !W), denied, "level {level}");
-        assert_eq!(apart(load_apart, true, level, |e| e & !W), None, "level {level}");
-        assert_eq!(apart(load_apart, true, level, |e| e & !U), Some(PRESENT | USER), "level {level}");
-        assert_eq!(apart(load_apart, false, level, |e| e & !U), None, "level {level}");
+        assert_eq!(
+            apart(store_apart, true, level, |e| e & !W),
+            denied,
+            "level {level}"
+        );
+        assert_eq!(
+            apart(load_apart, true, level, |e| e & !W),
+            None,
+            "level {level}"
+        );
+        assert_eq!(
+            apart(load_apart, true, level, |e| e & !U),
+            Some(PRESENT | USER),
+            "level {level}"
+        );
+        assert_eq!(
+            apart(load_apart, false, level, |e| e & !U),
+            None,
+            "level {level}"
+        );
         let denied = Some(PRESENT | FETCH | USER);
-        assert_eq!(apart(fetch_apart, true, level, |e| e | NX), denied, "level {level}");
-        assert_eq!(apart(fetch_apart, true, level, |e| e), None, "level {level}");
-        assert_eq!(apart(load_apart, true, level, |e| e & !P), Some(USER), "level {level}");
+        assert_eq!(
+            apart(fetch_apart, true, level, |e| e | NX),
+            denied,
+            "level {level}"
+        );
+        assert_eq!(
+            apart(fetch_apart, true, level, |e| e),
+            None,
+            "level {level}"
+        );
+        assert_eq!(
+            apart(load_apart, true, level, |e| e & !P),
+            Some(USER),
+            "level {level}"
+        );
     }
 }
 
@@ -139,10 +194,18 @@ fn reserved_bits_fault_at_every_level() {
     let reserved = Some(PRESENT | RESERVED | USER);
     for level in 1..=4 {
         for bit in 46..52 {
-            assert_eq!(apart(load_apart, true, level, |e| e | 1 << bit), reserved, "level {level}, bit {bit}");
+            assert_eq!(
+                apart(load_apart, true, level, |e| e | 1 << bit),
+                reserved,
+                "level {level}, bit {bit}"
+            );
         }
         for bit in 52..63 {
-            assert_eq!(apart(load_apart, true, level, |e| e | 1 << bit), None, "level {level}, bit {bit}");
+            assert_eq!(
+                apart(load_apart, true, level, |e| e | 1 << bit),
+                None,
+                "level {level}, bit {bit}"
+            );
         }
     }
     // The root's entries are never large.
@@ -157,7 +220,10 @@ fn no_execute_is_reserved_without_nxe() {
     m.remap(USER_DATA, |entry| entry | page::NX);
     m.change(|state| state.msrs.efer &= !control::EFER_NXE);
     let e = m.event();
-    assert_eq!((e.vector, e.error), (vector::PF, Some(PRESENT | RESERVED | USER)));
+    assert_eq!(
+        (e.vector, e.error),
+        (vector::PF, Some(PRESENT | RESERVED | USER))
+    );
 }
 
 #[test]
@@ -167,13 +233,16 @@ fn fetch_bit_is_not_reported_without_nxe() {
     m.map(USER_DATA, 0);
     without(&mut m);
     let e = m.event();
-    assert_eq!((e.vector, e.error, e.rip), (vector::PF, Some(USER), USER_DATA + 5));
+    assert_eq!(
+        (e.vector, e.error, e.rip),
+        (vector::PF, Some(USER), USER_DATA + 5)
+    );
 }
 
 #[test]
 fn accessed_and_dirty_bits_are_set_by_what_needs_them() {
     use page::*;
-    let bits = |access: Write| {
+    let bits = |access: Emit| {
         let (mut m, _) = Machine::kernel(access);
         m.map(APART, FRAME | P | W);
         m.poke(FRAME, &[0xcd, 0x80]);
@@ -227,10 +296,18 @@ fn failed_write_does_not_set_the_dirty_bit_of_the_first_of_two_pages() {
 
 #[test]
 fn access_across_pages_reports_the_page_that_faults() {
-    for (first, second, blamed) in [(true, false, FREE + 4096), (false, true, FREE + 4093), (false, false, FREE + 4093)] {
+    for (first, second, blamed) in [
+        (true, false, FREE + 4096),
+        (false, true, FREE + 4093),
+        (false, false, FREE + 4093),
+    ] {
         for write in [false, true] {
             let (mut m, p) = Machine::kernel(|a| {
-                if write { a.add(qword_ptr(FREE + 4093), rax) } else { a.mov(rax, qword_ptr(FREE + 4093)) }
+                if write {
+                    a.add(qword_ptr(FREE + 4093), rax)
+                } else {
+                    a.mov(rax, qword_ptr(FREE + 4093))
+                }
             });
             m.remap(FREE, |entry| if first { entry } else { 0 });
             m.remap(FREE + 4096, |entry| if second { entry } else { 0 });
@@ -287,7 +364,7 @@ fn string_instruction_that_faults_keeps_its_progress() {
     assert_eq!(e.what(), (vector::PF, Some(WRITE), p.at(3)));
     assert_eq!((m.gpr(reg::RDI), m.gpr(reg::RCX)), (FREE + 4096, 900));
     assert_eq!(e.cr2, FREE + 4096);
-    m.map(FREE + 4096, FREE + 4096 | page::P | page::W);
+    m.map(FREE + 4096, (FREE + 4096) | page::P | page::W);
     m.halt();
     assert_eq!(m.peek64(FREE + 4096 + 892), 0xaaaa_aaaa_aaaa_aaaa);
     assert_eq!(m.peek64(FREE + 4096 + 900), 0);
@@ -305,7 +382,7 @@ fn instruction_across_pages_faults_on_its_second_page() {
 #[test]
 fn translations_last_until_they_are_invalidated() {
     // The same page is read three times: the entry is changed behind the second read.
-    let program = |invalidate: Write| {
+    let program = |invalidate: Emit| {
         let (mut m, _) = Machine::kernel(|a| {
             a.mov(al, byte_ptr(rbx))?;
             a.int(0x80)?;
@@ -385,7 +462,10 @@ fn addresses_outside_ram_go_to_the_bus() {
     m.change(|state| state.gpr[reg::RBX] = APART);
     m.bus.answer = 0x8877_6655_4433_2211;
     m.halt();
-    assert_eq!((m.gpr(reg::RAX), m.gpr(reg::RCX)), (0x4433_2211, 0x8877_6655_4433_2211));
+    assert_eq!(
+        (m.gpr(reg::RAX), m.gpr(reg::RCX)),
+        (0x4433_2211, 0x8877_6655_4433_2211)
+    );
     let expected = [
         Seen::Load(0xfee0_0010, 4),
         Seen::Store(0xfee0_0020, 2, 0x2211),

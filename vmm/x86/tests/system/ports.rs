@@ -32,7 +32,10 @@ fn values_reach_the_bus_with_their_sizes() {
         Seen::In(0x1234, 4),
     ];
     assert_eq!(m.bus.seen, expected);
-    assert_eq!((m.gpr(reg::RBX), m.gpr(reg::RCX)), (0x1122_33dd, 0x1122_ccdd));
+    assert_eq!(
+        (m.gpr(reg::RBX), m.gpr(reg::RCX)),
+        (0x1122_33dd, 0x1122_ccdd)
+    );
     assert_eq!(m.gpr(reg::RAX), 0xaabb_ccdd);
 }
 
@@ -53,7 +56,10 @@ fn string_io_moves_between_ports_and_memory() {
     m.halt();
     let out = |value| Seen::Out(0x300, 2, value);
     let input = Seen::In(0x300, 4);
-    assert_eq!(m.bus.seen, [out(0x1111), out(0x2222), out(0x3333), input.clone(), input]);
+    assert_eq!(
+        m.bus.seen,
+        [out(0x1111), out(0x2222), out(0x3333), input.clone(), input]
+    );
     assert_eq!(m.peek64(DATA + 0x100), 0x0102_0304_0102_0304);
 }
 

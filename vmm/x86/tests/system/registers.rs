@@ -1,10 +1,9 @@
 //! Model-specific, control and extended control registers: what can be written and what faults.
 
-use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{BUS_MSR, Machine, reg, seg};
+use crate::harness::{BUS_MSR, Emit, Machine, reg, seg};
 
 /// A value that is not canonical.
 const CROOKED: u64 = 0x8000_0000_0000;
@@ -27,21 +26,44 @@ fn write_msr(index: u32, value: u64, setup: impl FnOnce(&mut Machine)) -> Option
     let exit = m.run(100);
     if exit == chaosrun_x86::Exit::Halt {
         let (low, high) = (m.gpr(reg::RAX), m.gpr(reg::RDX));
-        assert!(low >> 32 == 0 && high >> 32 == 0, "RDMSR clears the upper halves");
+        assert!(
+            low >> 32 == 0 && high >> 32 == 0,
+            "RDMSR clears the upper halves"
+        );
         return Some(low | high << 32);
     }
-    assert_eq!(m.reported().what(), (vector::GP, Some(0), p.at(0)), "MSR {index:#x}");
+    assert_eq!(
+        m.reported().what(),
+        (vector::GP, Some(0), p.at(0)),
+        "MSR {index:#x}"
+    );
     None
 }
 
 #[test]
 fn addresses_in_registers_have_to_be_canonical() {
-    for index in [0x175, 0x176, 0xc000_0082, 0xc000_0083, 0xc000_0100, 0xc000_0101, 0xc000_0102] {
+    for index in [
+        0x175,
+        0x176,
+        0xc000_0082,
+        0xc000_0083,
+        0xc000_0100,
+        0xc000_0101,
+        0xc000_0102,
+    ] {
         for value in [0, 0x7fff_ffff_ffff, 0xffff_8000_0000_0000, 0x1234_5678_9abc] {
-            assert_eq!(write_msr(index, value, |_| {}), Some(value), "MSR {index:#x}");
+            assert_eq!(
+                write_msr(index, value, |_| {}),
+                Some(value),
+                "MSR {index:#x}"
+            );
         }
         for value in [CROOKED, 0x7fff_0000_0000_0000, 1 << 63] {
-            assert_eq!(write_msr(index, value, |_| {}), None, "MSR {index:#x} = {value:#x}");
+            assert_eq!(
+                write_msr(index, value, |_| {}),
+                None,
+                "MSR {index:#x} = {value:#x}"
+            );
         }
     }
 }
@@ -62,7 +84,11 @@ fn plain_registers_keep_what_is_written() {
         (0x26f, 0x0505_0505_0505_0505),
         (BUS_MSR, 0xfee0_0900),
     ] {
-        assert_eq!(write_msr(index, value, |_| {}), Some(value), "MSR {index:#x}");
+        assert_eq!(
+            write_msr(index, value, |_| {}),
+            Some(value),
+            "MSR {index:#x}"
+        );
     }
 }
 
@@ -84,7 +110,11 @@ fn reserved_bits_and_unknown_registers_raise_gp() {
         (0x4000_0000, 0),
         (0xc001_0000, 0),
     ] {
-        assert_eq!(write_msr(index, value, |_| {}), None, "MSR {index:#x} = {value:#x}");
+        assert_eq!(
+            write_msr(index, value, |_| {}),
+            None,
+            "MSR {index:#x} = {value:#x}"
+        );
     }
     let (mut m, p) = Machine::kernel(|a| a.rdmsr());
     m.change(|state| state.gpr[reg::RCX] = 0x1234_5678);
@@ -97,7 +127,10 @@ fn efer_keeps_lma_and_refuses_to_change_lme_under_paging() {
     let long = EFER_LME | EFER_LMA;
     let written = |value| write_msr(0xc000_0080, value, |_| {});
     assert_eq!(written(EFER_LME), Some(long));
-    assert_eq!(written(long | EFER_SCE | EFER_NXE), Some(long | EFER_SCE | EFER_NXE));
+    assert_eq!(
+        written(long | EFER_SCE | EFER_NXE),
+        Some(long | EFER_SCE | EFER_NXE)
+    );
     assert_eq!(written(EFER_NXE), None);
 }
 
@@ -136,10 +169,8 @@ fn time_stamp_counter_can_be_written_through_its_adjustment() {
     assert_eq!(m.gpr(reg::RAX), 1_000_000 - 3 * rate);
 }
 
-type Write = fn(&mut CodeAssembler) -> Result<(), IcedError>;
-
 /// Moves `value` into a register; the value read back, or `None` after #GP(0).
-fn move_into(write: Write, read: Write, value: u64, setup: impl FnOnce(&mut Machine)) -> Option<u64> {
+fn move_into(write: Emit, read: Emit, value: u64, setup: impl FnOnce(&mut Machine)) -> Option<u64> {
     let (mut m, p) = Machine::kernel(|a| {
         write(a)?;
         read(a)?;
@@ -164,13 +195,32 @@ fn cr0_refuses_combinations_that_do_not_exist() {
     use control::*;
     let normal = CR0_PE | CR0_PG | CR0_ET | CR0_WP | CR0_NE;
     assert_eq!(cr0_becomes(normal), Some(normal));
-    assert_eq!(cr0_becomes(normal & !CR0_ET), Some(normal), "ET is always set");
-    assert_eq!(cr0_becomes(normal | CR0_CD | CR0_NW), Some(normal | CR0_CD | CR0_NW));
+    assert_eq!(
+        cr0_becomes(normal & !CR0_ET),
+        Some(normal),
+        "ET is always set"
+    );
+    assert_eq!(
+        cr0_becomes(normal | CR0_CD | CR0_NW),
+        Some(normal | CR0_CD | CR0_NW)
+    );
     assert_eq!(cr0_becomes(normal | CR0_NW), None, "NW needs CD");
-    assert_eq!(cr0_becomes(normal & !CR0_PE), None, "paging needs protection");
-    assert_eq!(cr0_becomes(normal & !CR0_PG), None, "64-bit code cannot leave paging");
+    assert_eq!(
+        cr0_becomes(normal & !CR0_PE),
+        None,
+        "paging needs protection"
+    );
+    assert_eq!(
+        cr0_becomes(normal & !CR0_PG),
+        None,
+        "64-bit code cannot leave paging"
+    );
     assert_eq!(cr0_becomes(normal | 1 << 32), None);
-    assert_eq!(cr0_becomes(normal | 1 << 6), Some(normal), "reserved bits in the lower half are ignored");
+    assert_eq!(
+        cr0_becomes(normal | 1 << 6),
+        Some(normal),
+        "reserved bits in the lower half are ignored"
+    );
 }
 
 #[test]
@@ -253,7 +303,10 @@ fn entering_long_mode_needs_pae_and_a_code_segment_that_is_not_long() {
             }
         });
         let exit = m.run(10);
-        (exit == chaosrun_x86::Exit::Halt && m.cpu.state().msrs.efer & EFER_LMA != 0, p)
+        (
+            exit == chaosrun_x86::Exit::Halt && m.cpu.state().msrs.efer & EFER_LMA != 0,
+            p,
+        )
     };
     assert!(enter(CR4_PAE, false).0);
     assert!(!enter(0, false).0);
@@ -262,7 +315,7 @@ fn entering_long_mode_needs_pae_and_a_code_segment_that_is_not_long() {
 
 #[test]
 fn xcr0_needs_osxsave_x87_and_known_bits() {
-    let write: Write = |a| {
+    let write: Emit = |a| {
         a.xor(ecx, ecx)?;
         a.xor(edx, edx)?;
         a.xsetbv()?;

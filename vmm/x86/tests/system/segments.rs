@@ -8,14 +8,23 @@ use crate::harness::layout::*;
 use crate::harness::{Event, Machine, reg, seg};
 
 /// Loads `selector` into the segment register `index`.
-fn load_segment(user: bool, index: usize, selector: u16, setup: impl FnOnce(&mut Machine)) -> Result<Machine, Event> {
+fn load_segment(
+    user: bool,
+    index: usize,
+    selector: u16,
+    setup: impl FnOnce(&mut Machine),
+) -> Result<Machine, Event> {
     let program = |a: &mut CodeAssembler| -> Result<(), IcedError> {
         a.mov(eax, u32::from(selector))?;
         let register = [es, cs, ss, ds, fs, gs][index];
         a.mov(register, eax)?;
         a.int(0x80)
     };
-    let (mut m, p) = if user { Machine::user(program) } else { Machine::kernel(program) };
+    let (mut m, p) = if user {
+        Machine::user(program)
+    } else {
+        Machine::kernel(program)
+    };
     m.open_gate(0x80, 3, 0);
     setup(&mut m);
     let e = m.event();
@@ -27,7 +36,9 @@ fn load_segment(user: bool, index: usize, selector: u16, setup: impl FnOnce(&mut
 }
 
 fn failure(user: bool, index: usize, selector: u16, descriptor: u64) -> Option<(u8, u32)> {
-    let result = load_segment(user, index, selector, |m| m.describe(selector::SPARE, descriptor));
+    let result = load_segment(user, index, selector, |m| {
+        m.describe(selector::SPARE, descriptor)
+    });
     result.err().map(|e| (e.vector, e.error.unwrap_or(0)))
 }
 
@@ -52,7 +63,12 @@ fn data_segments_are_checked_for_type_privilege_and_presence() {
         (true, SPARE | 3, descriptor::USER_DATA, None),
         (true, SPARE, descriptor::USER_DATA, None),
         (true, SPARE | 3, CODE_CONFORMING, None),
-        (false, SPARE, descriptor::DATA & !descriptor::PRESENT, Some((vector::NP, u32::from(SPARE)))),
+        (
+            false,
+            SPARE,
+            descriptor::DATA & !descriptor::PRESENT,
+            Some((vector::NP, u32::from(SPARE))),
+        ),
         (false, selector::BEYOND, 0, gp(selector::BEYOND)),
         // The local table is empty.
         (false, SPARE | 4, descriptor::DATA, gp(SPARE | 4)),
@@ -61,7 +77,11 @@ fn data_segments_are_checked_for_type_privilege_and_presence() {
     ];
     for (user, selector, descriptor, expected) in cases {
         for index in [seg::ES, seg::DS, seg::FS, seg::GS] {
-            assert_eq!(failure(user, index, selector, descriptor), expected, "{selector:#x} {descriptor:#x}");
+            assert_eq!(
+                failure(user, index, selector, descriptor),
+                expected,
+                "{selector:#x} {descriptor:#x}"
+            );
         }
     }
 }
@@ -77,7 +97,12 @@ fn stack_segments_are_writable_and_of_the_same_privilege() {
         (false, SPARE, descriptor::USER_DATA, gp(SPARE)),
         (true, SPARE | 3, descriptor::USER_DATA, None),
         (true, SPARE, descriptor::USER_DATA, gp(SPARE)),
-        (false, SPARE, descriptor::DATA & !descriptor::PRESENT, Some((vector::SS, u32::from(SPARE)))),
+        (
+            false,
+            SPARE,
+            descriptor::DATA & !descriptor::PRESENT,
+            Some((vector::SS, u32::from(SPARE))),
+        ),
         (false, selector::BEYOND, 0, gp(selector::BEYOND)),
         // A null SS is for 64-bit code inside of level 3, with its own level.
         (false, 0, 0, None),
@@ -85,7 +110,11 @@ fn stack_segments_are_writable_and_of_the_same_privilege() {
         (true, 3, 0, Some((vector::GP, 0))),
     ];
     for (user, selector, descriptor, expected) in cases {
-        assert_eq!(failure(user, seg::SS, selector, descriptor), expected, "{selector:#x} {descriptor:#x}");
+        assert_eq!(
+            failure(user, seg::SS, selector, descriptor),
+            expected,
+            "{selector:#x} {descriptor:#x}"
+        );
     }
 }
 
@@ -101,7 +130,8 @@ fn null_ss_is_refused_in_compatibility_mode() {
 #[test]
 fn loading_a_segment_sets_its_accessed_bit() {
     let unused = descriptor::DATA & !(1 << 40);
-    let m = load_segment(false, seg::DS, SPARE, |m| m.describe(SPARE, unused)).expect("the load succeeds");
+    let m = load_segment(false, seg::DS, SPARE, |m| m.describe(SPARE, unused))
+        .expect("the load succeeds");
     assert_eq!(m.peek64(GDT + u64::from(SPARE)), descriptor::DATA);
     assert_eq!(m.cpu.state().segments[seg::DS].access, 0xc093);
 }
@@ -109,7 +139,8 @@ fn loading_a_segment_sets_its_accessed_bit() {
 #[test]
 fn fs_and_gs_take_their_bases_from_descriptors_and_null_clears_them() {
     let based = descriptor::DATA | 0x12 << 56 | 0x34_5678 << 16;
-    let m = load_segment(false, seg::FS, SPARE, |m| m.describe(SPARE, based)).expect("the load succeeds");
+    let m = load_segment(false, seg::FS, SPARE, |m| m.describe(SPARE, based))
+        .expect("the load succeeds");
     assert_eq!(m.cpu.state().segments[seg::FS].base, 0x1234_5678);
     let set = |m: &mut Machine| m.change(|state| state.segments[seg::GS].base = 0x99);
     let m = load_segment(false, seg::GS, 0, set).expect("the load succeeds");
@@ -131,8 +162,14 @@ fn local_descriptor_table_is_used_for_its_selectors() {
     m.poke64(DATA + 8, descriptor::DATA | 0x77 << 16);
     m.halt();
     let state = m.cpu.state();
-    assert_eq!((state.ldtr.selector, state.ldtr.base, state.ldtr.limit), (SPARE, DATA, 15));
-    assert_eq!((state.gpr[reg::RCX], state.segments[seg::FS].base), (u64::from(SPARE), 0x77));
+    assert_eq!(
+        (state.ldtr.selector, state.ldtr.base, state.ldtr.limit),
+        (SPARE, DATA, 15)
+    );
+    assert_eq!(
+        (state.gpr[reg::RCX], state.segments[seg::FS].base),
+        (u64::from(SPARE), 0x77)
+    );
 }
 
 #[test]
@@ -142,8 +179,18 @@ fn lldt_and_ltr_check_their_descriptors() {
     let cases: [(bool, u16, u64, _); 8] = [
         (false, SPARE, descriptor::DATA, gp),
         (false, SPARE, 0x0000_0200_0000_000f, np),
-        (false, selector::BEYOND, 0, (vector::GP, Some(u32::from(selector::BEYOND)))),
-        (false, SPARE | 4, 0, (vector::GP, Some(u32::from(SPARE | 4)))),
+        (
+            false,
+            selector::BEYOND,
+            0,
+            (vector::GP, Some(u32::from(selector::BEYOND))),
+        ),
+        (
+            false,
+            SPARE | 4,
+            0,
+            (vector::GP, Some(u32::from(SPARE | 4))),
+        ),
         (true, 0, 0, (vector::GP, Some(0))),
         (true, SPARE, 0x0000_8b00_0000_0067, gp),
         (true, SPARE, 0x0000_0900_0000_0067, np),
@@ -156,7 +203,11 @@ fn lldt_and_ltr_check_their_descriptors() {
         });
         m.describe(SPARE, descriptor);
         let e = m.event();
-        assert_eq!(((e.vector, e.error), e.rip), (expected, p.at(1)), "{selector:#x} {descriptor:#x}");
+        assert_eq!(
+            ((e.vector, e.error), e.rip),
+            (expected, p.at(1)),
+            "{selector:#x} {descriptor:#x}"
+        );
     }
 }
 
@@ -172,7 +223,10 @@ fn ltr_loads_64_bits_of_base_and_marks_the_segment_busy() {
     m.poke64(GDT + u64::from(SPARE) + 8, 0xffff_8000);
     m.halt();
     let state = m.cpu.state();
-    assert_eq!((state.tr.base, state.tr.limit, state.tr.selector), (0xffff_8000_0000_1234, 0x67, SPARE));
+    assert_eq!(
+        (state.tr.base, state.tr.limit, state.tr.selector),
+        (0xffff_8000_0000_1234, 0x67, SPARE)
+    );
     assert_eq!(m.peek64(GDT + u64::from(SPARE)) >> 40 & 0xff, 0x8b);
     assert_eq!(state.gpr[reg::RCX], u64::from(SPARE));
 }
@@ -186,7 +240,10 @@ fn table_registers_are_stored_as_they_were_loaded() {
         a.sidt(ptr(DATA + 32))?;
         a.hlt()
     });
-    m.poke(DATA, &[0x7f, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xff, 0xff]);
+    m.poke(
+        DATA,
+        &[0x7f, 0x01, 0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xff, 0xff],
+    );
     m.halt();
     for address in [DATA + 16, DATA + 32] {
         assert_eq!(m.peek64(address), m.peek64(DATA));
@@ -208,7 +265,11 @@ fn table_base_has_to_be_canonical() {
 fn far_jump(user: bool, selector: u16, offset: u64, descriptor: u64) -> (Machine, u64) {
     // JMP m16:64 and RAX as its address.
     let program = |a: &mut CodeAssembler| a.db(&[0x48, 0xff, 0x28]);
-    let (mut m, p) = if user { Machine::user(program) } else { Machine::kernel(program) };
+    let (mut m, p) = if user {
+        Machine::user(program)
+    } else {
+        Machine::kernel(program)
+    };
     m.poke64(USER_DATA, offset);
     m.poke64(USER_DATA + 8, u64::from(selector));
     m.describe(SPARE, descriptor);
@@ -230,7 +291,12 @@ fn far_jumps_check_the_code_segment() {
         (false, SPARE, descriptor::USER_CODE64, gp(SPARE)),
         (false, SPARE, descriptor::DATA, gp(SPARE)),
         (false, SPARE, both_sizes, gp(SPARE)),
-        (false, SPARE, descriptor::CODE64 & !descriptor::PRESENT, Some((vector::NP, u32::from(SPARE)))),
+        (
+            false,
+            SPARE,
+            descriptor::CODE64 & !descriptor::PRESENT,
+            Some((vector::NP, u32::from(SPARE))),
+        ),
         (false, 0, 0, Some((vector::GP, 0))),
         (false, selector::BEYOND, 0, gp(selector::BEYOND)),
         // Neither a local table nor a free task can be jumped to in long mode.
@@ -247,11 +313,19 @@ fn far_jumps_check_the_code_segment() {
         let e = m.event();
         match expected {
             None => {
-                assert_eq!(e.what(), (vector::UD, None, target), "{selector:#x} {descriptor:#x}");
+                assert_eq!(
+                    e.what(),
+                    (vector::UD, None, target),
+                    "{selector:#x} {descriptor:#x}"
+                );
                 assert_eq!(e.cs, SPARE | if user { 3 } else { 0 });
             }
             Some((vector, error)) => {
-                assert_eq!(e.what(), (vector, Some(error), at), "{selector:#x} {descriptor:#x}")
+                assert_eq!(
+                    e.what(),
+                    (vector, Some(error), at),
+                    "{selector:#x} {descriptor:#x}"
+                )
             }
         }
     }
@@ -278,9 +352,19 @@ fn far_call_and_return_switch_between_64_and_32_bit_code() {
     m.change(|state| state.gpr[reg::RAX] = DATA);
     m.halt();
     let state = m.cpu.state();
-    assert_eq!((state.gpr[reg::RAX], state.gpr[reg::RCX], state.gpr[reg::RSP]), (DATA + 1, 5, STACK));
+    assert_eq!(
+        (
+            state.gpr[reg::RAX],
+            state.gpr[reg::RCX],
+            state.gpr[reg::RSP]
+        ),
+        (DATA + 1, 5, STACK)
+    );
     assert_eq!(state.segments[seg::CS].selector, selector::CODE64);
-    assert_eq!(m.peek64(STACK - 8), p.at(1) | u64::from(selector::CODE64) << 32);
+    assert_eq!(
+        m.peek64(STACK - 8),
+        p.at(1) | u64::from(selector::CODE64) << 32
+    );
 }
 
 #[test]
@@ -289,7 +373,10 @@ fn far_call_that_faults_leaves_the_stack_pointer() {
     m.poke64(DATA, CODE | u64::from(selector::BEYOND) << 32);
     m.change(|state| state.gpr[reg::RAX] = DATA);
     let e = m.event();
-    assert_eq!(e.what(), (vector::GP, Some(u32::from(selector::BEYOND)), p.at(0)));
+    assert_eq!(
+        e.what(),
+        (vector::GP, Some(u32::from(selector::BEYOND)), p.at(0))
+    );
     assert_eq!(e.rsp, STACK);
 }
 
@@ -321,7 +408,11 @@ fn probe(user: bool, selector: u16, descriptor: u64) -> (Option<u64>, Option<u64
         a.setz(r11b)?;
         a.int(0x80)
     };
-    let (mut m, _) = if user { Machine::user(program) } else { Machine::kernel(program) };
+    let (mut m, _) = if user {
+        Machine::user(program)
+    } else {
+        Machine::kernel(program)
+    };
     m.open_gate(0x80, 3, 0);
     m.describe(SPARE, descriptor);
     assert_eq!(m.event().vector, 0x80);
@@ -330,7 +421,12 @@ fn probe(user: bool, selector: u16, descriptor: u64) -> (Option<u64>, Option<u64
     if g[8] & 1 == 0 {
         assert_eq!(g[reg::RBX], 0, "LAR leaves its destination when it fails");
     }
-    (found(8, reg::RBX), found(9, reg::RCX), g[10] & 1 != 0, g[11] & 1 != 0)
+    (
+        found(8, reg::RBX),
+        found(9, reg::RCX),
+        g[10] & 1 != 0,
+        g[11] & 1 != 0,
+    )
 }
 
 #[test]
@@ -338,23 +434,72 @@ fn lar_lsl_verr_and_verw_tell_what_can_be_accessed() {
     let nothing = (None, None, false, false);
     let whole = Some(0xffff_ffff);
     let cases = [
-        (false, SPARE, descriptor::DATA, (Some(0x00cf_9300), whole, true, true)),
-        (false, SPARE, DATA_READ_ONLY, (Some(0x00cf_9100), whole, true, false)),
-        (false, SPARE, descriptor::CODE64, (Some(0x00af_9b00), whole, true, false)),
-        (false, SPARE, CODE_EXECUTE_ONLY, (Some(0x00af_9900), whole, false, false)),
+        (
+            false,
+            SPARE,
+            descriptor::DATA,
+            (Some(0x00cf_9300), whole, true, true),
+        ),
+        (
+            false,
+            SPARE,
+            DATA_READ_ONLY,
+            (Some(0x00cf_9100), whole, true, false),
+        ),
+        (
+            false,
+            SPARE,
+            descriptor::CODE64,
+            (Some(0x00af_9b00), whole, true, false),
+        ),
+        (
+            false,
+            SPARE,
+            CODE_EXECUTE_ONLY,
+            (Some(0x00af_9900), whole, false, false),
+        ),
         (true, SPARE, descriptor::DATA, nothing),
         (false, SPARE | 3, descriptor::DATA, nothing),
-        (true, SPARE, CODE_CONFORMING, (Some(0x00af_9f00), whole, true, false)),
-        (true, SPARE, descriptor::USER_DATA, (Some(0x00cf_f300), whole, true, true)),
-        (false, SPARE, 0x0000_8b00_0000_0067, (Some(0x8b00), Some(0x67), false, false)),
-        (false, SPARE, 0x0000_8200_0000_0067, (Some(0x8200), Some(0x67), false, false)),
+        (
+            true,
+            SPARE,
+            CODE_CONFORMING,
+            (Some(0x00af_9f00), whole, true, false),
+        ),
+        (
+            true,
+            SPARE,
+            descriptor::USER_DATA,
+            (Some(0x00cf_f300), whole, true, true),
+        ),
+        (
+            false,
+            SPARE,
+            0x0000_8b00_0000_0067,
+            (Some(0x8b00), Some(0x67), false, false),
+        ),
+        (
+            false,
+            SPARE,
+            0x0000_8200_0000_0067,
+            (Some(0x8200), Some(0x67), false, false),
+        ),
         // A call gate has rights but no limit; an interrupt gate has neither.
-        (false, SPARE, 0x0000_8c00_0008_0000, (Some(0x8c00), None, false, false)),
+        (
+            false,
+            SPARE,
+            0x0000_8c00_0008_0000,
+            (Some(0x8c00), None, false, false),
+        ),
         (false, SPARE, 0x0000_8e00_0008_0000, nothing),
         (false, 0, 0, nothing),
         (false, selector::BEYOND, 0, nothing),
     ];
     for (user, selector, descriptor, expected) in cases {
-        assert_eq!(probe(user, selector, descriptor), expected, "{user} {selector:#x} {descriptor:#x}");
+        assert_eq!(
+            probe(user, selector, descriptor),
+            expected,
+            "{user} {selector:#x} {descriptor:#x}"
+        );
     }
 }

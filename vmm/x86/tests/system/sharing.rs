@@ -2,20 +2,17 @@
 //! others do.
 
 use chaosrun_x86::{Cpu, CpuModel, Exit};
-use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, Script, reg};
+use crate::harness::{Emit, Machine, Script, reg};
 
 const ROUNDS: u64 = 2000;
 
-type Write = fn(&mut CodeAssembler) -> Result<(), IcedError>;
-
 /// Runs the loop on two CPUs with slices of at most `longest` instructions; the counter at DATA.
-fn count(body: Write, longest: u64, seed: u64) -> u64 {
+fn count(body: Emit, longest: u64, seed: u64) -> u64 {
     let (mut m, _) = Machine::kernel(|a| {
         a.mov(r15d, ROUNDS as u32)?;
         let mut again = a.create_label();
@@ -45,7 +42,7 @@ fn count(body: Write, longest: u64, seed: u64) -> u64 {
     m.peek64(DATA)
 }
 
-const ATOMIC: [(&str, Write); 4] = [
+const ATOMIC: [(&str, Emit); 4] = [
     ("LOCK XADD", |a| {
         a.mov(eax, 1)?;
         a.lock().xadd(qword_ptr(DATA), rax)
@@ -75,14 +72,18 @@ const ATOMIC: [(&str, Write); 4] = [
 fn atomic_operations_never_lose_updates() {
     for (name, body) in ATOMIC {
         for longest in [1, 3, 50] {
-            assert_eq!(count(body, longest, longest), 2 * ROUNDS, "{name}, slices up to {longest}");
+            assert_eq!(
+                count(body, longest, longest),
+                2 * ROUNDS,
+                "{name}, slices up to {longest}"
+            );
         }
     }
 }
 
 #[test]
 fn separate_loads_and_stores_lose_updates() {
-    let racy: Write = |a| {
+    let racy: Emit = |a| {
         a.mov(rax, qword_ptr(DATA))?;
         a.inc(rax)?;
         a.mov(qword_ptr(DATA), rax)
@@ -96,7 +97,7 @@ fn separate_loads_and_stores_lose_updates() {
 
 #[test]
 fn interleaving_decides_the_result_and_nothing_else_does() {
-    let racy: Write = |a| {
+    let racy: Emit = |a| {
         a.mov(rax, qword_ptr(DATA))?;
         a.inc(rax)?;
         a.mov(qword_ptr(DATA), rax)
@@ -109,7 +110,7 @@ fn interleaving_decides_the_result_and_nothing_else_does() {
 
 #[test]
 fn spin_lock_with_xchg_excludes_the_other_cpu() {
-    let locked: Write = |a| {
+    let locked: Emit = |a| {
         let mut spin = a.create_label();
         a.nop()?;
         a.set_label(&mut spin)?;
@@ -144,5 +145,8 @@ fn each_cpu_has_its_own_translations() {
     // The first keeps what it has; the second has not looked yet.
     m.halt();
     assert_eq!(other.run(&mut m.memory, &mut m.bus, 10), Exit::Halt);
-    assert_eq!((m.gpr(reg::RAX), other.state().gpr[reg::RAX]), (0x101, 0x202));
+    assert_eq!(
+        (m.gpr(reg::RAX), other.state().gpr[reg::RAX]),
+        (0x101, 0x202)
+    );
 }

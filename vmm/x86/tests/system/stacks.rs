@@ -25,7 +25,10 @@ fn error_code_lies_below_the_frame() {
     });
     let e = m.event();
     assert_eq!(m.gpr(reg::RSP), STACK - 48);
-    assert_eq!((e.frame, e.error), (STACK - 40, Some(u32::from(selector::BEYOND))));
+    assert_eq!(
+        (e.frame, e.error),
+        (STACK - 40, Some(u32::from(selector::BEYOND)))
+    );
 }
 
 #[test]
@@ -33,7 +36,10 @@ fn entry_from_user_takes_the_stack_of_the_task_and_a_null_ss() {
     let (mut m, p) = Machine::user(|a| a.ud2());
     let e = m.event();
     assert_eq!(e.what(), (vector::UD, None, p.at(0)));
-    assert_eq!((e.cs, e.ss, e.rsp), (selector::USER_CODE64, selector::USER_DATA, USER_STACK));
+    assert_eq!(
+        (e.cs, e.ss, e.rsp),
+        (selector::USER_CODE64, selector::USER_DATA, USER_STACK)
+    );
     assert_eq!(e.frame, STACK0 - 40);
     let state = m.cpu.state();
     assert_eq!(state.segments[seg::SS].selector, 0);
@@ -78,7 +84,10 @@ fn iretq_returns_to_the_user_and_restores_everything() {
     assert_eq!(first.rip, p.at(1));
     let second = m.event();
     assert_eq!(second.rip, p.end());
-    assert_eq!((second.cs, second.ss, second.rsp), (first.cs, first.ss, first.rsp));
+    assert_eq!(
+        (second.cs, second.ss, second.rsp),
+        (first.cs, first.ss, first.rsp)
+    );
     assert_eq!(second.rflags, first.rflags);
     assert_eq!(m.gpr(reg::RAX), 7);
 }
@@ -99,7 +108,13 @@ fn iretq(target: u64, code: u16, rflags: u64, pointer: u64, stack: u16) -> (Mach
 
 #[test]
 fn iretq_to_level_3_drops_segments_that_are_too_privileged() {
-    let (mut m, _) = iretq(USER_CODE, selector::USER_CODE64, 2, USER_STACK, selector::USER_DATA);
+    let (mut m, _) = iretq(
+        USER_CODE,
+        selector::USER_CODE64,
+        2,
+        USER_STACK,
+        selector::USER_DATA,
+    );
     m.change(|state| {
         state.segments[seg::ES].selector = selector::USER_DATA;
         state.segments[seg::ES].access = 0xc0f3;
@@ -122,8 +137,16 @@ fn iretq_checks_the_code_segment() {
         (selector::BEYOND, vector::GP, u32::from(selector::BEYOND)),
         (selector::DATA, vector::GP, u32::from(selector::DATA)),
         // The requested level is that of neither the segment nor the CPU.
-        (selector::CODE64 | 3, vector::GP, u32::from(selector::CODE64)),
-        (selector::USER_CODE64 & !3, vector::GP, u32::from(selector::USER_CODE64 & !3)),
+        (
+            selector::CODE64 | 3,
+            vector::GP,
+            u32::from(selector::CODE64),
+        ),
+        (
+            selector::USER_CODE64 & !3,
+            vector::GP,
+            u32::from(selector::USER_CODE64 & !3),
+        ),
         (selector::SPARE, vector::NP, spare),
     ];
     for (code, vector, error) in cases {
@@ -140,17 +163,44 @@ fn iretq_checks_the_stack_segment() {
         // A null SS is for 64-bit code inside of level 3.
         (user, 3, vector::GP, 0),
         (user, 0, vector::GP, 0),
-        (user, selector::DATA | 3, vector::GP, u32::from(selector::DATA)),
-        (user, selector::USER_DATA & !3, vector::GP, u32::from(selector::USER_DATA & !3)),
+        (
+            user,
+            selector::DATA | 3,
+            vector::GP,
+            u32::from(selector::DATA),
+        ),
+        (
+            user,
+            selector::USER_DATA & !3,
+            vector::GP,
+            u32::from(selector::USER_DATA & !3),
+        ),
         (user, user, vector::GP, u32::from(user & !3)),
-        (user, selector::BEYOND | 3, vector::GP, u32::from(selector::BEYOND)),
-        (user, selector::SPARE | 3, vector::SS, u32::from(selector::SPARE)),
+        (
+            user,
+            selector::BEYOND | 3,
+            vector::GP,
+            u32::from(selector::BEYOND),
+        ),
+        (
+            user,
+            selector::SPARE | 3,
+            vector::SS,
+            u32::from(selector::SPARE),
+        ),
         (selector::CODE32, 0, vector::GP, 0),
     ];
     for (code, stack, vector, error) in cases {
         let (mut m, at) = iretq(USER_CODE, code, 2, USER_STACK, stack);
-        m.describe(selector::SPARE, descriptor::USER_DATA & !descriptor::PRESENT);
-        assert_eq!(m.event().what(), (vector, Some(error), at), "{code:#x} {stack:#x}");
+        m.describe(
+            selector::SPARE,
+            descriptor::USER_DATA & !descriptor::PRESENT,
+        );
+        assert_eq!(
+            m.event().what(),
+            (vector, Some(error), at),
+            "{code:#x} {stack:#x}"
+        );
         assert_eq!(m.cpu.state().segments[seg::CS].selector, selector::CODE64);
     }
 }
@@ -164,7 +214,13 @@ fn iretq_takes_a_null_ss_within_level_0() {
 
 #[test]
 fn iretq_to_a_non_canonical_address_faults_at_the_iretq() {
-    let (mut m, at) = iretq(0x8000_0000_0000, selector::USER_CODE64, 2, USER_STACK, selector::USER_DATA);
+    let (mut m, at) = iretq(
+        0x8000_0000_0000,
+        selector::USER_CODE64,
+        2,
+        USER_STACK,
+        selector::USER_DATA,
+    );
     let e = m.event();
     assert_eq!(e.what(), (vector::GP, Some(0), at));
     assert_eq!(e.cs, selector::CODE64);
@@ -179,7 +235,13 @@ fn iretq_with_nested_task_faults_in_long_mode() {
 
 #[test]
 fn iretq_to_compatibility_mode_runs_32_bit_code() {
-    let (mut m, _) = iretq(USER_CODE, selector::USER_CODE32, 2, USER_STACK, selector::USER_DATA);
+    let (mut m, _) = iretq(
+        USER_CODE,
+        selector::USER_CODE32,
+        2,
+        USER_STACK,
+        selector::USER_DATA,
+    );
     let p = m.place(USER_CODE, 32, |a| {
         a.db(&[0x40])?; // INC EAX, which is a prefix in 64-bit mode
         a.int3()
@@ -212,7 +274,13 @@ fn iretq_at_level_3_may_change_neither_if_nor_iopl() {
 #[test]
 fn iretq_at_level_0_sets_all_flags_that_exist() {
     let all = flag::IOPL | flag::IF | flag::CF | flag::AC | flag::ID | flag::NT | flag::DF;
-    let (mut m, _) = iretq(USER_CODE, selector::USER_CODE64, all, USER_STACK, selector::USER_DATA);
+    let (mut m, _) = iretq(
+        USER_CODE,
+        selector::USER_CODE64,
+        all,
+        USER_STACK,
+        selector::USER_DATA,
+    );
     assert_eq!(m.event().rflags & !flag::RF, 2 | all);
 }
 
@@ -234,7 +302,14 @@ fn far_return_to_level_3_pops_the_stack_and_the_parameters() {
     m.place(USER_CODE, 64, |a| a.ud2());
     let e = m.event();
     assert_eq!(e.what(), (vector::UD, None, USER_CODE));
-    assert_eq!((e.cs, e.ss, e.rsp), (selector::USER_CODE64, selector::USER_DATA, USER_STACK - 64 + 8));
+    assert_eq!(
+        (e.cs, e.ss, e.rsp),
+        (
+            selector::USER_CODE64,
+            selector::USER_DATA,
+            USER_STACK - 64 + 8
+        )
+    );
     let _ = p;
 }
 
@@ -246,5 +321,8 @@ fn user_code_cannot_return_inwards() {
         a.db(&[0x48, 0xcb]) // RETFQ
     });
     m.change(|state| enter_user(state, selector::USER_CODE64));
-    assert_eq!(m.event().what(), (vector::GP, Some(u32::from(selector::CODE64)), p.at(2)));
+    assert_eq!(
+        m.event().what(),
+        (vector::GP, Some(u32::from(selector::CODE64)), p.at(2))
+    );
 }

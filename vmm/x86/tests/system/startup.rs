@@ -18,14 +18,24 @@ fn application_processor(m: &mut Machine) {
 fn application_processor_waits_for_its_start_up() {
     let mut m = Machine::new();
     application_processor(&mut m);
-    assert_eq!((m.cpu.activity(), m.run(10)), (Activity::WaitForSipi, Exit::Halt));
+    assert_eq!(
+        (m.cpu.activity(), m.run(10)),
+        (Activity::WaitForSipi, Exit::Halt)
+    );
     m.cpu.sipi(VECTOR);
     let state = m.cpu.state();
     let code = state.segments[seg::CS];
-    assert_eq!((code.selector, code.base, state.rip), (u16::from(VECTOR) << 8, START, 0));
+    assert_eq!(
+        (code.selector, code.base, state.rip),
+        (u16::from(VECTOR) << 8, START, 0)
+    );
     assert_eq!(state.activity, Activity::Running);
     m.cpu.sipi(0x10);
-    assert_eq!(m.cpu.state().segments[seg::CS].base, START, "a second one is ignored");
+    assert_eq!(
+        m.cpu.state().segments[seg::CS].base,
+        START,
+        "a second one is ignored"
+    );
 }
 
 #[test]
@@ -42,8 +52,14 @@ fn init_resets_but_keeps_what_the_manual_says() {
     m.cpu.init();
     let state = m.cpu.state();
     assert_eq!(state.activity, Activity::WaitForSipi);
-    assert_eq!((state.xmm[3], state.msrs.lstar, state.gpr[reg::RBX]), ([1, 2], 0x1234, 0));
-    assert_eq!((state.rip, state.rflags, state.cr3, state.cr4), (0xfff0, 2, 0, 0));
+    assert_eq!(
+        (state.xmm[3], state.msrs.lstar, state.gpr[reg::RBX]),
+        ([1, 2], 0x1234, 0)
+    );
+    assert_eq!(
+        (state.rip, state.rflags, state.cr3, state.cr4),
+        (0xfff0, 2, 0, 0)
+    );
     assert_eq!((state.cr0 & 0x8000_0001, state.msrs.efer), (0, 0));
     assert_eq!((m.cpu.retired(), state.interrupt_shadow), (retired, 0));
 }
@@ -191,7 +207,10 @@ fn place_trampoline(m: &mut Machine) {
     m.poke64(START + TABLE + 2, GDT);
     m.poke(START + TABLE + 16, &0xfffu16.to_le_bytes());
     m.poke64(START + TABLE + 18, IDT);
-    m.describe(selector::TSS, 0x0000_8900_0000_0000 | u64::from(TSS_LIMIT) | TSS << 16);
+    m.describe(
+        selector::TSS,
+        0x0000_8900_0000_0000 | u64::from(TSS_LIMIT) | TSS << 16,
+    );
 }
 
 #[test]
@@ -201,7 +220,10 @@ fn trampoline_goes_from_real_mode_to_protected_to_long_mode() {
     application_processor(&mut m);
     m.cpu.sipi(VECTOR);
     let e = m.event();
-    assert_eq!((e.vector, e.cs, e.ss), (vector::BP, selector::CODE64, selector::DATA));
+    assert_eq!(
+        (e.vector, e.cs, e.ss),
+        (vector::BP, selector::CODE64, selector::DATA)
+    );
     m.halt();
     let state = m.cpu.state();
     assert_eq!(state.gpr[reg::RAX], 0x1122_3344_5566_7788);

@@ -3,7 +3,7 @@
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, reg};
+use crate::harness::{Emit, Machine, reg};
 
 const STEP: u64 = 1 << 14;
 
@@ -34,7 +34,10 @@ fn every_instruction_traps_behind_itself() {
         state.rflags |= flag::TF;
         state.gpr[reg::RAX] = p.at(3);
     });
-    expect_steps(&mut m, &[p.at(1), p.at(2), CODE + 0x100, CODE + 0x101, p.at(3)]);
+    expect_steps(
+        &mut m,
+        &[p.at(1), p.at(2), CODE + 0x100, CODE + 0x101, p.at(3)],
+    );
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn faulting_instructions_are_stepped_when_they_are_repeated() {
 
 #[test]
 fn repeated_instructions_trap_behind_every_iteration() {
-    let programs: [fn(&mut CodeAssembler) -> Result<(), iced_x86::IcedError>; 5] = [
+    let programs: [Emit; 5] = [
         |a| a.rep().movsb(),
         |a| a.rep().stosq(),
         |a| a.rep().lodsb(),

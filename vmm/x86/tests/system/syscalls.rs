@@ -30,8 +30,14 @@ fn syscall_saves_and_masks_flags_and_loads_fixed_segments() {
     assert_eq!(state.rflags, 2 | flag::CF | flag::ID);
     assert_eq!(state.gpr[reg::RSP], USER_STACK);
     let (code, stack) = (state.segments[seg::CS], state.segments[seg::SS]);
-    assert_eq!((code.selector, code.access, code.limit, code.base), (0x08, 0xa09b, u32::MAX, 0));
-    assert_eq!((stack.selector, stack.access, stack.limit, stack.base), (0x10, 0xc093, u32::MAX, 0));
+    assert_eq!(
+        (code.selector, code.access, code.limit, code.base),
+        (0x08, 0xa09b, u32::MAX, 0)
+    );
+    assert_eq!(
+        (stack.selector, stack.access, stack.limit, stack.base),
+        (0x10, 0xc093, u32::MAX, 0)
+    );
 }
 
 #[test]
@@ -71,10 +77,17 @@ fn sysret(long: bool, target: u64, flags: u64) -> (Machine, u64) {
 
 #[test]
 fn sysret_returns_to_64_bit_user_code() {
-    let (mut m, _) = sysret(true, USER_CODE, u64::MAX & !flag::TF & !flag::NT);
+    let (mut m, _) = sysret(true, USER_CODE, !(flag::TF | flag::NT));
     let e = m.event();
     assert_eq!(e.what(), (vector::UD, None, USER_CODE));
-    assert_eq!((e.cs, e.ss, e.rsp), (selector::USER_CODE64, selector::USER_DATA, USER_STACK - 0x40));
+    assert_eq!(
+        (e.cs, e.ss, e.rsp),
+        (
+            selector::USER_CODE64,
+            selector::USER_DATA,
+            USER_STACK - 0x40
+        )
+    );
     // Everything but RF and VM, of the bits that exist.
     assert_eq!(e.rflags & !flag::RF, 0x3c_7fd7 & !flag::TF & !flag::NT);
 }
@@ -120,7 +133,10 @@ fn syscall_under_tf_traps_behind_it_unless_tf_is_masked() {
     with_syscall(&mut m, 0);
     m.change(|state| state.rflags |= flag::TF);
     let e = m.event();
-    assert_eq!((e.what(), e.cs), ((vector::DB, None, ENTRY), selector::CODE64));
+    assert_eq!(
+        (e.what(), e.cs),
+        ((vector::DB, None, ENTRY), selector::CODE64)
+    );
 
     let (mut m, _) = Machine::user(|a| a.syscall());
     m.place(ENTRY, 64, |a| a.hlt());
@@ -204,7 +220,10 @@ fn sysenter_loads_stack_and_entry_and_clears_if() {
     m.change(|state| state.rflags |= flag::IF | flag::CF);
     m.halt();
     let state = m.cpu.state();
-    assert_eq!((state.gpr[reg::RSP], state.rflags), (STACK - 0x100, 2 | flag::CF));
+    assert_eq!(
+        (state.gpr[reg::RSP], state.rflags),
+        (STACK - 0x100, 2 | flag::CF)
+    );
     assert_eq!(state.segments[seg::CS].selector, 0x08);
     assert_eq!(state.segments[seg::CS].access, 0xa09b);
     assert_eq!(state.segments[seg::SS].selector, 0x10);
@@ -217,7 +236,10 @@ fn sysenter_does_not_clear_tf_so_that_the_trap_is_in_the_kernel() {
     with_sysenter(&mut m);
     m.change(|state| state.rflags |= flag::TF);
     let e = m.event();
-    assert_eq!((e.what(), e.cs), ((vector::DB, None, ENTRY), selector::CODE64));
+    assert_eq!(
+        (e.what(), e.cs),
+        ((vector::DB, None, ENTRY), selector::CODE64)
+    );
 }
 
 #[test]
@@ -250,7 +272,10 @@ fn sysexit_goes_to_user_code_of_either_width() {
 
 #[test]
 fn sysexit_checks_both_addresses() {
-    for (stack, target) in [(0x8000_0000_0000, USER_CODE), (USER_STACK, 0x8000_0000_0000)] {
+    for (stack, target) in [
+        (0x8000_0000_0000, USER_CODE),
+        (USER_STACK, 0x8000_0000_0000),
+    ] {
         let (mut m, p) = Machine::kernel(|a| a.sysexitq());
         with_sysenter(&mut m);
         m.change(|state| {

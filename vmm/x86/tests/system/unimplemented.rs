@@ -28,9 +28,16 @@ fn call_gate_ends_the_run_and_names_instruction_bytes_and_place() {
     let what = unimplemented(&mut m);
     assert_eq!((what.vcpu, what.rip, what.mode), (0, p.at(1), "64-bit"));
     assert_eq!(what.bytes, [0xff, 0x18]);
-    assert!(what.what.contains("call") && what.what.contains("gate"), "{}", what.what);
+    assert!(
+        what.what.contains("call") && what.what.contains("gate"),
+        "{}",
+        what.what
+    );
     let text = what.to_string();
-    assert!(text.contains("0x20001") && text.contains("ff, 18") && text.contains("64-bit"), "{text}");
+    assert!(
+        text.contains("0x20001") && text.contains("ff, 18") && text.contains("64-bit"),
+        "{text}"
+    );
     assert_eq!(m.cpu.retired() - before, 1);
     let state = m.cpu.state();
     assert_eq!((state.rip, state.gpr[reg::RSP]), (p.at(1), STACK));
@@ -56,5 +63,3 @@ fn bytes_of_an_instruction_across_pages_are_complete() {
     let what = unimplemented(&mut m);
     assert_eq!((what.rip, what.bytes), (at, vec![0xff, 0x18]));
 }
-
-

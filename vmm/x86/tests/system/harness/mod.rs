@@ -12,7 +12,7 @@ use iced_x86::code_asm::CodeAssembler;
 
 pub use bus::{BUS_MSR, STOP_PORT, Script, Seen, TSC_RATE};
 use layout::*;
-pub use program::Program;
+pub use program::{Emit, Program};
 
 /// More instructions than any of the short programs takes.
 const PATIENCE: u64 = 1_000_000;
@@ -85,7 +85,13 @@ impl Machine {
         // not touched in any other way.
         let memory = unsafe { Memory::new(ram.as_mut_ptr().cast(), RAM, 0) };
         let cpu = Cpu::new(0, model);
-        let mut machine = Self { cpu, memory, bus: Script::default(), next_table: TABLES, _ram: ram };
+        let mut machine = Self {
+            cpu,
+            memory,
+            bus: Script::default(),
+            next_table: TABLES,
+            _ram: ram,
+        };
         machine.install();
         let mut state = machine.cpu.state();
         enter_long_mode(&mut state);
@@ -94,19 +100,26 @@ impl Machine {
     }
 
     /// A machine with a program for privilege level 0 in 64-bit mode.
-    pub fn kernel(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> (Self, Program) {
+    pub fn kernel(
+        write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
+    ) -> (Self, Program) {
         Self::at(CODE, write)
     }
 
     /// As [`Self::kernel`], with the program at an address of the test's choice.
-    pub fn at(base: u64, write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> (Self, Program) {
+    pub fn at(
+        base: u64,
+        write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
+    ) -> (Self, Program) {
         let mut machine = Self::new();
         let program = machine.load(base, 64, write);
         (machine, program)
     }
 
     /// A machine with a program for privilege level 3 in 64-bit mode.
-    pub fn user(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> (Self, Program) {
+    pub fn user(
+        write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
+    ) -> (Self, Program) {
         let mut machine = Self::new();
         let program = machine.load(USER_CODE, 64, write);
         machine.change(|state| {
@@ -117,10 +130,13 @@ impl Machine {
     }
 
     /// A machine with a 32-bit program in compatibility mode at privilege level 0.
-    pub fn compatible(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> (Self, Program) {
+    pub fn compatible(
+        write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
+    ) -> (Self, Program) {
         let mut machine = Self::new();
         let program = machine.load(CODE, 32, write);
-        machine.change(|state| state.segments[seg::CS] = flat(selector::CODE32, descriptor::CODE32));
+        machine
+            .change(|state| state.segments[seg::CS] = flat(selector::CODE32, descriptor::CODE32));
         (machine, program)
     }
 
@@ -193,7 +209,12 @@ impl Machine {
     pub fn event(&mut self) -> Event {
         let exit = self.run(PATIENCE);
         let state = self.cpu.state();
-        assert_eq!(exit, Exit::Stop, "no handler was entered; rip is {:#x}", state.rip);
+        assert_eq!(
+            exit,
+            Exit::Stop,
+            "no handler was entered; rip is {:#x}",
+            state.rip
+        );
         self.reported()
     }
 
@@ -212,7 +233,11 @@ impl Machine {
     pub fn reported(&self) -> Event {
         let state = self.cpu.state();
         let handlers = HANDLERS..HANDLERS + 256 * HANDLER_STEP;
-        assert!(handlers.contains(&state.rip), "{:#x} is not in a handler", state.rip);
+        assert!(
+            handlers.contains(&state.rip),
+            "{:#x} is not in a handler",
+            state.rip
+        );
         let vector = ((state.rip - HANDLERS) / HANDLER_STEP) as u8;
         let mut frame = state.gpr[reg::RSP];
         let error = tables::has_error_code(vector).then(|| self.peek64(frame));
@@ -237,13 +262,22 @@ impl Machine {
     #[track_caller]
     pub fn interrupt(&mut self, vector: u8) {
         assert!(self.cpu.interruptible());
-        assert_eq!(self.cpu.inject_interrupt(&mut self.memory, &mut self.bus, vector), None);
+        assert_eq!(
+            self.cpu
+                .inject_interrupt(&mut self.memory, &mut self.bus, vector),
+            None
+        );
     }
 }
 
 /// A segment register as it is after loading `descriptor`, with a flat limit.
 pub fn flat(selector: u16, descriptor: u64) -> Segment {
-    Segment { selector, access: (descriptor >> 40 & 0xf0ff) as u16, limit: u32::MAX, base: 0 }
+    Segment {
+        selector,
+        access: (descriptor >> 40 & 0xf0ff) as u16,
+        limit: u32::MAX,
+        base: 0,
+    }
 }
 
 fn enter_long_mode(state: &mut CpuState) {
@@ -254,9 +288,20 @@ fn enter_long_mode(state: &mut CpuState) {
     state.msrs.efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
     state.segments = [flat(selector::DATA, descriptor::DATA); 6];
     state.segments[seg::CS] = flat(selector::CODE64, descriptor::CODE64);
-    state.gdtr = TableRegister { base: GDT, limit: selector::LAST + 7 };
-    state.idtr = TableRegister { base: IDT, limit: 0xfff };
-    state.tr = Segment { selector: selector::TSS, access: 0x8b, limit: TSS_LIMIT, base: TSS };
+    state.gdtr = TableRegister {
+        base: GDT,
+        limit: selector::LAST + 7,
+    };
+    state.idtr = TableRegister {
+        base: IDT,
+        limit: 0xfff,
+    };
+    state.tr = Segment {
+        selector: selector::TSS,
+        access: 0x8b,
+        limit: TSS_LIMIT,
+        base: TSS,
+    };
     state.ldtr = Segment::default();
     state.gpr = [0; 16];
     state.gpr[reg::RSP] = STACK;
@@ -266,7 +311,11 @@ fn enter_long_mode(state: &mut CpuState) {
 
 /// Goes to privilege level 3.
 pub fn enter_user(state: &mut CpuState, code: u16) {
-    let wide = if code == selector::USER_CODE64 { descriptor::USER_CODE64 } else { descriptor::USER_CODE32 };
+    let wide = if code == selector::USER_CODE64 {
+        descriptor::USER_CODE64
+    } else {
+        descriptor::USER_CODE32
+    };
     state.segments = [flat(selector::USER_DATA, descriptor::USER_DATA); 6];
     state.segments[seg::CS] = flat(code, wide);
     state.gpr[reg::RSP] = USER_STACK;

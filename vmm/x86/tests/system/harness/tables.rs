@@ -18,7 +18,11 @@ impl Machine {
             self.install_handler(vector);
         }
         for address in (0..2 << 20).step_by(4096) {
-            let user = if (USER_CODE..USER_STACK).contains(&address) { page::U } else { 0 };
+            let user = if (USER_CODE..USER_STACK).contains(&address) {
+                page::U
+            } else {
+                0
+            };
             self.map(address, address | page::P | page::W | user);
         }
     }
@@ -29,7 +33,10 @@ impl Machine {
         for (index, value) in descriptors.into_iter().enumerate() {
             self.poke64(GDT + 8 * index as u64, value);
         }
-        self.poke64(GDT + u64::from(selector::TSS), 0x0000_8b00_0000_0000 | u64::from(TSS_LIMIT) | TSS << 16);
+        self.poke64(
+            GDT + u64::from(selector::TSS),
+            0x0000_8b00_0000_0000 | u64::from(TSS_LIMIT) | TSS << 16,
+        );
     }
 
     fn install_tss(&mut self) {
@@ -65,7 +72,12 @@ impl Machine {
     /// Lets the handler of `vector` be reached with INT n from privilege level `dpl`, on the stack
     /// that `ist` says.
     pub fn open_gate(&mut self, vector: u8, dpl: u64, ist: u64) {
-        self.gate(vector, HANDLERS + u64::from(vector) * HANDLER_STEP, dpl, ist);
+        self.gate(
+            vector,
+            HANDLERS + u64::from(vector) * HANDLER_STEP,
+            dpl,
+            ist,
+        );
     }
 
     /// Changes the first eight bytes of a gate.
