@@ -3,6 +3,7 @@
 //! whatever the budgets were. And a budget is used up exactly.
 
 use chaosrun_x86::Exit;
+use iced_x86::code_asm::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -230,4 +231,28 @@ fn draining_dirty_pages_changes_nothing_and_reports_every_written_page() {
         copy == picture(&drained).memory,
         "the pages reported make up the memory"
     );
+}
+
+#[test]
+fn repeated_stores_are_charged_one_instruction_and_one_more_for_64_bytes() {
+    let retired = |counts: &[u32]| {
+        let (mut m, _) = Machine::kernel(|a| {
+            a.mov(edi, FREE as u32)?;
+            for &count in counts {
+                a.mov(ecx, count)?;
+                a.rep().stosb()?;
+            }
+            a.hlt()
+        });
+        let before = m.cpu.retired();
+        m.halt();
+        m.cpu.retired() - before - 2 - 2 * counts.len() as u64
+    };
+    assert_eq!(retired(&[0]), 0);
+    assert_eq!(retired(&[63]), 0);
+    assert_eq!(retired(&[64]), 1);
+    assert_eq!(retired(&[5000]), 5000 / 64);
+    // What is left over counts for the next one, so that no guest stores for nothing.
+    assert_eq!(retired(&[40, 40]), 1);
+    assert_eq!(retired(&[63; 64]), 63);
 }
