@@ -3,6 +3,7 @@
 use super::addr::{Addr, General};
 use crate::cpu::Cpu;
 use crate::flags::Lazy;
+use crate::mmu::Res;
 use crate::op::{At, Flow, Path, Slow, access, next, next_after};
 use crate::word::Word;
 
@@ -49,30 +50,30 @@ pub(crate) fn btx_r<const K: u8, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     next(cpu, at)
 }
 
+/// Tests and changes a bit in memory.
+#[inline(always)]
+fn bit_in_memory<const K: u8, T: Word, P: Path>(cpu: &mut Cpu, linear: u64, bit: u64) -> Res<()> {
+    if K == 0 {
+        let value = cpu.load::<T, P>(linear)?;
+        set_carry(cpu, value.wide() & bit != 0);
+        return Ok(());
+    }
+    cpu.modify::<T, P>(linear, |cpu, value| {
+        set_carry(cpu, value.wide() & bit != 0);
+        T::low(change::<K>(value.wide(), bit))
+    })
+}
+
 /// `bt`/`bts`/`btr`/`btc mem, imm`.
 pub(crate) fn btx_mi<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let bit = 1u64 << (u32::from(at.aux) & T::TOP);
-    if K == 0 {
-        let value: T = access!(
-            cpu,
-            at,
-            P,
-            btx_mi::<K, T, General, Slow>,
-            cpu.load::<T, P>(linear)
-        );
-        set_carry(cpu, value.wide() & bit != 0);
-        return next_after::<P>(cpu, at);
-    }
     access!(
         cpu,
         at,
         P,
         btx_mi::<K, T, General, Slow>,
-        cpu.modify::<T, P>(linear, |cpu, value| {
-            set_carry(cpu, value.wide() & bit != 0);
-            T::low(change::<K>(value.wide(), bit))
-        })
+        bit_in_memory::<K, T, P>(cpu, linear, bit)
     );
     next_after::<P>(cpu, at)
 }
@@ -84,26 +85,12 @@ pub(crate) fn btx_mr<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: 
     let reach = (index >> T::TOP.count_ones()).wrapping_mul(T::SIZE as i64);
     let linear = cpu.wrap_linear(A::linear(cpu, at).wrapping_add(reach as u64));
     let bit = 1u64 << (index as u64 & u64::from(T::TOP));
-    if K == 0 {
-        let value: T = access!(
-            cpu,
-            at,
-            P,
-            btx_mr::<K, T, General, Slow>,
-            cpu.load::<T, P>(linear)
-        );
-        set_carry(cpu, value.wide() & bit != 0);
-        return next_after::<P>(cpu, at);
-    }
     access!(
         cpu,
         at,
         P,
         btx_mr::<K, T, General, Slow>,
-        cpu.modify::<T, P>(linear, |cpu, value| {
-            set_carry(cpu, value.wide() & bit != 0);
-            T::low(change::<K>(value.wide(), bit))
-        })
+        bit_in_memory::<K, T, P>(cpu, linear, bit)
     );
     next_after::<P>(cpu, at)
 }

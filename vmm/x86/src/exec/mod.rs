@@ -7,6 +7,7 @@
 pub(crate) mod addr;
 pub(crate) mod alu;
 pub(crate) mod bits;
+pub(crate) mod branch;
 pub(crate) mod control;
 pub(crate) mod data;
 pub(crate) mod far;
@@ -16,6 +17,7 @@ pub(crate) mod operand;
 pub(crate) mod rare;
 pub(crate) mod shift;
 pub(crate) mod simd;
+pub(crate) mod stack;
 pub(crate) mod string;
 pub(crate) mod syscall;
 pub(crate) mod system;

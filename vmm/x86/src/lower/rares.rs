@@ -3,7 +3,7 @@
 use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
 
 use super::{End, Lowered, Operand, plain};
-use crate::exec::{RareFn, far, fpu, muldiv, rare, simd, string, syscall, system};
+use crate::exec::{RareFn, branch, far, fpu, muldiv, rare, simd, stack, string, syscall, system};
 
 /// Lowers anything: to a rare instruction, to #UD, or to the end of the run.
 pub(super) fn lower(ins: &Instruction, bytes: &[u8], mem: Option<&Operand>) -> Lowered {
@@ -102,12 +102,12 @@ fn general(ins: &Instruction) -> Option<(RareFn, End)> {
         Lahf => rare::lahf,
         Sahf => rare::sahf,
         Clc | Stc | Cmc | Cld | Std => rare::flag,
-        Push | Pop if !rare::is_segment_stack(ins) => rare::push_pop,
-        Pusha | Pushad => rare::push_all,
-        Popa | Popad => rare::pop_all,
-        Pushf | Pushfd | Pushfq => rare::push_flags,
-        Leave => rare::leave,
-        Enter => rare::enter,
+        Push | Pop if !rare::is_segment_stack(ins) => stack::push_pop,
+        Pusha | Pushad => stack::push_all,
+        Popa | Popad => stack::pop_all,
+        Pushf | Pushfd | Pushfq => stack::push_flags,
+        Leave => stack::leave,
+        Enter => stack::enter,
         Aaa | Aas | Aam | Aad | Daa | Das => rare::decimal,
         Salc => rare::salc,
         Bound => rare::bound,
@@ -155,11 +155,11 @@ impl IoMnemonic for Instruction {
 fn control(ins: &Instruction) -> Option<(RareFn, End)> {
     use Mnemonic::*;
     let func: RareFn = match ins.mnemonic() {
-        _ if ins.is_jcc_short_or_near() => rare::jcc,
-        Jmp if ins.is_jmp_short_or_near() || ins.is_jmp_near_indirect() => rare::jmp,
-        Call if ins.is_call_near() || ins.is_call_near_indirect() => rare::call,
-        Ret => rare::ret,
-        Loop | Loope | Loopne | Jcxz | Jecxz | Jrcxz => rare::loop_,
+        _ if ins.is_jcc_short_or_near() => branch::jcc,
+        Jmp if ins.is_jmp_short_or_near() || ins.is_jmp_near_indirect() => branch::jmp,
+        Call if ins.is_call_near() || ins.is_call_near_indirect() => branch::call,
+        Ret => branch::ret,
+        Loop | Loope | Loopne | Jcxz | Jecxz | Jrcxz => branch::loop_,
         Jmp => far::jmp,
         Call => far::call,
         Retf => far::ret,
@@ -181,7 +181,7 @@ fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
         Mov if rare::is_segment_move(ins) => far::mov_segment,
         Push | Pop => far::push_pop_segment,
         Mov if system::is_control_move(ins) => system::mov_control,
-        Popf | Popfd | Popfq => rare::pop_flags,
+        Popf | Popfd | Popfq => stack::pop_flags,
         Cli | Sti => system::interrupt_flag,
         Hlt => system::hlt,
         In | Out => system::port,
