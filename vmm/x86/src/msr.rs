@@ -137,8 +137,11 @@ impl Cpu {
             STAR => (&mut msrs.star, u64::MAX),
             FMASK => (&mut msrs.sfmask, 0xffff_ffff),
             TSC_AUX => (&mut msrs.tsc_aux, 0xffff_ffff),
-            // Barriers and microcode updates have nothing to act on; debug control has no features.
-            PRED_CMD | BIOS_UPDT_TRIG | BIOS_SIGN_ID | DEBUGCTL | MCG_STATUS => return Ok(()),
+            // Barriers and microcode updates have nothing to act on.
+            PRED_CMD | BIOS_UPDT_TRIG | BIOS_SIGN_ID | MCG_STATUS => return Ok(()),
+            // There are no branch traces and no stepping by branches to switch on.
+            DEBUGCTL if value == 0 => return Ok(()),
+            DEBUGCTL => return Err(self.raise_gp()),
             _ => {
                 if let Some(position) = MTRR_FIXED.iter().position(|&fixed| fixed == number) {
                     msrs.mtrr_fixed[position] = value;
