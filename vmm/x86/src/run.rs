@@ -16,8 +16,9 @@ use crate::{Bus, Exit, Memory};
 const CHUNK: i64 = if cfg!(debug_assertions) { 1024 } else { 4096 };
 
 impl Cpu {
-    /// Runs at most `budget` instructions and returns why it stopped. With [`Exit::Budget`] exactly
-    /// `budget` instructions were retired. A CPU that is not `Running` does not run; it returns
+    /// Runs at most `budget` instructions and returns why it stopped. The delivery of a fault counts
+    /// as one, so that a guest that does nothing but fault comes to an end. With [`Exit::Budget`]
+    /// exactly `budget` instructions were retired. A CPU that is not `Running` does not run; it returns
     /// [`Exit::Halt`].
     pub fn run(&mut self, memory: &mut Memory, bus: &mut dyn Bus, budget: u64) -> Exit {
         if self.system.activity != Activity::Running {
@@ -67,6 +68,8 @@ impl Cpu {
                 Ok(block) => self.enter_block(block),
                 Err(Raised) => Flow::Fault,
             };
+            // What was not executed has been given back to the budget.
+            self.rest = 0;
             match flow {
                 Flow::Block if single => {
                     if let Some(exit) = self.stepped(before) {
@@ -94,6 +97,9 @@ impl Cpu {
                     if let Err(exit) = self.deliver_fault() {
                         return exit;
                     }
+                    // A handler that cannot execute its first instruction would otherwise be
+                    // entered for ever.
+                    self.budget -= 1;
                 }
             }
         }

@@ -175,7 +175,8 @@ pub struct CpuState {
     /// off until behind the next instruction.
     pub pending_breakpoints: u8,
     /// Retired instructions since power-on. A repeated string instruction counts one for itself and
-    /// one more for every 64 bytes that such instructions have processed.
+    /// one more for every 64 bytes that such instructions have processed. A fault that was delivered
+    /// counts one.
     pub retired: u64,
     /// Bytes processed by repeated string instructions since the last one that was counted.
     pub string_bytes: u64,
