@@ -146,7 +146,7 @@ BAD_VALUE = "scenario::bad_value", "a value that can't be read",
 "The text has not the form that its key wants; the message says which part is wrong and shows an example.";
 
 OUT_OF_RANGE = "scenario::out_of_range", "a value out of range",
-"The value is readable, but too large or too small for its key.";
+"The value is readable, but too large or too small for its key. The message tells the limits.";
 
 PROBABILITY_ABOVE_ONE = "scenario::probability_above_one", "a probability of more than 100%",
 "Nothing happens more often than always. A probability is between `0%` and `100%`; how often something happens per time is a rate, e.g. `5/s`.";
@@ -155,7 +155,7 @@ SEED_OUT_OF_RANGE = "scenario::seed_out_of_range", "a seed out of range",
 "A seed is a whole number from 0 to 9223372036854775807 (2^63 - 1): the range that KDL, TOML and JSON tools all keep exact in a signed 64-bit integer.";
 
 NOT_ONE_OF = "scenario::not_one_of", "a word that the key does not know",
-"The key takes one of a few words; the message lists them.";
+"The key takes one of a few words; the message lists them, and names the one that is nearest to what is written.";
 
 TOO_MANY_VALUES = "scenario::too_many_values", "more values than the key takes",
 "The key takes fewer values. To have several blocks of a kind, write the key once for each:
@@ -175,7 +175,7 @@ INCLUDE_CYCLE = "scenario::include_cycle", "files include each other in a circle
 "A file includes itself, perhaps through others. Move what both need into a third file that includes neither.";
 
 TOO_MANY_INCLUDES = "scenario::too_many_includes", "too many files are included",
-"Includes may be 16 deep, and 256 files in all.";
+"Includes may be 16 deep, and 256 files in all, so that a chain of files ends in bounded time. Join some of the files.";
 
 BAD_AXIS = "scenario::bad_axis", "an axis names no setting",
 "An axis' path names a setting as keys and names parted by dots, from the scenario inwards: `kernel`, `run.duration`, `network.lan.loss`, `node.n1.memory`. With `*` in the place of a name all are set: `node.*.memory`. The path must lead to one value, not to a block.";
@@ -190,10 +190,10 @@ DUPLICATE_NAME = "plan::duplicate_name", "two things have the same name",
 "Two nodes (networks, guests, faults, properties, ...) have the same name, so that a reference to it could mean either. Replicas count: `node \"n\" replicas=3` makes n1, n2 and n3.";
 
 NO_NODES = "plan::no_nodes", "the scenario has no nodes",
-"There is nothing to run. Add at least one: `node \"n1\"`.";
+"There is nothing to run. Add at least one node: `node \"n1\"`, or in TOML a table `[node.n1]`.";
 
 TOO_MANY_NODES = "plan::too_many_nodes", "the scenario has too many nodes",
-"A scenario may have up to 4,096 nodes.";
+"A scenario may have up to 4,096 nodes, replicas included. Clusters of that size are far beyond what one machine simulates quickly.";
 
 MISSING_SOURCE = "plan::missing_source", "nothing says what to run",
 "A guest is made from a `crate`, a `binary`, an `initrd` or a `directory`; a kernel has a name or a `path`; a disk has a `size`, an `image` or a `base`; a file has `from` or `content`. One of them is needed.";
@@ -211,7 +211,7 @@ TOO_FEW_NODES = "plan::too_few_nodes", "a selector wants more nodes than there a
 "`any=5` of three nodes, a minority of one or two nodes, or five groups of three nodes can't be had.";
 
 OVERLAPPING_SIDES = "plan::overlapping_sides", "a node is on two sides of a partition",
-"A node can be on one side only.";
+"A node can be on one side of a partition only. A node that is on no side keeps all its links.";
 
 NOT_CONNECTED = "plan::not_connected", "a node is not on the network",
 "A fault, link or address refers to a network that the node isn't on. Add `network \"...\"` to the node.";

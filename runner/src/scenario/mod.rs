@@ -19,8 +19,10 @@ pub mod suggest;
 pub mod toml;
 pub mod toml_format;
 pub mod tree;
+mod values;
 mod variant;
 pub mod vocab;
+mod wording;
 
 pub use load::{Loaded, Scenario, load, load_text};
-pub use shape::{describe, example_value};
+pub use wording::{describe, example_value};

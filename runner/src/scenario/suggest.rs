@@ -14,7 +14,12 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .filter(|c| c.len() <= 64)
         .map(|c| (distance(&plain, &normal(c)), c))
-        .filter(|(d, c)| *d <= limit && *d < c.chars().count())
+        // `n4` for `n1` is another thing of its kind, not a slip of the fingers.
+        .filter(|(d, c)| {
+            *d <= limit
+                && *d < c.chars().count()
+                && (*d == 0 || letters(&plain) != letters(&normal(c)))
+        })
         .min()
         .map(|(_, c)| c)
 }
@@ -43,6 +48,11 @@ pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
         ),
         [all @ .., last] => format!("{} or {last}", all.join(", ")),
     }
+}
+
+/// A word without its digits.
+fn letters(word: &str) -> String {
+    word.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 fn normal(word: &str) -> String {
@@ -94,6 +104,7 @@ mod tests {
     fn an_unrelated_word_gets_no_suggestion() {
         assert_eq!(nearest("banana", ["memory", "vcpus"]), None);
         assert_eq!(nearest("x", ["at"]), None);
+        assert_eq!(nearest("n4", ["n1", "n2"]), None);
         assert_eq!(nearest(&"m".repeat(10_000), ["memory"]), None);
     }
 }

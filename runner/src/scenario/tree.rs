@@ -18,6 +18,8 @@ pub struct Value {
 /// What can be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Raw {
+    /// Something that could not be read, which has been told.
+    Broken,
     /// KDL's `#null`.
     Null,
     /// A boolean.
@@ -45,6 +47,7 @@ impl Raw {
     #[must_use]
     pub fn describe(&self) -> &'static str {
         match self {
+            Self::Broken => "something unreadable",
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Int(_) | Self::BigInt => "an integer",

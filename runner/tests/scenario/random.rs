@@ -258,7 +258,7 @@ fn datum(c: &mut Choices, section: &Section, key: &Key) -> Datum {
         }),
         Kind::Drift => Datum::Int(i64::try_from(c.next(100_000)).unwrap() - 50_000),
         Kind::SeedRange => Datum::Range(c.next(10), 10 + c.next(10)),
-        Kind::Count => Datum::Count(c.chance(50).then(|| 3)),
+        Kind::Count => Datum::Count(c.chance(50).then_some(3)),
         Kind::Map => Datum::Map(vec![
             (spanned("A".into()), "1".into()),
             (spanned("B_2".into()), "x \"y\"".into()),

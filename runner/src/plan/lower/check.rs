@@ -72,7 +72,14 @@ impl Lower<'_> {
                     && !told
                 {
                     told = true;
-                    self.useless(what, node, moment, earlier, until);
+                    self.useless(
+                        what,
+                        matches!(fault.action, Action::Pause { .. }),
+                        node,
+                        moment,
+                        earlier,
+                        until,
+                    );
                 } else if matches!(fault.action, Action::Resume { .. })
                     && !told
                     && !may_be_paused
@@ -95,7 +102,15 @@ impl Lower<'_> {
         }
     }
 
-    fn useless(&mut self, what: &str, node: usize, moment: &Moment, earlier: Span, until: u64) {
+    fn useless(
+        &mut self,
+        what: &str,
+        is_pause: bool,
+        node: usize,
+        moment: &Moment,
+        earlier: Span,
+        until: u64,
+    ) {
         let name = &self.nodes[node].name;
         let until = if until == u64::MAX {
             "until something ends that".to_owned()
@@ -106,7 +121,14 @@ impl Lower<'_> {
             codes::CANCELLED_FAULT,
             format!("`{name}` {what} at {} already", duration(moment.at_ns)),
         )
-        .label(moment.span, "has no effect")
+        .label(
+            moment.span,
+            if what == "is paused" && !is_pause {
+                "ends that early"
+            } else {
+                "has no effect"
+            },
+        )
         .label_opt(
             Some(earlier).filter(|e| *e != moment.span),
             format!("because of this, {until}"),

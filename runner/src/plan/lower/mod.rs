@@ -1,9 +1,12 @@
 //! From a checked scenario to a plan. Each file lowers one part of it.
 
+mod action;
 mod check;
 mod cluster;
+mod disk;
 mod fault;
 mod files;
+mod generator;
 mod link;
 mod network;
 mod property;

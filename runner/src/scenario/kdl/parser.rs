@@ -17,6 +17,7 @@ pub fn parse(text: &str, file: u32, diags: &mut Diags) -> Vec<Entry> {
         at: 0,
         diags,
         depth: 0,
+        misclosed: None,
     };
     let mut nodes = parser.nodes();
     // A `}` too many ends the list of nodes early; what follows is still read.
@@ -37,6 +38,9 @@ struct Parser<'a> {
     at: usize,
     diags: &'a mut Diags,
     depth: usize,
+    /// The first block that was closed by a `}` that by its indentation belongs to an outer one: the
+    /// place of both.
+    misclosed: Option<(Token, Token)>,
 }
 
 /// A diagnostic that can still be given a help text before it is filed.
@@ -199,7 +203,14 @@ impl<'a> Parser<'a> {
                             end = end.to(e.value.span);
                             entries.push(e);
                         }
-                        (None, _) => self.recover(),
+                        (None, _) => {
+                            // What is missing because of this mistake must not be told as well.
+                            args.push(Value {
+                                raw: Raw::Broken,
+                                span: self.span(token),
+                            });
+                            self.recover();
+                        }
                     }
                 }
             }
@@ -420,7 +431,8 @@ impl<'a> Parser<'a> {
                 entries.truncate(before);
             }
             Some(t) if matches!(t.kind, Kind::Word | Kind::Quoted | Kind::ParenOpen) => {
-                if self.item().is_none() {
+                let read = self.item();
+                if read.is_none() {
                     self.recover();
                 }
             }
@@ -453,22 +465,50 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Some(close) => {
                 self.at += 1;
+                let (outer, inner) = (self.indentation(close), self.indentation(open));
+                if self.misclosed.is_none()
+                    && outer.zip(inner).is_some_and(|(outer, inner)| outer < inner)
+                {
+                    self.misclosed = Some((open, close));
+                }
                 self.span(open).to(self.span(close))
             }
             None => {
-                // One message for the innermost block is enough; the others follow from it.
-                if !self.diags_has_unclosed() {
-                    self.error_as(
-                        codes::KDL_UNCLOSED,
-                        open,
-                        "this `{` is never closed",
-                        "opened here",
-                    )
-                    .help_with("add a `}`; the indentation below may show where");
-                }
+                self.unclosed(open);
                 self.span(open)
             }
         }
+    }
+
+    /// Tells a block without an end: once, since the outer ones have none either then.
+    fn unclosed(&mut self, open: Token) {
+        if self.diags_has_unclosed() {
+            return;
+        }
+        let diag = match self.misclosed {
+            Some((inner, close)) => Diag::error(
+                codes::KDL_UNCLOSED,
+                "a `{` is never closed, probably this one",
+            )
+            .label(self.span(inner), "opened here")
+            .label(
+                self.span(close),
+                "this closes it, but is indented as the end of an outer block",
+            )
+            .help("add a `}` before that"),
+            None => Diag::error(codes::KDL_UNCLOSED, "this `{` is never closed")
+                .label(self.span(open), "opened here")
+                .help("add a `}`; the indentation below may show where"),
+        };
+        self.diags.push(diag);
+    }
+
+    /// How far a line is indented that a `}` begins, or that has the `{`.
+    fn indentation(&self, token: Token) -> Option<usize> {
+        let start = self.text[..token.start].rfind('\n').map_or(0, |n| n + 1);
+        let line = &self.text[start..token.end];
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        (token.kind == Kind::Open || indent == token.start - start).then_some(indent)
     }
 
     fn diags_has_unclosed(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod fault;
+mod kinds;
 mod network;
 mod property;
 mod root;
@@ -12,7 +13,8 @@ mod root;
 pub use cluster::{
     CLOCK, CONSOLE, DISK, FILE, GUEST, GUEST_USE, INTERLEAVE, KERNEL, NIC, NODE, TEMPLATE,
 };
-pub use fault::{AFTER, AT, BETWEEN, BUDGET, EVERY, FAMILIES, FAULTS, KINDS, RANDOM};
+pub use fault::{AFTER, AT, BETWEEN, BUDGET, EVERY, FAULTS, RANDOM};
+pub use kinds::{FAMILIES, KINDS};
 pub use network::{LINK, NETWORK};
 pub use property::PROPERTIES;
 pub use root::{AXIS, EXPLORE, INCLUDE, MATRIX, READY, ROOT, RUN, SHARD, VARIANT};
