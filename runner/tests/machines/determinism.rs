@@ -55,14 +55,33 @@ fn difference(first: &Outcome, other: &Outcome) -> Option<String> {
     (first != other).then(|| format!("{first:#?}\n{other:#?}"))
 }
 
-/// Keeps two threads busy for as long as it lives.
-struct Hog<'a>(&'a AtomicBool);
+/// Boots `runs` times, in turn in child processes with other directories and environments and in
+/// this process beside a thread that hogs a processor, and compares all with the first.
+fn boots_are_equal(kernel: &str, vcpus: u32, runs: u32) {
+    let setup = setup(kernel, vcpus);
+    let first = booted(&setup);
+    for run in 1..runs {
+        if run % 2 == 0 {
+            let other = beside_a_hog(|| booted(&setup));
+            assert_eq!(difference(&first, &other), None, "run {run}");
+        } else {
+            child_is_equal(kernel, vcpus, run, &first);
+        }
+    }
+}
 
-impl<'a> Hog<'a> {
-    fn start<'scope>(scope: &'scope std::thread::Scope<'scope, '_>, stop: &'a AtomicBool) -> Self
-    where
-        'a: 'scope,
-    {
+/// Does `action` while other threads keep the processors busy.
+fn beside_a_hog<T>(action: impl FnOnce() -> T) -> T {
+    /// Stops the hogs even if the action panics.
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -70,32 +89,8 @@ impl<'a> Hog<'a> {
                 }
             });
         }
-        Self(stop)
-    }
-}
-
-impl Drop for Hog<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Boots `runs` times under load, in turn in this process and in child processes with other
-/// directories and environments, and compares all with the first.
-fn boots_are_equal(kernel: &str, vcpus: u32, runs: u32) {
-    let setup = setup(kernel, vcpus);
-    let first = booted(&setup);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let _hog = Hog::start(scope, &stop);
-        for run in 1..runs {
-            if run % 2 == 0 {
-                assert_eq!(difference(&first, &booted(&setup)), None, "run {run}");
-            } else {
-                child_is_equal(kernel, vcpus, run, &first);
-            }
-        }
-    });
+        action()
+    })
 }
 
 fn child_is_equal(kernel: &str, vcpus: u32, run: u32, first: &Outcome) {
@@ -199,15 +194,21 @@ fn seeds_that_differ_give_runs_that_differ_and_succeed() {
 
 #[test]
 fn one_other_decision_interleaves_the_vcpus_differently_from_there_on() {
-    let first = booted(&random(Tape::new(1)));
+    let run = |tape| {
+        booted(&Setup {
+            hash_every: MILLI,
+            ..random(tape)
+        })
+    };
+    let first = run(Tape::new(1));
     let mut tape = Tape::new(1);
-    tape.set("node/sched/slice", 100, 1);
-    let other = booted(&random(tape));
-    assert_ne!(first.hashes.last(), other.hashes.last());
+    tape.set("node/sched/slice", 1000, 1);
+    let other = run(tape);
     // The seed of the kernel's random numbers is the same, and so is the start.
     let differs = |(a, b): (&StateHash, &StateHash)| a != b;
     let at = first.hashes.iter().zip(&other.hashes).position(differs);
     assert!(at > Some(0), "{at:?}");
+    assert_ne!(first.chain(), other.chain());
 }
 
 #[test]
