@@ -236,7 +236,8 @@ impl Cpu {
         if u32::from(vector) * 4 + 3 > u32::from(idtr.limit) {
             return Err(self.raise_error(vector::GP, 0));
         }
-        let entry = self.read_as(idtr.base + u64::from(vector) * 4, 4, false)?;
+        let entry = self.wrap_linear(idtr.base.wrapping_add(u64::from(vector) * 4));
+        let entry = self.read_as(entry, 4, false)?;
         let flags = self.rflags();
         let cs = self.system.segments[seg::CS].selector;
         let rip = self.rip;
