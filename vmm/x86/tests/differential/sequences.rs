@@ -35,6 +35,9 @@ const PROGRAMS: u64 = if cfg!(debug_assertions) {
     20_000
 };
 
+/// More than any program takes, and its exception with it.
+const WHOLE: u64 = 10_000;
+
 /// How often a program is repaired that reads undefined flags.
 const REPAIRS: usize = 24;
 
@@ -102,7 +105,7 @@ impl Bench {
         if cuts.chance(50) {
             emulated.load(&case);
         }
-        let whole = emulated.execute(&case, background, |_| Some(u64::from(u32::MAX)));
+        let whole = emulated.execute(&case, background, |_| Some(WHOLE));
         let print = emulated.fingerprint();
         if cuts.chance(50) {
             emulated.load(&case);

@@ -206,6 +206,7 @@ impl Generator<'_> {
             id: self.next_id,
             instruction,
             target: None,
+            frame: None,
         }
     }
 
@@ -251,6 +252,7 @@ impl Generator<'_> {
         let wide = Register::RAX + self.counter as u32;
         let start = Instruction::with2(Code::Mov_r32_imm32, counter, times).expect("two operands");
         let start = self.item(start);
+        let first = start.id;
         let (register, one) = if self.bits == 64 && self.random.chance(50) {
             (wide, [Code::Dec_rm64, Code::Sub_rm64_imm8])
         } else {
@@ -283,6 +285,11 @@ impl Generator<'_> {
             (_, false) => Code::Jne_rel32_32,
         };
         let back = self.branch_item(back, body[0].id);
+        let frame = [start, step, back].map(|item| Item {
+            frame: Some(first),
+            ..item
+        });
+        let [start, step, back] = frame;
         let mut items = vec![start];
         items.extend(body);
         items.extend([step, back]);
@@ -317,7 +324,14 @@ impl Generator<'_> {
             },
         );
         let entry = body.first().map_or(ret.id, |item| item.id);
-        let mut items = vec![self.branch_item(call, entry), self.branch_item(jump, END)];
+        let (call, jump) = (self.branch_item(call, entry), self.branch_item(jump, END));
+        let first = call.id;
+        let frame = [call, jump, ret].map(|item| Item {
+            frame: Some(first),
+            ..item
+        });
+        let [call, jump, ret] = frame;
+        let mut items = vec![call, jump];
         items.extend(body);
         items.push(ret);
         Group {

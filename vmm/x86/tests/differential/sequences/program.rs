@@ -17,6 +17,9 @@ pub struct Item {
     pub instruction: Instruction,
     /// The label that a direct branch goes to.
     pub target: Option<u32>,
+    /// What it shares with the instructions without which it must not be: those of a loop's count,
+    /// or those of a call and its return. Without its count, a loop may never end.
+    pub frame: Option<u32>,
 }
 
 /// A program and the registers that it starts with.
@@ -76,17 +79,27 @@ impl Program {
         Some(encoder.take_buffer())
     }
 
-    /// The program without instruction `index`; branches to it go to the one behind it.
+    /// The program without instruction `index` and those that belong to it; branches to them go to
+    /// what is behind them.
     pub fn without(&self, index: usize) -> Self {
         let mut shorter = self.clone();
-        let dropped = shorter.items.remove(index).id;
-        let next = shorter.items.get(index).map_or(END, |item| item.id);
-        for item in &mut shorter.items {
+        let frame = self.items[index].frame;
+        for position in (0..self.items.len()).rev() {
+            if position == index || frame.is_some() && self.items[position].frame == frame {
+                shorter.remove(position);
+            }
+        }
+        shorter
+    }
+
+    fn remove(&mut self, index: usize) {
+        let dropped = self.items.remove(index).id;
+        let next = self.items.get(index).map_or(END, |item| item.id);
+        for item in &mut self.items {
             if item.target == Some(dropped) {
                 item.target = Some(next);
             }
         }
-        shorter
     }
 
     /// Puts `instruction` in front of instruction `index`, also for those who branch there.
@@ -97,6 +110,7 @@ impl Program {
             id,
             instruction,
             target: None,
+            frame: None,
         };
         self.items.insert(index, item);
     }
