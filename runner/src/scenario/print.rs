@@ -228,7 +228,7 @@ fn toml_inline(block: &Block) -> String {
 
 /// `key = value` for each key, with what is written several times joined.
 fn toml_pairs(fields: &[&Field]) -> Vec<String> {
-    let mut out = Vec::new();
+    let mut out: Vec<(&'static str, String)> = Vec::new();
     let mut done: Vec<(&str, bool)> = Vec::new();
     for field in fields {
         let is_block = matches!(field.value.value, Datum::Block(_));
@@ -277,7 +277,30 @@ fn toml_pairs(fields: &[&Field]) -> Vec<String> {
         } else {
             toml_value(field)
         };
-        out.push(format!("{} = {value}", field.key.name));
+        out.push((field.key.name, value));
+    }
+    join_meanings(out)
+        .into_iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect()
+}
+
+/// A key with two meanings (`jitter` of a trigger, `jitter` the fault) becomes one list of both.
+fn join_meanings(pairs: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    let mut out: Vec<(&'static str, String)> = Vec::new();
+    for (key, value) in pairs {
+        match out.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, earlier)) => {
+                let items = |v: &str| {
+                    v.strip_prefix('[')
+                        .and_then(|v| v.strip_suffix(']'))
+                        .unwrap_or(v)
+                        .to_owned()
+                };
+                *earlier = format!("[{}, {}]", items(earlier), items(&value));
+            }
+            None => out.push((key, value)),
+        }
     }
     out
 }

@@ -108,6 +108,41 @@ impl Shape<'_> {
     }
 
     fn entry(&mut self, block: &mut Block, entry: &Entry) {
+        // `jitter` of a trigger is a duration, and a fault: in TOML both can only be one list.
+        if let Raw::List(items) = &entry.value.raw
+            && block.section.keys().filter(|k| k.name == entry.key).count() > 1
+        {
+            let (blocks, plain): (Vec<&Value>, Vec<&Value>) =
+                items.iter().partition(|v| matches!(v.raw, Raw::Table(_)));
+            for value in plain {
+                self.single(
+                    block,
+                    &Entry {
+                        value: value.clone(),
+                        ..entry.clone()
+                    },
+                );
+            }
+            if !blocks.is_empty() {
+                let raw = Raw::List(blocks.into_iter().cloned().collect());
+                self.single(
+                    block,
+                    &Entry {
+                        value: Value {
+                            raw,
+                            span: entry.value.span,
+                        },
+                        ..entry.clone()
+                    },
+                );
+            }
+            return;
+        }
+        self.single(block, entry);
+    }
+
+    /// A key with one meaning.
+    fn single(&mut self, block: &mut Block, entry: &Entry) {
         let blockish = match &entry.value.raw {
             Raw::Node(_, entries) => !entries.is_empty(),
             Raw::Table(_) => true,

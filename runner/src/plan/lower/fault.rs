@@ -332,8 +332,8 @@ impl Lower<'_> {
         }
     }
 
-    /// The faults of a trigger, grouped by kind in the order in which kinds first appear: TOML can't
-    /// say another order.
+    /// The faults of a trigger, by kind in the order of the language and then in the order of the file:
+    /// the keys of a TOML table have no order of their own.
     fn actions(
         &mut self,
         block: &Block,
@@ -341,14 +341,12 @@ impl Lower<'_> {
         names: &mut Names,
         explicit: &mut BTreeMap<String, Span>,
     ) -> Vec<(Fault, Span)> {
-        let mut order: Vec<&'static str> = Vec::new();
-        for field in &block.fields {
-            if matches!(field.value.value, crate::scenario::block::Datum::Block(_))
-                && !order.contains(&field.key.name)
-            {
-                order.push(field.key.name);
-            }
-        }
+        let written = |kind: &str| block.fields.iter().any(|f| f.key.name == kind);
+        let order: Vec<&'static str> = KINDS
+            .iter()
+            .map(|k| k.name)
+            .filter(|k| written(k))
+            .collect();
         let mut out = Vec::new();
         for kind in order {
             let fields: Vec<&Field> = block.all(kind).collect();

@@ -6,7 +6,7 @@ use super::{Kind, Ref, Section, key};
 /// At a moment.
 pub static AT: Section = Section {
     name: "at",
-    doc: "Faults at a moment: all in the block together, in the order of the file.",
+    doc: "Faults at a moment: all in the block together. Kinds happen in the order of this table, several of one kind in the order of the file.",
     args: &["time"],
     variadic: false,
     groups: &[
