@@ -27,7 +27,9 @@ pub const CONVENTIONAL_END: u64 = 0x9_fc00;
 /// The ACPI tables, in the area in which firmware keeps them; the RSDP comes first.
 pub const ACPI_TABLES: u64 = 0xe_0000;
 /// The end of the area for ACPI tables.
-pub const ACPI_TABLES_END: u64 = 0x10_0000;
+pub const ACPI_TABLES_END: u64 = 0xf_0000;
+/// F000:FFF0, where software in real mode enters the firmware to have the machine restarted.
+pub const FIRMWARE_ENTRY: u64 = 0xf_fff0;
 /// Where RAM starts that belongs to the kernel alone.
 pub const HIGH_MEMORY: u64 = 0x10_0000;
 

@@ -30,6 +30,13 @@ const PAGE_IS_LARGE: u64 = 1 << 7;
 /// Page directories, each of which maps a gibibyte.
 const DIRECTORIES: u64 = 4;
 
+/// All the firmware that there is, for [`map::FIRMWARE_ENTRY`]: it pulses the reset line of the
+/// keyboard controller. A Linux that can call EFI takes no other way to restart a machine with
+/// hardware-reduced ACPI, once it found that there is no EFI to call.
+///
+/// `mov al, 0xfe; out 0x64, al; hlt; jmp` to the `hlt`, in 16-bit code.
+pub(super) const FIRMWARE: [u8; 7] = [0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd];
+
 /// A flat 64-bit code segment, a flat data segment and a minimal busy task state segment.
 fn segments() -> [Segment; 3] {
     [

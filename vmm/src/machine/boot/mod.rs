@@ -126,6 +126,7 @@ pub fn load(ram: &mut GuestRam, source: &BootSource<'_>) -> Result<Booted, BootE
     store(ram, map::CMDLINE, &cmdline)?;
     store(ram, map::BOOT_GDT, &entry::gdt())?;
     store(ram, map::BOOT_PAGE_TABLES, &entry::page_tables())?;
+    store(ram, map::FIRMWARE_ENTRY, &entry::FIRMWARE)?;
     Ok(Booted {
         entry: loaded.entry,
         kernel: loaded.range,

@@ -134,3 +134,33 @@ fn stopping_anywhere_does_not_change_what_follows() {
     let (whole, steps) = (run_in(30_000), run_in(3));
     assert_eq!(whole.differences(&steps), Vec::<&str>::new());
 }
+
+#[test]
+fn entering_the_firmware_in_real_mode_restarts_the_machine() {
+    // To 32-bit compatibility mode and from there, without paging, to protected 16-bit and real mode.
+    let mut code = vec![];
+    let mut emit = |bytes: &[u8]| code.extend_from_slice(bytes);
+    // lgdt [gdt]; push 8; push compat; retfq
+    emit(&[0x0f, 0x01, 0x14, 0x25, 0x80, 0, 0x10, 0]);
+    emit(&[0x6a, 0x08, 0x68, 0x20, 0, 0x10, 0, 0x48, 0xcb]);
+    emit(&[0x90; 0x20 - 17]);
+    // compat: mov eax, cr0; btr eax, 31; mov cr0, eax; jmp far 16:0x7e00 (a copy of the rest)
+    emit(&[
+        0xbe, 0x50, 0, 0x10, 0, 0xbf, 0, 0x7e, 0, 0, 0xb9, 0x20, 0, 0, 0, 0xf3, 0xa4,
+    ]);
+    emit(&[0x0f, 0x20, 0xc0, 0x0f, 0xba, 0xf0, 0x1f, 0x0f, 0x22, 0xc0]);
+    emit(&[0xea, 0, 0x7e, 0, 0, 0x10, 0]);
+    emit(&[0x90; 0x50 - 0x20 - 34]);
+    // 16 bits: mov eax, cr0; and al, 0xfe; mov cr0, eax; jmp far F000:FFF0
+    emit(&[
+        0x0f, 0x20, 0xc0, 0x24, 0xfe, 0x0f, 0x22, 0xc0, 0xea, 0xf0, 0xff, 0, 0xf0,
+    ]);
+    emit(&[0xf4; 0x80 - 0x50 - 13]);
+    // gdt: limit and base, then null, flat 32-bit code, 16-bit code
+    emit(&[23, 0, 0x88, 0, 0x10, 0, 0, 0]);
+    for descriptor in [0u64, 0x00cf_9b00_0000_ffff, 0x0000_9b00_0000_ffff] {
+        emit(&descriptor.to_le_bytes());
+    }
+    let (_, stop) = boot(&code, MILLI);
+    assert_eq!(stop, Stop::Reset, "{stop}");
+}
