@@ -8,7 +8,7 @@ mod binary;
 mod determinism;
 mod elf;
 mod guest;
-mod idle;
+mod life;
 mod packages;
 mod programs;
 mod software;
