@@ -80,8 +80,9 @@ pub fn follow(emulated: &mut Emulated, case: &Case, background: &[u8]) -> Result
         (Some(reject), _) => Err(reject),
         (None, Err(why)) => Err(Reject::Broken(why)),
         (None, Ok(outcome)) => Ok(Trace {
+            // A single-step trap comes behind the instruction.
+            undefined: if outcome.vector == 1 { next } else { undefined },
             outcome,
-            undefined,
             steps,
         }),
     }
@@ -94,6 +95,10 @@ pub fn undefined_after(instruction: &Instruction, rcx: u64, before: u64) -> u64 
         let rotates = matches!(instruction.mnemonic(), M::Rol | M::Ror | M::Rcl | M::Rcr);
         if count == 0 {
             return before;
+        }
+        if matches!(instruction.mnemonic(), M::Rcl | M::Rcr) && count % (size + 1) == 0 {
+            // All the way round: the carry flag is back where it was.
+            return before | overflow;
         }
         if rotates {
             return before & !(CF | OF) | overflow;
