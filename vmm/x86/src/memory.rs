@@ -174,6 +174,12 @@ impl Memory {
         hit
     }
 
+    /// Whether any of `len` bytes at `offset`, within one page, were decoded.
+    pub(crate) fn holds_code(&self, offset: u64, len: u64) -> bool {
+        let from = offset % PAGE_SIZE;
+        self.code[(offset / PAGE_SIZE) as usize] & line_mask(from, from + len - 1) != 0
+    }
+
     /// Whether stores to the page at `offset` need no further attention.
     pub(crate) fn is_dirty_data(&self, offset: u64) -> bool {
         let page = offset / PAGE_SIZE;

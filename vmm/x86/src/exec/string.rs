@@ -145,7 +145,8 @@ impl Cpu {
 type Iteration = fn(&mut Cpu, &Shape) -> Res<bool>;
 
 /// Many iterations at once; returns how many, at least one, at most the given number; or zero if
-/// only single ones will do.
+/// only single ones will do. Among those are stores to decoded code: the instruction may overwrite
+/// itself, and the iteration behind that must not depend on where a run was interrupted.
 type Bulk = fn(&mut Cpu, &Shape, u64) -> Res<u64>;
 
 /// MOVS and STOS, which only their count ends.
@@ -285,7 +286,10 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     if target > source && target < source + bytes {
         return Ok(0);
     }
-    cpu.wrote_ram(target, bytes);
+    if cpu.memory().holds_code(target, bytes) {
+        return Ok(0);
+    }
+    cpu.memory().note_write(target, bytes);
     // SAFETY: both ranges lie within a page of the mapping.
     unsafe {
         std::ptr::copy(
@@ -322,7 +326,10 @@ fn stos_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
         return Ok(0);
     };
     let bytes = count * shape.size;
-    cpu.wrote_ram(target, bytes);
+    if cpu.memory().holds_code(target, bytes) {
+        return Ok(0);
+    }
+    cpu.memory().note_write(target, bytes);
     // SAFETY: the range lies within a page of the mapping, which nothing else refers to now.
     let range =
         unsafe { std::slice::from_raw_parts_mut(cpu.ram.add(target as usize), bytes as usize) };
@@ -420,13 +427,6 @@ impl Cpu {
             return Err(crate::mmu::Raised);
         }
         Ok(())
-    }
-
-    /// Records a store of `bytes` bytes at an offset in RAM.
-    fn wrote_ram(&mut self, offset: u64, bytes: u64) {
-        if self.memory().note_write(offset, bytes) {
-            self.leave = true;
-        }
     }
 }
 

@@ -173,3 +173,18 @@ fn exceptions_without_end_use_up_the_budget() {
     let exit = machine.run_for(1000, |left| left);
     assert_eq!(exit, Exit::Budget);
 }
+
+#[test]
+fn a_repeated_store_over_itself_ends_the_same_however_it_is_cut() {
+    // mov di, 0f80h; mov cx, 200h; mov al, 40h; rep stosb: it becomes a row of INC AX.
+    let code = [0xbf, 0x80, 0x0f, 0xb9, 0, 2, 0xb0, 0x40, 0xf3, 0xaa];
+    let run = |piece: u64| {
+        let mut machine = Machine::plain_real_mode(&code);
+        assert_eq!(machine.run_for(100, |left| left.min(piece)), Exit::Budget);
+        machine
+    };
+    let whole = run(100);
+    for piece in 1..10 {
+        whole.assert_same(&run(piece));
+    }
+}
