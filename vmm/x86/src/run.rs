@@ -54,6 +54,14 @@ impl Cpu {
             if left <= 0 {
                 return Exit::Budget;
             }
+            if self.attention && self.hits_code_breakpoint() {
+                if let Some(exit) = self.deliver_debug() {
+                    return exit;
+                }
+                // The handler may have a breakpoint on its first instruction too.
+                self.budget -= 1;
+                continue;
+            }
             let single = self.attention && self.steps();
             self.budget = if single { 1 } else { left.min(CHUNK) };
             self.reserve = left - self.budget;
@@ -114,9 +122,6 @@ impl Cpu {
             self.window_wanted = false;
             self.refresh_attention();
             return Some(Exit::InterruptWindow);
-        }
-        if self.hits_code_breakpoint() {
-            return self.deliver_debug();
         }
         None
     }

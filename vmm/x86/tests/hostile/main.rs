@@ -188,3 +188,21 @@ fn a_repeated_store_over_itself_ends_the_same_however_it_is_cut() {
         whole.assert_same(&run(piece));
     }
 }
+
+#[test]
+fn a_breakpoint_on_its_own_handler_ends_the_same_however_it_is_cut() {
+    // The program, which is the handler of all vectors too, is NOP with a breakpoint.
+    let run = |piece: u64| {
+        let mut machine = Machine::plain_real_mode(&[0x90, 0x90]);
+        let mut state = machine.cpu.state();
+        state.dr[0] = 0x1000;
+        state.dr[7] = 0x401;
+        machine.cpu.set_state(&state);
+        assert_eq!(machine.run_for(50, |left| left.min(piece)), Exit::Budget);
+        machine
+    };
+    let whole = run(50);
+    for piece in 1..10 {
+        whole.assert_same(&run(piece));
+    }
+}
