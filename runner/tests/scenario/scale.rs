@@ -72,6 +72,7 @@ fn times(text: &str) -> (Duration, Duration) {
 }
 
 #[test]
+#[ignore = "measures time, which a busy machine distorts"]
 fn time_grows_no_faster_than_the_size() {
     let (small, large_) = (times(&large(100)).1, times(&large(800)).1);
     // Eight times the size may take eight times as long; twice that leaves room for caches and noise.
