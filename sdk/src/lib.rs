@@ -1,0 +1,1 @@
+//! What a program under test tells chaosrun, and asks of it.
