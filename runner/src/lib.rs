@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod cli;
 pub mod filter;
 pub mod plan;
+pub mod property;
 pub mod report;
 pub mod scenario;
 pub mod schema;
