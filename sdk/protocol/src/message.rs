@@ -318,3 +318,40 @@ fn replace_long_json(text: &mut String) {
         *text = alloc::format!("{{\"chaosrun\":\"{} bytes were too long\"}}", text.len());
     }
 }
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Uint(number as u64)
+    }
+}
+
+impl From<isize> for Value {
+    fn from(number: isize) -> Self {
+        Self::Int(number as i64)
+    }
+}
+
+macro_rules! from_numbers {
+    ($variant:ident: $($number:ty),+) => {
+        $(impl From<$number> for Value {
+            fn from(number: $number) -> Self {
+                Self::$variant(number.into())
+            }
+        })+
+    };
+}
+
+from_numbers!(Int: i8, i16, i32, i64);
+from_numbers!(Uint: bool, u8, u16, u32, u64);
