@@ -35,5 +35,6 @@ pub use fpu::forms as x87_forms;
 pub use lower::is_implemented;
 pub use memory::{Memory, PAGE_SIZE};
 pub use model::CpuModel;
+pub use msr::MsrAccess;
 pub use simd::forms as simd_forms;
 pub use state::{Activity, CpuState, F80, Msrs, Segment, TableRegister, X87};

@@ -83,6 +83,28 @@ impl Memory {
         self.base
     }
 
+    /// The ranges of guest-physical addresses that are RAM, each with its host address and its size
+    /// in bytes, for an engine that has the host's processor execute the guest. What such an engine
+    /// writes there has to be told by [`Self::mark_written`].
+    pub fn host_ranges(&self) -> impl Iterator<Item = (u64, *mut u8, u64)> {
+        // SAFETY: `low` is at most the size of the mapping.
+        let high = unsafe { self.base.add(self.low as usize) };
+        [(0, self.base, self.low), (HIGH_START, high, self.high)]
+            .into_iter()
+            .filter(|(_, _, size)| *size > 0)
+    }
+
+    /// Tells that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
+    /// than this `Memory`: marks the pages dirty and drops decoded code. Returns `false`, having done
+    /// nothing, if part of the range is not RAM.
+    pub fn mark_written(&mut self, gpa: u64, len: u64) -> bool {
+        let Some(offset) = usize::try_from(len).ok().and_then(|len| self.range(gpa, len)) else {
+            return false;
+        };
+        self.note_write(offset as u64, len);
+        true
+    }
+
     /// The size of the RAM in bytes.
     pub fn size(&self) -> u64 {
         self.low + self.high

@@ -39,3 +39,11 @@ impl Default for CpuModel {
         }
     }
 }
+
+impl CpuModel {
+    /// EAX, EBX, ECX and EDX of a CPUID leaf for the processor with APIC ID `id` (Intel SDM vol. 2,
+    /// CPUID). `osxsave` is what CR4.OSXSAVE says.
+    pub fn cpuid(&self, id: u32, leaf: u32, subleaf: u32, osxsave: bool) -> [u32; 4] {
+        crate::cpuid::cpuid(self, id, leaf, subleaf, osxsave)
+    }
+}

@@ -4,6 +4,7 @@ use crate::cpu::{Cpu, seg, slot};
 use crate::cpuid::ARCH_CAPABILITIES;
 use crate::mmu::Res;
 use crate::mode::{cr0, efer};
+use crate::{Bus, Memory};
 
 /// Register numbers (Intel SDM vol. 4).
 mod index {
@@ -48,7 +49,46 @@ const MTRR_FIXED: [u32; 11] = [
 /// Eight variable ranges, fixed ranges, write-combining.
 const MTRR_CAP: u64 = 8 | 1 << 8 | 1 << 10;
 
+/// What came of a model-specific register that was accessed on behalf of another engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MsrAccess {
+    /// The value read or written; `None` raises #GP(0).
+    pub value: Option<u64>,
+    /// The bus wants the CPU to stop: see [`crate::Access::stop`].
+    pub stop: bool,
+}
+
 impl Cpu {
+    /// Does what RDMSR of register `number` would do now, without an instruction.
+    pub fn rdmsr(&mut self, memory: &mut Memory, bus: &mut dyn Bus, number: u32) -> MsrAccess {
+        self.access_msr(memory, bus, |cpu| cpu.read_msr(number))
+    }
+
+    /// Does what WRMSR of register `number` would do now, without an instruction.
+    pub fn wrmsr(
+        &mut self,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        number: u32,
+        value: u64,
+    ) -> MsrAccess {
+        self.access_msr(memory, bus, |cpu| cpu.write_msr(number, value).map(|()| value))
+    }
+
+    fn access_msr(
+        &mut self,
+        memory: &mut Memory,
+        bus: &mut dyn Bus,
+        access: impl FnOnce(&mut Self) -> Res<u64>,
+    ) -> MsrAccess {
+        self.stop = false;
+        let value = self.with_attached(memory, bus, |cpu| access(cpu).ok());
+        MsrAccess {
+            value,
+            stop: std::mem::take(&mut self.stop),
+        }
+    }
+
     pub(crate) fn read_msr(&mut self, number: u32) -> Res<u64> {
         use index::*;
         let msrs = &self.system.msrs;
