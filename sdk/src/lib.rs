@@ -92,6 +92,12 @@ pub fn publish(key: &str, value: impl Into<Value>) {
     }
 }
 
+/// Sends a report of the guest's first process, whose job alone this is.
+#[doc(hidden)]
+pub fn send_report(report: chaosrun_protocol::InitReport) {
+    transport::send(chaosrun_protocol::Message::Init(report));
+}
+
 /// The JSON text of a value; what has none (a map with keys that are no texts) becomes a text that
 /// says so.
 fn json(value: &impl serde::Serialize) -> String {
