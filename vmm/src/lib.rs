@@ -4,8 +4,10 @@
 //! host randomness or the host CPU's identity.
 
 pub mod devices;
+pub mod disk;
 pub mod dlog;
 pub mod engine;
 pub mod machine;
 pub mod tape;
 pub mod time;
+pub mod world;
