@@ -6,6 +6,7 @@
 //! <cache>/index/<name>.json    which object a name stands for, and where it came from
 //! <cache>/logs/<name>.log      what the last build said
 //! <cache>/apt/                 package lists, if the system has none
+//! <cache>/build/               sources and intermediate results of cargo
 //! <cache>/locks/, <cache>/tmp/
 //! ```
 //! Everything arrives by rename, so that a reader never sees half a file, and under a lock, so that
@@ -203,7 +204,7 @@ impl Cache {
     pub(super) fn clean(&self) -> Result<u64, ArtifactError> {
         let mut freed = 0;
         // The index goes first: without it, what is left is only unused.
-        for part in ["index", "objects", "trees", "tmp", "apt", "logs"] {
+        for part in ["index", "objects", "trees", "tmp", "apt", "build", "logs"] {
             let path = self.root.join(part);
             freed += size_of(&path);
             match fs::remove_dir_all(&path) {

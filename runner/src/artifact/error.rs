@@ -154,6 +154,114 @@ pub enum ArtifactError {
         /// The file with all of it.
         log: PathBuf,
     },
+    /// A crate cannot be understood.
+    #[error("the crate `{}` cannot be built: {why}", folder.display())]
+    #[diagnostic(
+        code(chaosrun::artifact::bad_crate),
+        help("give the folder of a package, with a Cargo.toml")
+    )]
+    BadCrate {
+        /// The crate's folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// cargo failed.
+    #[error("cargo cannot build `{bin}`:\n{output}")]
+    #[diagnostic(
+        code(chaosrun::artifact::cargo_failed),
+        help("cargo's whole output is in {}", log.display())
+    )]
+    Cargo {
+        /// The binary.
+        bin: String,
+        /// What cargo said, from the first error on.
+        output: String,
+        /// The file with all of it.
+        log: PathBuf,
+    },
+    /// A kernel lacks a driver that a node needs.
+    #[error("the kernel has no module `{module}` below `{}`, and it is not built in", directory.display())]
+    #[diagnostic(
+        code(chaosrun::artifact::no_module),
+        help("use the kernel `debian` or `tiny`, or a kernel with virtio built in")
+    )]
+    NoModule {
+        /// The module.
+        module: String,
+        /// Where the kernel's modules are.
+        directory: PathBuf,
+    },
+    /// The plan was made with another kernel of the same name.
+    #[error("the kernel `{name}` here is not the one that the plan was made with")]
+    #[diagnostic(
+        code(chaosrun::artifact::other_kernel),
+        help("plan again; or bring the other kernel into the cache, or name it by its path")
+    )]
+    OtherKernel {
+        /// The kernel's name.
+        name: String,
+    },
+    /// The plan names a file by its hash, and nothing says where it is.
+    #[error("nothing says where {what} with the hash {hash} is on this machine")]
+    #[diagnostic(
+        code(chaosrun::artifact::no_origin),
+        help("plan from the scenario, beside which the file is")
+    )]
+    NoOrigin {
+        /// What it is, with an article.
+        what: String,
+        /// Its hash in hexadecimal digits.
+        hash: String,
+    },
+    /// A program needs libraries or an interpreter that the node does not have.
+    #[error("the program of the guest `{guest}` cannot be used: {why}")]
+    #[diagnostic(
+        code(chaosrun::artifact::bad_program),
+        help(
+            "give a static x86-64 executable, or a directory tree with the program and all that it \
+             needs"
+        )
+    )]
+    BadProgram {
+        /// The guest.
+        guest: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing says which program of a tree is to be started.
+    #[error("the guest `{guest}` does not say which program of its tree is started: {why}")]
+    #[diagnostic(
+        code(chaosrun::artifact::no_command),
+        help("write `command \"/usr/bin/app\"` into the guest")
+    )]
+    NoCommand {
+        /// The guest.
+        guest: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The node's memory cannot hold its first file system.
+    #[error(
+        "the node `{node}` has {memory_bytes} bytes of memory, too little for its initial RAM disk \
+         of {initrd_bytes} bytes"
+    )]
+    #[diagnostic(
+        code(chaosrun::artifact::memory),
+        help("give the node more `memory`: about three times the size of its files")
+    )]
+    Memory {
+        /// The node.
+        node: String,
+        /// Its memory.
+        memory_bytes: u64,
+        /// What is to be unpacked.
+        initrd_bytes: u64,
+    },
+    /// An initial RAM disk cannot be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Initrd(#[from] super::initrd::InitrdError),
 }
 
 impl ArtifactError {

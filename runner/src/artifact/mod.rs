@@ -1,5 +1,5 @@
-//! Artefacts: kernels (and later guests and disks) that are fetched or built once, kept by the hash
-//! of their content, and verified before each use.
+//! Artefacts: kernels and programs that are fetched or built once, kept by the hash of their content,
+//! and verified before each use; and what a node boots, which is put together of them.
 //!
 //! [`Store::kernel`] takes a name or a path: `debian` is Debian's current cloud kernel, unmodified;
 //! `tiny` is a minimal kernel built from Debian's kernel source; `tiny-kcov` has kernel coverage
@@ -12,7 +12,9 @@ mod apt;
 mod cache;
 mod debian;
 mod error;
+pub mod guest;
 pub mod initrd;
+pub mod node_image;
 mod progress;
 mod tiny;
 mod tools;
@@ -87,6 +89,8 @@ pub(crate) struct Workshop<'a> {
     scratch: &'a Path,
     /// The directory for package lists.
     apt: &'a Path,
+    /// The directory for what cargo keeps between builds.
+    build: &'a Path,
     /// The file for the output of programs.
     log: &'a Path,
     /// Where progress is shown.
@@ -106,6 +110,23 @@ pub(crate) trait Source {
     fn produce(&self, workshop: &Workshop<'_>) -> Result<Product, ArtifactError>;
 }
 
+/// Where the named kernels come from.
+fn sources() -> Vec<Box<dyn Source>> {
+    vec![
+        Box::new(debian::CloudKernel),
+        Box::new(tiny::TINY),
+        Box::new(tiny::TINY_KCOV),
+    ]
+}
+
+/// The hash of how the named kernel is made; none if there is no kernel of the name.
+#[must_use]
+pub fn kernel_recipe(name: &str) -> Option<String> {
+    let sources = sources();
+    let source = sources.iter().find(|source| source.name() == name)?;
+    Some(source.recipe())
+}
+
 /// Finds artefacts by name or path, and makes those that the cache lacks.
 pub struct Store {
     cache: Cache,
@@ -119,14 +140,9 @@ impl Store {
     /// # Errors
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
     pub fn open(progress: Progress) -> Result<Self, ArtifactError> {
-        let sources: Vec<Box<dyn Source>> = vec![
-            Box::new(debian::CloudKernel),
-            Box::new(tiny::TINY),
-            Box::new(tiny::TINY_KCOV),
-        ];
         Ok(Self {
             cache: Cache::of_user()?,
-            sources,
+            sources: sources(),
             progress,
         })
     }
@@ -155,14 +171,42 @@ impl Store {
         let Some(source) = self.source(name_or_path) else {
             return self.file(name_or_path);
         };
-        if let Some(kernel) = self.cached(source)? {
-            return Ok(kernel);
+        let (name, recipe) = (source.name(), source.recipe());
+        let entry = self.entry(name, &recipe, &|workshop| source.produce(workshop))?;
+        Ok(self.kernel_of(entry))
+    }
+
+    /// The path of the file that the cache has under `name`, made if need be, or if `recipe` is
+    /// another than when it was made.
+    pub(crate) fn obtain(
+        &self,
+        name: &str,
+        recipe: &str,
+        make: &dyn Fn(&Workshop<'_>) -> Result<Product, ArtifactError>,
+    ) -> Result<PathBuf, ArtifactError> {
+        let entry = self.entry(name, recipe, make)?;
+        Ok(self.cache.object(&entry.hash))
+    }
+
+    /// One of the cache's directories, created if it does not exist.
+    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf, ArtifactError> {
+        self.cache.directory(name)
+    }
+
+    fn entry(
+        &self,
+        name: &str,
+        recipe: &str,
+        make: &dyn Fn(&Workshop<'_>) -> Result<Product, ArtifactError>,
+    ) -> Result<Entry, ArtifactError> {
+        if let Some(entry) = self.current(name, recipe)? {
+            return Ok(entry);
         }
-        let _lock = self.cache.lock(source.name(), self.progress)?;
+        let _lock = self.cache.lock(name, self.progress)?;
         // Another process may have made it while this one waited for the lock.
-        match self.cached(source)? {
-            Some(kernel) => Ok(kernel),
-            None => self.produce(source),
+        match self.current(name, recipe)? {
+            Some(entry) => Ok(entry),
+            None => self.make(name, recipe, make),
         }
     }
 
@@ -172,8 +216,10 @@ impl Store {
     /// The name is unknown, or it could not be fetched or built; what was in the cache stays.
     pub fn build(&self, name: &str) -> Result<Kernel, ArtifactError> {
         let source = self.source(name).ok_or_else(|| self.unknown(name))?;
-        let _lock = self.cache.lock(source.name(), self.progress)?;
-        self.produce(source)
+        let name = source.name();
+        let _lock = self.cache.lock(name, self.progress)?;
+        let entry = self.make(name, &source.recipe(), &|workshop| source.produce(workshop))?;
+        Ok(self.kernel_of(entry))
     }
 
     /// All known artefacts, in a fixed order.
@@ -215,25 +261,34 @@ impl Store {
     }
 
     fn cached(&self, source: &dyn Source) -> Result<Option<Kernel>, ArtifactError> {
-        let entry = self.cache.entry(source.name())?;
-        let current = entry.filter(|entry| entry.recipe == source.recipe());
+        let current = self.current(source.name(), &source.recipe())?;
         Ok(current.map(|entry| self.kernel_of(entry)))
     }
 
-    fn produce(&self, source: &dyn Source) -> Result<Kernel, ArtifactError> {
-        let name = source.name();
+    fn current(&self, name: &str, recipe: &str) -> Result<Option<Entry>, ArtifactError> {
+        let entry = self.cache.entry(name)?;
+        Ok(entry.filter(|entry| entry.recipe == recipe))
+    }
+
+    fn make(
+        &self,
+        name: &str,
+        recipe: &str,
+        make: &dyn Fn(&Workshop<'_>) -> Result<Product, ArtifactError>,
+    ) -> Result<Entry, ArtifactError> {
         let scratch = self.cache.scratch(name)?;
         let apt = self.cache.directory("apt")?;
+        let build = self.cache.directory("build")?;
         let log = self.cache.directory("logs")?.join(format!("{name}.log"));
         let workshop = Workshop {
             scratch: scratch.path(),
             apt: &apt,
+            build: &build,
             log: &log,
             progress: self.progress,
         };
-        let product = source.produce(&workshop)?;
-        let entry = self.cache.insert(name, &source.recipe(), &product)?;
-        Ok(self.kernel_of(entry))
+        let product = make(&workshop)?;
+        self.cache.insert(name, recipe, &product)
     }
 
     fn kernel_of(&self, entry: Entry) -> Kernel {

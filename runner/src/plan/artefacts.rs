@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::model::Artefact;
+use super::package;
 
 /// Why a file has no hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +23,9 @@ pub enum Problem {
 pub struct Package {
     /// Its name.
     pub name: String,
-    /// Its sources.
+    /// The binary that is meant if none is named.
+    pub bin: String,
+    /// Its sources, with those of the crates beside it that it depends on.
     pub source: Artefact,
 }
 
@@ -79,7 +82,7 @@ impl Artefacts for HostFiles {
                 size_bytes: *size_bytes,
             });
         }
-        named_kernel(name)
+        unmade_kernel(name, crate::artifact::kernel_recipe(name))
     }
 
     fn file(&self, path: &Path) -> Result<Artefact, Problem> {
@@ -117,76 +120,32 @@ impl Artefacts for HostFiles {
     }
 
     fn package(&self, path: &Path) -> Result<Package, Problem> {
-        let manifest = path.join("Cargo.toml");
-        let text = match std::fs::read_to_string(&manifest) {
-            Ok(text) => text,
-            Err(e) if path.is_dir() => {
-                return Err(Problem::Wrong(format!(
-                    "its Cargo.toml can't be read: {}",
-                    reason(&e)
-                )));
-            }
-            Err(_) => {
-                return Err(Problem::Missing(
-                    std::fs::metadata(path)
-                        .err()
-                        .map_or_else(|| "it is not a directory".into(), |e| reason(&e)),
-                ));
-            }
-        };
-        let name = package_name(&text)
-            .ok_or_else(|| Problem::Wrong("its Cargo.toml has no package name".into()))?;
-        // What cargo writes must not change the hash of the sources.
-        let is_source = |name: &str| !name.starts_with('.') && name != "target";
-        let blake3 = if self.presence_only {
-            String::new()
-        } else {
-            hash_tree(path, &is_source)?.0
-        };
+        let sources = package::sources(path, !self.presence_only)?;
         Ok(Package {
             source: Artefact::Recipe {
-                name: name.clone(),
-                blake3,
+                name: sources.name.clone(),
+                blake3: sources.blake3,
             },
-            name,
+            name: sources.name,
+            bin: sources.bin,
         })
     }
 }
 
 /// A named kernel that has not been fetched: named by how it is made.
-fn named_kernel(name: &str) -> Result<Artefact, Problem> {
-    if !KERNELS.contains(&name) {
-        return Err(Problem::Missing(format!(
+fn unmade_kernel(name: &str, recipe: Option<String>) -> Result<Artefact, Problem> {
+    match recipe {
+        Some(blake3) if KERNELS.contains(&name) => Ok(Artefact::Recipe {
+            name: name.to_owned(),
+            blake3,
+        }),
+        _ => Err(Problem::Missing(format!(
             "there is no kernel of the name `{name}`"
-        )));
+        ))),
     }
-    let recipe = blake3::hash(format!("chaosrun kernel 1\0{name}").as_bytes());
-    Ok(Artefact::Recipe {
-        name: name.to_owned(),
-        blake3: recipe.to_hex().to_string(),
-    })
 }
 
-/// The name in a manifest's `[package]`.
-fn package_name(manifest: &str) -> Option<String> {
-    let table = toml::de::DeTable::parse(manifest).ok()?;
-    let package = table
-        .get_ref()
-        .iter()
-        .find(|(k, _)| k.get_ref() == "package")?
-        .1
-        .get_ref()
-        .as_table()?;
-    let name = package
-        .iter()
-        .find(|(k, _)| k.get_ref() == "name")?
-        .1
-        .get_ref()
-        .as_str()?;
-    Some(name.to_owned())
-}
-
-fn reason(e: &std::io::Error) -> String {
+pub(super) fn reason(e: &std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::NotFound => "there is nothing at this path".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),
@@ -211,7 +170,10 @@ const MAX_TREE_FILES: usize = 1_000_000;
 
 /// Hashes names, kinds, the executable bit and contents of a tree, in the order of the names. Times
 /// and owners don't count. Symbolic links are not followed.
-fn hash_tree(root: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(String, u64), Problem> {
+pub(crate) fn hash_tree(
+    root: &Path,
+    wanted: &dyn Fn(&Path) -> bool,
+) -> Result<(String, u64), Problem> {
     let io = |path: &Path| {
         let path = path.display().to_string();
         move |e: std::io::Error| Problem::Missing(format!("`{path}` in it: {}", reason(&e)))
@@ -226,7 +188,7 @@ fn hash_tree(root: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(String, u64)
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
-            if !wanted(&entry.file_name().to_string_lossy()) {
+            if !wanted(&path) {
                 continue;
             }
             files += 1;
@@ -272,7 +234,9 @@ pub struct NamesOnly;
 
 impl Artefacts for NamesOnly {
     fn kernel(&self, name: &str) -> Result<Artefact, Problem> {
-        named_kernel(name)
+        // Not the recipe, so that plans that are compared do not change with it.
+        let recipe = blake3::hash(format!("chaosrun kernel 1\0{name}").as_bytes());
+        unmade_kernel(name, Some(recipe.to_hex().to_string()))
     }
 
     fn file(&self, path: &Path) -> Result<Artefact, Problem> {
@@ -299,6 +263,7 @@ impl Artefacts for NamesOnly {
                 name: name.clone(),
                 blake3,
             },
+            bin: name.clone(),
             name,
         })
     }

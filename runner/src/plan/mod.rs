@@ -6,6 +6,7 @@ pub mod fault;
 pub mod human;
 mod lower;
 pub mod model;
+pub mod package;
 pub mod property;
 
 use std::collections::BTreeMap;

@@ -100,6 +100,11 @@ impl Initrd {
         )
     }
 
+    /// Whether something is at this very path; links are not followed.
+    pub fn contains(&self, path: impl AsRef<[u8]>) -> bool {
+        CleanPath::new(path.as_ref()).is_ok_and(|path| self.entries.contains_key(&path))
+    }
+
     /// Adds a regular file. See [`add`](Self::add).
     ///
     /// # Errors

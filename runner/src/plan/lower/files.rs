@@ -11,7 +11,7 @@ use crate::scenario::diag::Diag;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest::did_you_mean;
 
-/// What came of hashing a path, with a crate's name.
+/// What came of hashing a path, with the name of a crate's program.
 pub(super) type Hashed = Result<(String, Artefact), Problem>;
 
 impl Lower<'_> {
@@ -59,7 +59,7 @@ impl Lower<'_> {
             "crate" => self
                 .files
                 .package(path)
-                .map(|Package { name, source }| (name, source)),
+                .map(|Package { bin, source, .. }| (bin, source)),
             "tree" => self.files.tree(path).map(|a| (String::new(), a)),
             _ => self.files.file(path).map(|a| (String::new(), a)),
         }

@@ -1,0 +1,87 @@
+//! The contents of the files that a plan names, each read once and verified.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::artifact::cache::SIZE_LIMIT;
+use crate::artifact::error::ArtifactError;
+use crate::plan::Origins;
+use crate::plan::artefacts::hash_tree;
+use crate::plan::model::Artefact;
+
+/// Files by their hash.
+pub(super) struct Contents<'a> {
+    origins: &'a Origins,
+    read: BTreeMap<String, Arc<[u8]>>,
+}
+
+impl<'a> Contents<'a> {
+    /// Nothing is read yet.
+    pub(super) fn new(origins: &'a Origins) -> Self {
+        Self {
+            origins,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Where an artefact is on this host. `what` names it in messages, with an article.
+    pub(super) fn path(&self, artefact: &Artefact, what: &str) -> Result<PathBuf, ArtifactError> {
+        let hash = artefact.hash();
+        self.origins
+            .files
+            .get(hash)
+            .cloned()
+            .ok_or_else(|| ArtifactError::NoOrigin {
+                what: what.to_owned(),
+                hash: hash.to_owned(),
+            })
+    }
+
+    /// The content of a file, which has to be what the plan says.
+    pub(super) fn file(
+        &mut self,
+        artefact: &Artefact,
+        what: &str,
+    ) -> Result<Arc<[u8]>, ArtifactError> {
+        if let Some(content) = self.read.get(artefact.hash()) {
+            return Ok(Arc::clone(content));
+        }
+        let path = self.path(artefact, what)?;
+        let failed = || ArtifactError::io("read", &path);
+        let file = File::open(&path).map_err(failed())?;
+        let size = file.metadata().map_err(failed())?.len();
+        if size > SIZE_LIMIT {
+            return Err(ArtifactError::TooLarge {
+                path,
+                size,
+                limit: SIZE_LIMIT,
+            });
+        }
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.take(SIZE_LIMIT)
+            .read_to_end(&mut content)
+            .map_err(failed())?;
+        if blake3::hash(&content).to_hex().as_str() != artefact.hash() {
+            return Err(ArtifactError::Changed { path });
+        }
+        let content: Arc<[u8]> = content.into();
+        self.read
+            .insert(artefact.hash().to_owned(), Arc::clone(&content));
+        Ok(content)
+    }
+
+    /// Where a directory tree is, which has to be what the plan says.
+    pub(super) fn tree(&self, artefact: &Artefact) -> Result<PathBuf, ArtifactError> {
+        let path = self.path(artefact, "a directory tree")?;
+        match hash_tree(&path, &|_| true) {
+            Ok((hash, _)) if hash == artefact.hash() => Ok(path),
+            Ok(_) => Err(ArtifactError::Changed { path }),
+            Err(problem) => Err(ArtifactError::io("read", &path)(std::io::Error::other(
+                problem.to_string(),
+            ))),
+        }
+    }
+}

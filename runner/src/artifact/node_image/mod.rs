@@ -1,0 +1,413 @@
+//! What a node of a plan boots: its kernel, its initial RAM disk, its command line, and its disks.
+//!
+//! ```text
+//! /init                       chaosrun-init, static
+//! /.chaosrun/node.json        what init has to know, see chaosrun_protocol::node
+//! /.chaosrun/modules/*.ko     the kernel's drivers for the machine's devices, in node.json's order
+//! /.chaosrun/bin/<guest>      the programs of guests that are crates or binaries
+//! ```
+//! The tree of a directory guest is the root itself, and added files are where the plan says. A guest
+//! that is a whole initial RAM disk keeps its own `/init`; only programs and files are added to it.
+//!
+//! The same plan and the same artefacts give the same bytes. All but `node.json` is shared among
+//! nodes that are alike; nothing is compressed, since decompression costs the guest time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::ArtifactError;
+use super::guest;
+use super::initrd::{Compression, Initrd};
+use super::{Kernel, Store};
+use crate::plan::Origins;
+use crate::plan::model::{
+    AddedFile, Artefact, DiskSource, FileContent, Guest, Node, Plan, Program,
+};
+
+mod config;
+mod content;
+mod modules;
+
+#[cfg(test)]
+mod tests;
+
+use content::Contents;
+use modules::{Module, Modules};
+
+/// What a node boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeImage {
+    /// The node's name.
+    pub node: String,
+    /// An ELF vmlinux or a bzImage.
+    pub kernel: Arc<[u8]>,
+    /// The kernel's BLAKE3 hash in hexadecimal digits.
+    pub kernel_hash: String,
+    /// The initial RAM disk.
+    pub initrd: Arc<[u8]>,
+    /// The initial RAM disk's BLAKE3 hash in hexadecimal digits.
+    pub initrd_hash: String,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// The disks, in the order of `/dev/vda`, `/dev/vdb`, ...
+    pub disks: Vec<DiskImage>,
+}
+
+/// A disk as it is when the node is switched on for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskImage {
+    /// Its name, which is also the serial number.
+    pub name: String,
+    /// Its size, a multiple of 512.
+    pub size_bytes: u64,
+    /// What it begins with; the rest is zeros. None for a blank disk. Disks of the same file share it.
+    pub content: Option<Arc<[u8]>>,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// Whether writes wait in a volatile cache for a flush.
+    pub writeback: bool,
+}
+
+/// Makes the images of all nodes of a plan, in the plan's order. What is missing is fetched and built.
+///
+/// # Errors
+/// An artefact cannot be had, has changed since the plan was made, or does not fit.
+pub fn node_images(
+    store: &Store,
+    plan: &Plan,
+    origins: &Origins,
+) -> Result<Vec<NodeImage>, ArtifactError> {
+    let mut images = Images::new(store, plan, origins);
+    plan.nodes.iter().map(|node| images.node(node)).collect()
+}
+
+/// Makes images of nodes and keeps what they share.
+pub struct Images<'a> {
+    store: &'a Store,
+    plan: &'a Plan,
+    contents: Contents<'a>,
+    /// Kernels by the hash that the plan has for them.
+    kernels: BTreeMap<String, Arc<Loaded>>,
+    /// Programs of crates and binaries, by guest.
+    programs: BTreeMap<String, Arc<[u8]>>,
+    init: Option<Arc<[u8]>>,
+    /// All of an initial RAM disk but the node's own part, by what it was made of.
+    shared: BTreeMap<String, Arc<Shared>>,
+}
+
+/// A kernel in memory.
+struct Loaded {
+    kernel: Kernel,
+    bytes: Arc<[u8]>,
+}
+
+/// What like nodes share.
+struct Shared {
+    /// The archives so far, to which the node's own is appended.
+    archive: Vec<u8>,
+    /// The paths of modules in the guest.
+    modules: Vec<String>,
+    /// The program and the first arguments of each guest.
+    commands: BTreeMap<String, Vec<String>>,
+}
+
+/// The file systems of which a node can have only one.
+enum Whole<'a> {
+    /// An initial RAM disk with an init of its own.
+    Initrd(&'a Artefact),
+    /// A directory tree.
+    Tree(&'a Artefact),
+    /// None: only programs.
+    Nothing,
+}
+
+impl<'a> Images<'a> {
+    /// Without any image yet.
+    #[must_use]
+    pub fn new(store: &'a Store, plan: &'a Plan, origins: &'a Origins) -> Self {
+        Self {
+            store,
+            plan,
+            contents: Contents::new(origins),
+            kernels: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            init: None,
+            shared: BTreeMap::new(),
+        }
+    }
+
+    /// Makes the image of a node of the plan.
+    ///
+    /// # Errors
+    /// Those of [`node_images`].
+    pub fn node(&mut self, node: &Node) -> Result<NodeImage, ArtifactError> {
+        let kernel = self.kernel(node)?;
+        let shared = self.shared(node, &kernel)?;
+        let config = config::node_config(self.plan, node, &shared.modules, &shared.commands);
+        let mut own = Initrd::new();
+        own.file(chaosrun_protocol::node::PATH, 0o644, config.to_json())?;
+        let mut archive = shared.archive.clone();
+        archive.extend(own.build(Compression::None)?);
+        check_memory(node, archive.len() as u64)?;
+        let disks = node
+            .disks
+            .iter()
+            .map(|disk| self.disk(disk))
+            .collect::<Result<_, _>>()?;
+        Ok(NodeImage {
+            node: node.name.clone(),
+            kernel: Arc::clone(&kernel.bytes),
+            kernel_hash: kernel.kernel.hash.clone(),
+            initrd_hash: blake3::hash(&archive).to_hex().to_string(),
+            initrd: archive.into(),
+            cmdline: config::cmdline(node),
+            disks,
+        })
+    }
+
+    /// The node's kernel, which has to be the one that the plan means.
+    fn kernel(&mut self, node: &Node) -> Result<Arc<Loaded>, ArtifactError> {
+        let wanted = &node.kernel.image;
+        if let Some(loaded) = self.kernels.get(wanted.hash()) {
+            return Ok(Arc::clone(loaded));
+        }
+        let name = &node.kernel.name;
+        let loaded = if name == "file" {
+            let bytes = self.contents.file(wanted, "a kernel")?;
+            let kernel = Kernel {
+                name: name.clone(),
+                path: self.contents.path(wanted, "a kernel")?,
+                hash: wanted.hash().to_owned(),
+                bytes: bytes.len() as u64,
+                version: None,
+                modules: None,
+            };
+            Loaded { kernel, bytes }
+        } else {
+            let kernel = self.store.kernel(name)?;
+            let same = match wanted {
+                Artefact::Content { blake3, .. } => *blake3 == kernel.hash,
+                Artefact::Recipe { blake3, .. } => {
+                    super::kernel_recipe(name).as_ref() == Some(blake3)
+                }
+            };
+            if !same {
+                return Err(ArtifactError::OtherKernel { name: name.clone() });
+            }
+            let bytes = kernel.read()?.into();
+            Loaded { kernel, bytes }
+        };
+        let loaded = Arc::new(loaded);
+        self.kernels
+            .insert(wanted.hash().to_owned(), Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    fn shared(&mut self, node: &Node, kernel: &Loaded) -> Result<Arc<Shared>, ArtifactError> {
+        let guests: Vec<&str> = node.workloads.iter().map(|w| w.guest.as_str()).collect();
+        let initrd = node.kernel.initrd.as_ref().map(Artefact::hash);
+        let devices = (!node.disks.is_empty(), !node.nics.is_empty());
+        let key =
+            serde_json::to_string(&(&kernel.kernel.hash, initrd, guests, devices, &node.files))
+                .unwrap_or_default();
+        if let Some(shared) = self.shared.get(&key) {
+            return Ok(Arc::clone(shared));
+        }
+        let shared = Arc::new(self.make_shared(node, kernel)?);
+        self.shared.insert(key, Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    fn make_shared(&mut self, node: &Node, kernel: &Loaded) -> Result<Shared, ArtifactError> {
+        let plan = self.plan;
+        let guests: Vec<(&str, &Guest)> = node
+            .workloads
+            .iter()
+            .filter_map(|w| Some((w.guest.as_str(), plan.guests.get(&w.guest)?)))
+            .collect();
+        let whole = whole(&guests);
+        let mut archives: Vec<Arc<[u8]>> = Vec::new();
+        if let Some(initrd) = &node.kernel.initrd {
+            archives.push(self.contents.file(initrd, "an initial RAM disk")?);
+        }
+        let mut root = Initrd::new();
+        let mut modules = Vec::new();
+        if let Whole::Initrd(file) = whole {
+            archives.push(self.contents.file(file, "an initial RAM disk")?);
+        } else {
+            if let Whole::Tree(tree) = whole {
+                root.tree(&self.contents.tree(tree)?)?;
+            }
+            modules = add_modules(&mut root, node, kernel)?;
+            root.console()?;
+            let init = self.init()?;
+            root.file("init", 0o755, init.to_vec())?;
+        }
+        let mut commands = BTreeMap::new();
+        for (name, guest) in guests {
+            if let Some(command) = self.add_guest(&mut root, name, guest)? {
+                commands.insert(name.to_owned(), command);
+            }
+        }
+        for file in &node.files {
+            self.add_file(&mut root, file)?;
+        }
+        archives.push(root.build(Compression::None)?.into());
+        Ok(Shared {
+            archive: concatenated(&archives),
+            modules,
+            commands,
+        })
+    }
+
+    /// Adds a guest's program and files, and tells what init has to start, if anything.
+    fn add_guest(
+        &mut self,
+        root: &mut Initrd,
+        name: &str,
+        guest: &Guest,
+    ) -> Result<Option<Vec<String>>, ArtifactError> {
+        let command = match &guest.program {
+            Program::Crate { .. } | Program::Binary { .. } => {
+                let program = self.program(name, guest)?;
+                guest::check_program(name, &program, |path| root.contains(path))?;
+                let path = format!("{}/{name}", chaosrun_protocol::node::BIN);
+                root.file(&path, 0o755, program.to_vec())?;
+                Some(vec![path])
+            }
+            Program::Directory { .. } => Some(guest::tree_command(name, &guest.command, |path| {
+                root.contains(path)
+            })?),
+            Program::Initrd { .. } => None,
+        };
+        for file in &guest.files {
+            self.add_file(root, file)?;
+        }
+        Ok(command)
+    }
+
+    fn add_file(&mut self, root: &mut Initrd, file: &AddedFile) -> Result<(), ArtifactError> {
+        match &file.content {
+            FileContent::Text(text) => root.file(&file.path, file.mode, text.as_bytes())?,
+            FileContent::Artefact(artefact) => {
+                let content = self.contents.file(artefact, "a file")?;
+                root.file(&file.path, file.mode, content.to_vec())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The executable of a guest that is a crate or a binary.
+    fn program(&mut self, name: &str, guest: &Guest) -> Result<Arc<[u8]>, ArtifactError> {
+        if let Some(program) = self.programs.get(name) {
+            return Ok(Arc::clone(program));
+        }
+        let program = match &guest.program {
+            Program::Crate {
+                source,
+                bin,
+                features,
+            } => {
+                let wanted = guest::Crate {
+                    folder: self.contents.path(source, "the crate")?,
+                    source: Some(source.hash().to_owned()),
+                    bin: bin.clone(),
+                    features: features.clone(),
+                };
+                guest::build(self.store, &wanted)?.into()
+            }
+            Program::Binary { file } | Program::Initrd { file } => {
+                self.contents.file(file, "a program")?
+            }
+            Program::Directory { tree } => self.contents.file(tree, "a program")?,
+        };
+        self.programs.insert(name.to_owned(), Arc::clone(&program));
+        Ok(program)
+    }
+
+    fn init(&mut self) -> Result<Arc<[u8]>, ArtifactError> {
+        if let Some(init) = &self.init {
+            return Ok(Arc::clone(init));
+        }
+        let init: Arc<[u8]> = guest::init(self.store)?.into();
+        self.init = Some(Arc::clone(&init));
+        Ok(init)
+    }
+
+    fn disk(&mut self, disk: &crate::plan::model::Disk) -> Result<DiskImage, ArtifactError> {
+        let content = match &disk.source {
+            DiskSource::Blank => None,
+            DiskSource::Image { file } | DiskSource::Base { file } => {
+                Some(self.contents.file(file, "a disk image")?)
+            }
+        };
+        Ok(DiskImage {
+            name: disk.name.clone(),
+            size_bytes: disk.size_bytes,
+            content,
+            read_only: disk.read_only,
+            writeback: disk.writeback,
+        })
+    }
+}
+
+/// The file system of a node, of which the plan has made sure that there is only one.
+fn whole<'a>(guests: &[(&str, &'a Guest)]) -> Whole<'a> {
+    let of = |guest: &'a Guest| match &guest.program {
+        Program::Initrd { file } => Some(Whole::Initrd(file)),
+        Program::Directory { tree } => Some(Whole::Tree(tree)),
+        Program::Crate { .. } | Program::Binary { .. } => None,
+    };
+    guests
+        .iter()
+        .find_map(|(_, guest)| of(guest))
+        .unwrap_or(Whole::Nothing)
+}
+
+/// Adds the drivers of the devices that the node has, and tells where they are.
+fn add_modules(
+    root: &mut Initrd,
+    node: &Node,
+    kernel: &Loaded,
+) -> Result<Vec<String>, ArtifactError> {
+    let Some(tree) = &kernel.kernel.modules else {
+        return Ok(Vec::new());
+    };
+    let mut wanted = vec!["virtio_mmio", "virtio_console", "virtio_rng"];
+    if !node.disks.is_empty() {
+        wanted.push("virtio_blk");
+    }
+    if !node.nics.is_empty() {
+        wanted.push("virtio_net");
+    }
+    let mut paths = Vec::new();
+    for Module { name, content } in Modules::open(tree)?.in_order(&wanted)? {
+        let path = format!("/.chaosrun/modules/{name}.ko");
+        root.file(&path, 0o644, content)?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// Archives one after the other, each at a multiple of four bytes as Linux wants it.
+fn concatenated(archives: &[Arc<[u8]>]) -> Vec<u8> {
+    let mut all = Vec::with_capacity(archives.iter().map(|a| a.len() + 4).sum());
+    for archive in archives {
+        all.extend_from_slice(archive);
+        all.resize(all.len().next_multiple_of(4), 0);
+    }
+    all
+}
+
+/// Linux unpacks the archive into a file system that may take half of the memory, and has the
+/// archive itself in memory meanwhile.
+fn check_memory(node: &Node, initrd_bytes: u64) -> Result<(), ArtifactError> {
+    if initrd_bytes <= node.memory_bytes / 5 * 2 {
+        return Ok(());
+    }
+    Err(ArtifactError::Memory {
+        node: node.name.clone(),
+        memory_bytes: node.memory_bytes,
+        initrd_bytes,
+    })
+}
