@@ -62,6 +62,14 @@ impl Clock {
         u64::try_from(needed.saturating_sub(run)).unwrap_or(u64::MAX)
     }
 
+    /// Changes the rate from now on; zero counts as one. A part of a nanosecond that has begun starts
+    /// anew.
+    pub fn set_rate(&mut self, rate: u64) {
+        self.base = self.now();
+        self.base_retired = self.retired;
+        self.rate = rate.max(1);
+    }
+
     /// Counts `instructions` as retired.
     pub fn advance(&mut self, instructions: u64) {
         self.retired = self.retired.saturating_add(instructions);
@@ -107,6 +115,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn another_rate_counts_from_the_moment_of_the_change() {
+        let mut clock = Clock::new(1000);
+        clock.advance(5000);
+        clock.set_rate(100);
+        assert_eq!(clock.now(), VirtTime(5000));
+        clock.advance(100);
+        assert_eq!(clock.now(), VirtTime(6000));
+        clock.set_rate(0);
+        assert_eq!(clock.instructions_until(VirtTime(8000)), 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::{self, RtcState};
 use crate::devices::serial::SerialState;
+use crate::disk::Disk;
 use crate::engine::{EngineError, EngineKind};
 use crate::tape::Tape;
 use crate::time::TscClock;
@@ -46,8 +47,15 @@ pub struct MachineConfig<'a> {
     pub tape: Tape,
     /// How the vCPUs take turns.
     pub interleaving: Interleaving,
-    /// The virtio-mmio devices that the firmware tells of.
-    pub virtio: Vec<VirtioSlot>,
+    /// The disks, in the order of /dev/vda, /dev/vdb and so on. The machine gets copies, which share
+    /// all pages with these until they write.
+    pub disks: Vec<Disk>,
+    /// The Ethernet addresses of the network interfaces, in the order of eth0, eth1 and so on.
+    pub nics: Vec<[u8; 6]>,
+    /// Whether there is a control console, /dev/hvc0.
+    pub control: bool,
+    /// Whether there is a source of random numbers, /dev/hwrng.
+    pub entropy: bool,
     /// Whether something outside can still send it input, so that waiting without a timer is not
     /// the end.
     pub external_input: bool,
@@ -69,9 +77,24 @@ impl<'a> MachineConfig<'a> {
             cmdline: String::new(),
             tape: Tape::default(),
             interleaving: Interleaving::default(),
-            virtio: Vec::new(),
+            disks: Vec::new(),
+            nics: Vec::new(),
+            control: false,
+            entropy: false,
             external_input: false,
         }
+    }
+}
+
+impl MachineConfig<'_> {
+    /// The virtio devices: control console, source of random numbers, disks, network interfaces.
+    pub(super) fn virtio(&self) -> Vec<VirtioSlot> {
+        let singles = usize::from(self.control) + usize::from(self.entropy);
+        let count = singles + self.disks.len() + self.nics.len();
+        (0..)
+            .take(count)
+            .map(|index| VirtioSlot { index })
+            .collect()
     }
 }
 
@@ -117,5 +140,6 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
         signals: vec![Signals::default(); config.vcpus as usize],
         shutdown: None,
         unclaimed: 0,
+        timer_delay: 0,
     }
 }

@@ -21,6 +21,9 @@ impl Machine {
         for (name, digest) in platform_digests(&self.platform.state) {
             part(name, digest);
         }
+        for (index, disk) in self.platform.disks.iter_mut().enumerate() {
+            part(format!("disk{index}"), disk.digest());
+        }
         part("scheduler".to_owned(), digest_of(&self.scheduler.state()));
         part("rdrand".to_owned(), digest_of(self.platform.random.state()));
         part("ram".to_owned(), self.hash_ram()?);
@@ -74,6 +77,7 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         signals,
         shutdown,
         unclaimed,
+        timer_delay,
     } = state;
     let mut digests: Vec<(String, u128)> = lapics
         .iter()
@@ -81,7 +85,7 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         .map(|(index, lapic)| (format!("lapic{index}"), digest_of(lapic)))
         .collect();
     let mut add = |name: &str, digest| digests.push((name.to_owned(), digest));
-    add("clock", digest_of(&(clock, tsc)));
+    add("clock", digest_of(&(clock, tsc, timer_delay)));
     add("ioapic", digest_of(ioapic));
     add("pic", digest_of(pic));
     add("pit", digest_of(pit));

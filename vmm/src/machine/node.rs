@@ -58,7 +58,7 @@ impl Machine {
             });
         }
         let mut ram = GuestRam::new(config.memory)?;
-        let rsdp = acpi::install(&mut ram, config.vcpus, &config.virtio)?;
+        let rsdp = acpi::install(&mut ram, config.vcpus, &config.virtio())?;
         let source = BootSource {
             kernel: config.kernel,
             initrd: config.initrd,
@@ -86,11 +86,15 @@ impl Machine {
     ) -> Self {
         let stream = |what: &str| format!("{}/{what}", config.name);
         let random = config.tape.stream(&stream("rdrand"));
+        let mut disks = config.disks.clone();
+        for (index, disk) in disks.iter_mut().enumerate() {
+            disk.attach(&config.tape, &stream(&format!("disk{index}/faults")));
+        }
         Self {
             engine,
             pages: PageHashes::new(ram.size() / chaosrun_x86::PAGE_SIZE),
             ram,
-            platform: Platform::new(power_on(config), random),
+            platform: Platform::new(power_on(config), random, disks),
             scheduler: Scheduler::new(config.interleaving, &config.tape, &stream("sched")),
             chain: 0,
             booted,
@@ -164,12 +168,12 @@ impl Machine {
 
     /// Takes the console output since the last call.
     pub fn take_console(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.platform.console)
+        self.platform.outputs.take_console()
     }
 
     /// Bytes of console output dropped because nobody took 16 MiB of it.
     pub fn console_lost(&self) -> u64 {
-        self.platform.console_lost
+        self.platform.outputs.console_lost()
     }
 
     /// Types `bytes` on the console and returns how many the serial port had room for.
@@ -193,6 +197,18 @@ impl Machine {
     /// If it could not be written completely.
     pub fn finish_log(&mut self) -> Result<(), DlogError> {
         self.platform.log.take().map_or(Ok(()), Log::finish)
+    }
+
+    /// Whether the machine has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// Whether something happens in the machine before time passes.
+    pub(super) fn is_busy(&self) -> bool {
+        let state = &self.platform.state;
+        let signalled = |signals: &Signals| signals.init || signals.startup.is_some();
+        self.runnable() != 0 || state.shutdown.is_some() || state.signals.iter().any(signalled)
     }
 
     /// The vCPUs that execute instructions or would take an interrupt that they have.

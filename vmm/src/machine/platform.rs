@@ -4,6 +4,7 @@ use chaosrun_x86::Access;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::io::Outputs;
 use super::log::Log;
 use crate::devices::ioapic::{self, IoapicState};
 use crate::devices::lapic::{self, Accepted, LapicState};
@@ -13,14 +14,13 @@ use crate::devices::reset::ResetState;
 use crate::devices::rtc::RtcState;
 use crate::devices::serial::SerialState;
 use crate::devices::{Deadline, Effect};
+use crate::disk::Disk;
 use crate::dlog::Event;
 use crate::tape::Stream;
 use crate::time::{TscClock, VirtTime};
 
 /// ISA interrupts, which reach the PIC as well as the I/O APIC.
 const ISA_LINES: u32 = 16;
-/// Console output that is kept until somebody takes it, in bytes.
-const CONSOLE_MAX: usize = 16 << 20;
 
 /// What a vCPU has to be told as soon as it does not run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub struct PlatformState {
     pub shutdown: Option<Shutdown>,
     /// Accesses that no device claimed.
     pub unclaimed: u64,
+    /// How much later than they should the timers of the local APICs expire, in nanoseconds.
+    pub timer_delay: u64,
 }
 
 /// What the machine knows when it lets a vCPU run, by which the bus decides whether to stop it.
@@ -91,14 +93,14 @@ pub(super) struct Platform {
     pub random: Stream,
     pub log: Option<Log>,
     pub plan: Plan,
-    /// Console output that nobody has taken yet, and the bytes dropped because there was too much.
-    pub console: Vec<u8>,
-    pub console_lost: u64,
+    /// What nobody has taken yet.
+    pub outputs: Outputs,
+    pub disks: Vec<Disk>,
     effects: Vec<Effect>,
 }
 
 impl Platform {
-    pub fn new(state: PlatformState, random: Stream) -> Self {
+    pub fn new(state: PlatformState, random: Stream, disks: Vec<Disk>) -> Self {
         let plan = Plan {
             skew: 0,
             deadline: None,
@@ -110,8 +112,8 @@ impl Platform {
             random,
             log: None,
             plan,
-            console: Vec::new(),
-            console_lost: 0,
+            outputs: Outputs::default(),
+            disks,
             effects: Vec::new(),
         }
     }
@@ -142,6 +144,7 @@ impl Platform {
     pub fn deadline(&self) -> Deadline {
         let state = &self.state;
         let lapics = state.lapics.iter().filter_map(LapicState::deadline).min();
+        let lapics = lapics.map(|moment| moment.after(state.timer_delay));
         [lapics, state.pit.deadline(), state.rtc.deadline()]
             .into_iter()
             .flatten()
@@ -156,8 +159,9 @@ impl Platform {
         };
         self.note(|| Event::Timer { due });
         let is_due = |deadline: Deadline| deadline.is_some_and(|moment| moment <= now);
+        let delay = self.state.timer_delay;
         for lapic in &mut self.state.lapics {
-            if is_due(lapic.deadline()) {
+            if is_due(lapic.deadline().map(|moment| moment.after(delay))) {
                 lapic.expire(now);
             }
         }
@@ -271,10 +275,7 @@ impl Platform {
         if let Some(log) = &mut self.log {
             log.write(now, retired, &Event::Console(bytes.to_vec()));
         }
-        let room = CONSOLE_MAX - self.console.len().min(CONSOLE_MAX);
-        let (kept, lost) = bytes.split_at(bytes.len().min(room));
-        self.console.extend_from_slice(kept);
-        self.console_lost += lost.len() as u64;
+        self.outputs.print(now, bytes);
     }
 }
 

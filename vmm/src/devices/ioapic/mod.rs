@@ -143,6 +143,11 @@ impl IoapicState {
         }
     }
 
+    /// Whether `pin` is asserted.
+    pub fn asserted(&self, pin: u32) -> bool {
+        pin < PINS && self.levels >> pin & 1 != 0
+    }
+
     /// A local APIC finished the level-triggered interrupt `vector`. A line that is still asserted
     /// asks again.
     pub fn eoi(&mut self, vector: u8, effects: &mut Vec<Effect>) {

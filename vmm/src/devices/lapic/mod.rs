@@ -218,6 +218,14 @@ impl LapicState {
         }
     }
 
+    /// Requests the timer's interrupt although the timer has not expired, unless it is masked.
+    pub fn fire_timer(&mut self) {
+        let entry = self.local_vectors[LVT_TIMER];
+        if entry & LVT_MASKED == 0 {
+            self.request(entry as u8, false);
+        }
+    }
+
     /// Whether `ipi` is for this APIC (SDM vol. 3, 11.6.2 and 11.12.10).
     pub fn matches(&self, ipi: &Ipi) -> bool {
         match ipi.destination {
