@@ -232,12 +232,23 @@ pub enum InitReport {
         /// Whether a fault of the plan ended it.
         by_fault: bool,
     },
+    /// A program could not be started.
+    NotStarted {
+        /// The name of the process.
+        process: String,
+        /// Why.
+        reason: String,
+    },
+    /// Something is wrong, and it goes on without it.
+    Trouble(String),
+    /// No program that it supervises runs, and none will be started again.
+    AllEnded,
     /// A command was carried out, or was not.
     Command {
-        /// Whether it was.
-        done: bool,
-        /// More about it.
-        detail: String,
+        /// The command's number.
+        id: u64,
+        /// Why it was not.
+        failure: Option<String>,
     },
 }
 
