@@ -119,6 +119,11 @@ impl Diags {
         self.list.push(diag);
     }
 
+    /// Adds all of another pass.
+    pub fn append(&mut self, mut other: Self) {
+        self.list.append(&mut other.list);
+    }
+
     /// All of them, in the order of the text. The same complaint about the same place is kept once:
     /// a template used by many nodes, or a file of many variants, is checked many times.
     #[must_use]

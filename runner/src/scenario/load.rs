@@ -141,7 +141,12 @@ impl Loader {
         let file = self.sources.add(source);
         let block = match language {
             Language::Kdl => {
-                let entries = kdl::parse(&text, file, &mut self.diags);
+                let mut own = Diags::default();
+                let entries = kdl::parse(&text, file, &mut own);
+                if !own.has_errors() {
+                    kdl::arbitrate(&text, file, &mut own);
+                }
+                self.diags.append(own);
                 self.kdl_root(entries, file)?
             }
             Language::Toml => {
