@@ -307,7 +307,9 @@ mod tests {
         let good = elf("a");
         assert_eq!(depends(&good), Some(vec!["a".to_owned()]));
         for length in 0..good.len() {
-            assert_eq!(depends(&good[..length]), None, "{length}");
+            let cut = depends(&good[..length]);
+            // The end of the last header is not needed.
+            assert!(cut.is_none() || length > good.len() - 64, "{length}");
         }
         for at in 0x28..0x40 {
             let mut bad = good.clone();
