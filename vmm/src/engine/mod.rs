@@ -5,6 +5,8 @@
 //! for the time of one call. Only this folder knows which engines there are.
 
 mod exact;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod kvm;
 
 use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
 use serde::{Deserialize, Serialize};
@@ -16,11 +18,41 @@ pub enum EngineKind {
     /// The software CPU: deterministic to the instruction on any host.
     #[default]
     Exact,
+    /// The host's KVM: faster, and deterministic only as far as the host lets it be.
+    Kvm,
+}
+
+/// What an engine may be told besides the identity of its processors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Go on when a guest had to be stopped at a point that is not a function of its inputs, instead
+    /// of ending with [`EngineError::NotDeterministic`]. The exact engine never has to.
+    pub allow_nondeterminism: bool,
+    /// For how many milliseconds of the host's processor time a guest may run without an exit before
+    /// it is stopped. It has no effect on guests that exit in time.
+    pub patience_ms: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            allow_nondeterminism: false,
+            patience_ms: 10_000,
+        }
+    }
 }
 
 /// Why an engine could not go on. Unlike an [`Exit`] this is not the guest's doing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
+    /// This host can't run the engine.
+    #[error("the {engine} engine can't be used on this host: {why}")]
+    Unavailable {
+        /// The engine's name.
+        engine: &'static str,
+        /// What is missing, and what would help.
+        why: String,
+    },
     /// The host refused or misbehaved.
     #[error("the {engine} engine failed on vCPU {vcpu}: {what}")]
     Host {
@@ -33,13 +65,16 @@ pub enum EngineError {
     },
     /// The guest had to be stopped at a point that is not a function of the machine's inputs.
     #[error(
-        "vCPU {vcpu} ran for {ran_ms} ms without an exit; from here on the run is not deterministic"
+        "vCPU {vcpu} ran for {ran_ms} ms without an exit and was stopped at {rip:#x}; from here on the \
+         run is not deterministic"
     )]
     NotDeterministic {
         /// The index of the vCPU.
         vcpu: u32,
         /// Milliseconds of host time without an exit.
         ran_ms: u64,
+        /// The instruction pointer.
+        rip: u64,
     },
 }
 
@@ -56,8 +91,9 @@ pub trait Engine: Send {
     fn vcpus(&self) -> u32;
 
     /// Runs `vcpu` until the bus asks to stop, an exit that the caller has to handle, or `budget`
-    /// units of progress. An engine that can't stop in the midst of guest code may overrun a budget
-    /// only by declaring it with [`EngineError::NotDeterministic`].
+    /// units of progress. An engine that can't stop in the midst of guest code stops at the first exit
+    /// at or behind the budget, which is a function of the machine's inputs as well; if it has to stop
+    /// elsewhere, it declares that with [`EngineError::NotDeterministic`].
     ///
     /// # Errors
     /// If the engine itself failed.
@@ -145,14 +181,38 @@ pub trait Engine: Send {
     /// # Errors
     /// If the engine itself failed.
     fn collect_dirty(&mut self, memory: &mut Memory) -> Result<(), EngineError>;
+
+    /// What makes a run on this engine depend on more than the machine's inputs, a line each, for the
+    /// report. None on an engine that keeps everything of the host from the guest.
+    fn caveats(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI.
 ///
 /// # Errors
 /// If this host can't run the engine.
-pub fn build(kind: EngineKind, model: &CpuModel) -> Result<Box<dyn Engine>, EngineError> {
+pub fn build(
+    kind: EngineKind,
+    model: &CpuModel,
+    options: &EngineOptions,
+) -> Result<Box<dyn Engine>, EngineError> {
     match kind {
         EngineKind::Exact => Ok(Box::new(exact::Exact::new(model))),
+        EngineKind::Kvm => build_kvm(model, options),
     }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn build_kvm(model: &CpuModel, options: &EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+    Ok(Box::new(kvm::Kvm::new(model, options)?))
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn build_kvm(_model: &CpuModel, _options: &EngineOptions) -> Result<Box<dyn Engine>, EngineError> {
+    Err(EngineError::Unavailable {
+        engine: "kvm",
+        why: "it needs Linux on an x86-64 processor".to_owned(),
+    })
 }

@@ -16,7 +16,7 @@ use crate::devices::reset::ResetState;
 use crate::devices::rtc::{self, RtcState};
 use crate::devices::serial::SerialState;
 use crate::disk::Disk;
-use crate::engine::{EngineError, EngineKind};
+use crate::engine::{EngineError, EngineKind, EngineOptions};
 use crate::tape::Tape;
 use crate::time::TscClock;
 
@@ -27,6 +27,8 @@ pub struct MachineConfig<'a> {
     pub name: String,
     /// What executes its instructions.
     pub engine: EngineKind,
+    /// What that is told.
+    pub engine_options: EngineOptions,
     /// RAM in bytes.
     pub memory: u64,
     /// The number of vCPUs, 1 to 8.
@@ -67,6 +69,7 @@ impl<'a> MachineConfig<'a> {
         Self {
             name: "node".to_owned(),
             engine: EngineKind::default(),
+            engine_options: EngineOptions::default(),
             memory: 256 << 20,
             vcpus: 1,
             model: CpuModel::default(),

@@ -71,7 +71,7 @@ impl Machine {
             cpus: config.vcpus,
             ..config.model.clone()
         };
-        let mut engine = engine::build(config.engine, &model)?;
+        let mut engine = engine::build(config.engine, &model, &config.engine_options)?;
         let entry = booted.entry_state(engine.state(0)?);
         engine.set_state(0, &entry)?;
         Ok(Self::assemble(config, engine, ram, booted))
@@ -149,6 +149,11 @@ impl Machine {
     /// Accesses that no device claimed.
     pub fn unclaimed(&self) -> u64 {
         self.platform.state.unclaimed
+    }
+
+    /// What makes this run depend on more than the machine's inputs: see [`Engine::caveats`].
+    pub fn caveats(&self) -> Vec<String> {
+        self.engine.caveats()
     }
 
     /// Where kernel and initrd were put.

@@ -215,11 +215,11 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-pub(in crate::machine) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// An ELF executable with one segment of `code`, loaded and entered at `at`.
-    pub(in crate::machine) fn executable(at: u64, code: &[u8], in_memory: u64) -> Vec<u8> {
+    pub(crate) fn executable(at: u64, code: &[u8], in_memory: u64) -> Vec<u8> {
         let mut image = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
         image.extend(TYPE_EXECUTABLE.to_le_bytes());
         image.extend(MACHINE_X86_64.to_le_bytes());

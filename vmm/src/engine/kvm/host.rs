@@ -1,0 +1,201 @@
+//! The host's KVM: opening it, and what it must have at least.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use kvm_bindings::{
+    KVM_API_VERSION, KVM_CAP_X86_MSR_FILTER, KVM_CAP_X86_USER_SPACE_MSR, kvm_enable_cap,
+};
+use kvm_ioctls::{Cap, Kvm, MsrExitReason, VmFd};
+
+use super::msr;
+
+/// Where the kernel offers KVM.
+pub(crate) const DEVICE: &str = "/dev/kvm";
+
+/// Why this host's KVM can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// There is no device.
+    #[error("there is no {path}: the processor or the kernel offers no virtualisation here")]
+    Missing {
+        /// The device's path.
+        path: String,
+    },
+    /// The device may not be opened.
+    #[error("{path} may not be opened: {why}; being a member of the group `kvm` usually helps")]
+    Permission {
+        /// The device's path.
+        path: String,
+        /// What the operating system says.
+        why: String,
+    },
+    /// The device can't be opened for another reason.
+    #[error("{path} can't be opened: {why}")]
+    Open {
+        /// The device's path.
+        path: String,
+        /// What the operating system says.
+        why: String,
+    },
+    /// What is there is not KVM, or not the KVM of the last twenty years.
+    #[error("{path} does not speak KVM's interface {KVM_API_VERSION} but {version}")]
+    Version {
+        /// The device's path.
+        path: String,
+        /// What it says.
+        version: i32,
+    },
+    /// The host's kernel is too old.
+    #[error("this host's KVM lacks {what}; a newer kernel is needed")]
+    Lacks {
+        /// The names of the missing capabilities.
+        what: String,
+    },
+    /// The host's processor lacks what the fixed identity of the guest's processor promises.
+    #[error("this host's processor or KVM lacks {what}, which the guest's processor has")]
+    Processor {
+        /// The names of the missing features.
+        what: String,
+    },
+    /// A call failed that should not.
+    #[error("KVM refuses to {what}: {why}")]
+    Call {
+        /// What was to be done.
+        what: &'static str,
+        /// What the operating system says.
+        why: String,
+    },
+}
+
+impl HostError {
+    /// A call that failed.
+    pub(super) fn call(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
+        move |error| Self::Call {
+            what,
+            why: told(error),
+        }
+    }
+}
+
+/// An error of the operating system in words.
+pub(super) fn told(error: kvm_ioctls::Error) -> String {
+    std::io::Error::from_raw_os_error(error.errno()).to_string()
+}
+
+/// The capabilities without which a machine can't run, with their names in the kernel's documentation.
+const NEEDED: [(Cap, &str); 7] = [
+    (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
+    (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
+    (Cap::VcpuEvents, "KVM_CAP_VCPU_EVENTS"),
+    (Cap::Xsave, "KVM_CAP_XSAVE"),
+    (Cap::Xcrs, "KVM_CAP_XCRS"),
+    (Cap::Debugregs, "KVM_CAP_DEBUGREGS"),
+    (Cap::MpState, "KVM_CAP_MP_STATE"),
+];
+
+/// The same, for capabilities that have no name in kvm-ioctls.
+const NEEDED_RAW: [(u32, &str); 2] = [
+    (KVM_CAP_X86_USER_SPACE_MSR, "KVM_CAP_X86_USER_SPACE_MSR"),
+    (KVM_CAP_X86_MSR_FILTER, "KVM_CAP_X86_MSR_FILTER"),
+];
+
+/// Opens the device at `path` and checks that it is a KVM that will do.
+///
+/// # Errors
+/// If it is not.
+pub(crate) fn open(path: &Path) -> Result<Kvm, HostError> {
+    let named = || path.display().to_string();
+    let c_path = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| HostError::Missing { path: named() })?;
+    let kvm = Kvm::new_with_path(c_path).map_err(|error| match error.errno() {
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => HostError::Missing { path: named() },
+        libc::EACCES | libc::EPERM => HostError::Permission {
+            path: named(),
+            why: told(error),
+        },
+        _ => HostError::Open {
+            path: named(),
+            why: told(error),
+        },
+    })?;
+    let version = kvm.get_api_version();
+    if version != KVM_API_VERSION as i32 {
+        return Err(HostError::Version {
+            path: named(),
+            version,
+        });
+    }
+    let missing = missing(&kvm);
+    if missing.is_empty() {
+        Ok(kvm)
+    } else {
+        Err(HostError::Lacks {
+            what: missing.join(", "),
+        })
+    }
+}
+
+/// The names of the needed capabilities that `kvm` lacks.
+fn missing(kvm: &Kvm) -> Vec<&'static str> {
+    let named = NEEDED
+        .iter()
+        .filter(|(cap, _)| !kvm.check_extension(*cap))
+        .map(|(_, name)| *name);
+    let raw = NEEDED_RAW
+        .iter()
+        .filter(|(cap, _)| kvm.check_extension_raw((*cap).into()) <= 0)
+        .map(|(_, name)| *name);
+    named.chain(raw).collect()
+}
+
+/// A virtual machine without vCPUs and RAM. There is no interrupt controller and no timer of the
+/// kernel's in it, and only the model-specific registers in [`msr::NATIVE`] are left to the processor.
+///
+/// # Errors
+/// If KVM refuses.
+pub(crate) fn create_vm(kvm: &Kvm) -> Result<VmFd, HostError> {
+    let vm = kvm
+        .create_vm()
+        .map_err(HostError::call("create a virtual machine"))?;
+    // Needed by Intel's processors without unrestricted guests, harmless elsewhere: three pages that
+    // no guest's RAM reaches.
+    let _ = vm.set_tss_address(0xfffb_d000);
+    let _ = vm.set_identity_map_address(0xfffb_c000);
+    let reasons = MsrExitReason::Inval | MsrExitReason::Unknown | MsrExitReason::Filter;
+    let mut exits = kvm_enable_cap {
+        cap: KVM_CAP_X86_USER_SPACE_MSR,
+        ..Default::default()
+    };
+    exits.args[0] = reasons.bits().into();
+    vm.enable_cap(&exits).map_err(HostError::call(
+        "hand over accesses to model-specific registers",
+    ))?;
+    msr::install_filter(&vm)?;
+    Ok(vm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_device_is_named() {
+        let error = open(Path::new("/nonexistent/kvm")).unwrap_err();
+        assert!(matches!(error, HostError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains("/nonexistent/kvm"));
+    }
+
+    #[test]
+    fn what_is_not_kvm_is_refused_by_its_version() {
+        let error = open(Path::new("/dev/null")).unwrap_err();
+        assert!(matches!(error, HostError::Version { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_directory_can_not_be_opened() {
+        let error = open(Path::new("/")).unwrap_err();
+        assert!(matches!(error, HostError::Open { .. }), "{error}");
+    }
+}
