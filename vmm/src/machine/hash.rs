@@ -32,7 +32,7 @@ pub struct StateHash {
 
 impl StateHash {
     /// Chains the components of a state at `time` to the link before, zero for the first.
-    pub(super) fn chained(before: u128, time: VirtTime, components: Vec<Component>) -> Self {
+    pub(crate) fn chained(before: u128, time: VirtTime, components: Vec<Component>) -> Self {
         let mut hasher = Xxh3::new();
         hasher.update(&before.to_le_bytes());
         hasher.update(&time.0.to_le_bytes());

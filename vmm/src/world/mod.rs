@@ -1,7 +1,396 @@
 //! The running cluster: nodes, networks and clocks in lockstep, and everything that can go wrong
 //! with them.
+//!
+//! A [`World`] is driven from outside: [`World::step`] runs one window, [`World::take_events`] tells
+//! what happened, [`World::command`] does something at the present moment. What happens is a function
+//! of the configuration, the tape and the commands with their moments; neither the number of threads
+//! nor where steps end has any effect on it.
 
+mod body;
 pub mod clock;
+mod command;
 pub mod config;
+mod event;
 pub mod fabric;
+mod machine;
+mod node;
 pub mod pcap;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_128;
+
+pub use command::Command;
+pub use config::{LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};
+pub use event::{WorldEvent, WorldEventKind};
+pub use fabric::{
+    Chance, LATENCY_MIN_NS, LinkCounters, LinkFault, LinkFaultKind, LinkShape, NetworkCounters,
+};
+pub use node::{NodeCounters, Status};
+pub use window::WINDOW_MAX_NS;
+
+use crate::engine::EngineError;
+use crate::machine::{Component, Input, MachineError, StateHash};
+use crate::tape::Tape;
+use crate::time::VirtTime;
+use body::Maker;
+use fabric::{Arrival, Fabric, Member};
+use node::Node;
+use pool::Pool;
+use window::{Emission, Pending};
+
+/// Why a world could not be made or could not go on as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// A node's machine could not be made.
+    #[error("node `{node}`: {source}")]
+    Machine {
+        /// The node's name.
+        node: String,
+        /// Why.
+        source: MachineError,
+    },
+    /// An engine failed.
+    #[error("node `{node}`: {source}")]
+    Engine {
+        /// The node's name.
+        node: String,
+        /// Why.
+        source: EngineError,
+    },
+    /// A node is on a network that there is not.
+    #[error("node `{node}` is on network number {network}, but there are only {count}")]
+    NoNetwork {
+        /// The node's name.
+        node: String,
+        /// The number of the network.
+        network: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// A name is given twice, so that streams of decisions could not be told apart.
+    #[error("there are two {what} called `{name}`")]
+    Twice {
+        /// `nodes` or `networks`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+}
+
+/// What happened on all networks and nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// The networks.
+    pub networks: Vec<NetworkCounters>,
+    /// The nodes.
+    pub nodes: Vec<NodeCounters>,
+}
+
+/// A node before it is switched on, as the parts of a world see it.
+struct Blueprint {
+    name: String,
+    nics: Vec<usize>,
+    drift_ppb: i64,
+    disks: Vec<crate::disk::Disk>,
+    maker: Box<dyn Maker>,
+}
+
+/// The running cluster.
+pub struct World {
+    now: VirtTime,
+    nodes: Vec<Node>,
+    fabric: Fabric,
+    pool: Pool,
+    /// What nodes gave out at or behind the present moment.
+    pending: Vec<Pending>,
+    /// How many things nodes gave out so far.
+    emitted: u64,
+    events: Vec<WorldEvent>,
+    chain: u128,
+    /// Whether nodes were switched on or off since `reach` was found.
+    lifecycle_changed: bool,
+    /// For each node how soon a frame from it can be at another one that runs.
+    reach: Vec<Option<u64>>,
+    /// The frames that nodes get in the present window.
+    arriving: Vec<Vec<Arrival>>,
+}
+
+impl World {
+    /// Makes a world and switches all nodes on, at time zero.
+    ///
+    /// # Errors
+    /// If the configuration is not possible or a machine can't be made.
+    pub fn new(config: WorldConfig) -> Result<Self, WorldError> {
+        let WorldConfig {
+            tape,
+            nodes,
+            networks,
+            jobs,
+        } = config;
+        let tape = Arc::new(tape);
+        let blueprints = nodes
+            .into_iter()
+            .map(|node| node.blueprint(&tape))
+            .collect();
+        Self::assemble(blueprints, networks, &tape, jobs)
+    }
+
+    fn assemble(
+        blueprints: Vec<Blueprint>,
+        networks: Vec<NetworkConfig>,
+        tape: &Arc<Tape>,
+        jobs: usize,
+    ) -> Result<Self, WorldError> {
+        check_names("nodes", blueprints.iter().map(|node| &node.name))?;
+        check_names("networks", networks.iter().map(|network| &network.name))?;
+        let (mut members, mut nodes) = (Vec::new(), Vec::new());
+        for blueprint in blueprints {
+            let Blueprint {
+                name,
+                nics,
+                drift_ppb,
+                disks,
+                maker,
+            } = blueprint;
+            if let Some(&network) = nics.iter().find(|network| **network >= networks.len()) {
+                return Err(WorldError::NoNetwork {
+                    node: name,
+                    network,
+                    count: networks.len(),
+                });
+            }
+            nodes.push(Node::new(&name, drift_ppb, maker, disks, tape));
+            members.push(Member { name, nics });
+        }
+        let mut world = Self {
+            now: VirtTime(0),
+            fabric: Fabric::new(networks, &members, tape),
+            pool: Pool::new(jobs),
+            pending: Vec::new(),
+            emitted: 0,
+            events: Vec::new(),
+            chain: 0,
+            lifecycle_changed: true,
+            reach: Vec::new(),
+            arriving: nodes.iter().map(|_| Vec::new()).collect(),
+            nodes,
+        };
+        for node in 0..world.nodes.len() {
+            world.start(node)?;
+        }
+        Ok(world)
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> VirtTime {
+        self.now
+    }
+
+    /// How many nodes run at once from now on; no effect on results.
+    pub fn set_jobs(&mut self, jobs: usize) {
+        self.pool = Pool::new(jobs);
+    }
+
+    /// Takes what happened before the present moment and was not taken yet, in the order of time,
+    /// node and what came first.
+    pub fn take_events(&mut self) -> Vec<WorldEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// What a node is doing.
+    pub fn status(&self, node: usize) -> Option<Status> {
+        self.nodes.get(node).map(Node::status)
+    }
+
+    /// What a node's clock shows now, in nanoseconds since the world began; with drift it is not the
+    /// same as [`World::now`], and it goes on while the node is down.
+    pub fn local_time(&self, node: usize) -> Option<VirtTime> {
+        let node = self.nodes.get(node)?;
+        Some(node.clock.local_at(self.now))
+    }
+
+    /// Instructions that all nodes together have retired.
+    pub fn retired(&self) -> u64 {
+        self.nodes.iter().map(Node::retired).sum()
+    }
+
+    /// How many frames travel.
+    pub fn travelling(&self) -> usize {
+        self.fabric.travelling()
+    }
+
+    /// What happened so far on all networks and nodes.
+    pub fn counters(&mut self) -> Counters {
+        Counters {
+            networks: self.fabric.counters(),
+            nodes: self.nodes.iter_mut().map(Node::counters).collect(),
+        }
+    }
+
+    /// Ends the captures of all networks that have one, and returns what became of each.
+    pub fn finish_captures(&mut self) -> Vec<(String, std::io::Result<()>)> {
+        self.fabric.finish_captures()
+    }
+
+    /// Takes the next link of the chain of state hashes: over all nodes, all that waits or travels,
+    /// all links and the positions of all streams of decisions.
+    ///
+    /// # Errors
+    /// If an engine failed.
+    pub fn state_hash(&mut self) -> Result<StateHash, WorldError> {
+        let mut parts = Vec::new();
+        for index in 0..self.nodes.len() {
+            self.catch_up(index)?;
+            let node = &mut self.nodes[index];
+            let own = node.components(xxh3_128);
+            parts.extend(own.map_err(|source| WorldError::Engine {
+                node: node.name.clone(),
+                source,
+            })?);
+        }
+        let mut part = |name: String, digest| parts.push(Component { name, digest });
+        let fabric = self.fabric.state();
+        for (counters, state) in self.fabric.counters().iter().zip(&fabric.networks) {
+            part(format!("net/{}", counters.name), digest_of(state));
+        }
+        part("travelling".to_owned(), digest_of(&fabric.flight));
+        part("waiting".to_owned(), self.pending_digest());
+        let hash = StateHash::chained(self.chain, self.now, parts);
+        self.chain = hash.chain;
+        Ok(hash)
+    }
+
+    /// The digest of the frames that nodes sent at or behind the present moment.
+    fn pending_digest(&self) -> u128 {
+        let mut frames: Vec<_> = self
+            .pending
+            .iter()
+            .filter_map(|pending| match &pending.what {
+                Emission::Frame { nic, bytes } => Some((pending.time, pending.node, *nic, bytes)),
+                Emission::Event(_) => None,
+            })
+            .collect();
+        // What a node sends at one moment is already in its order.
+        frames.sort_by_key(|frame| (frame.0, frame.1));
+        digest_of(&frames)
+    }
+
+    /// Does something at the present moment.
+    ///
+    /// # Errors
+    /// If a machine can't be made or its engine failed; nothing has changed then, except that the
+    /// node may be down.
+    pub fn command(&mut self, command: Command) -> Result<(), WorldError> {
+        match command {
+            Command::ArmLink { id, fault } => self.fabric.arm(id, fault, self.now),
+            Command::DisarmLink { id } => self.fabric.disarm(id),
+            Command::Kill { node }
+            | Command::PowerLoss { node, .. }
+            | Command::Start { node }
+            | Command::Pause { node }
+            | Command::Resume { node }
+            | Command::Throttle { node, .. }
+            | Command::Drift { node, .. }
+            | Command::Input { node, .. }
+            | Command::Control { node, .. }
+            | Command::DelayTimers { node, .. }
+            | Command::ArmDisk { node, .. }
+            | Command::DisarmDisk { node, .. } => {
+                if node < self.nodes.len() {
+                    self.catch_up(node)?;
+                    self.command_node(node, command)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn command_node(&mut self, index: usize, command: Command) -> Result<(), WorldError> {
+        let now = self.now;
+        let node = &mut self.nodes[index];
+        match command {
+            Command::Kill { .. } => node.power_loss((0, 1)),
+            Command::PowerLoss { torn, .. } => node.power_loss(torn),
+            Command::Start { .. } => return self.start(index),
+            Command::Pause { .. } => node.pause(),
+            Command::Resume { .. } => node.resume(now),
+            Command::Throttle { num, den, .. } => node.throttle(num, den),
+            Command::Drift { ppb, .. } => node.clock.set_drift(now, ppb),
+            Command::Input { input, .. } => {
+                node.input(input);
+            }
+            Command::Control { bytes, .. } => {
+                node.input(Input::Control(bytes));
+            }
+            Command::DelayTimers { by_ns, .. } => node.delay_timers(by_ns),
+            Command::ArmDisk {
+                disk, id, fault, ..
+            } => {
+                if let Some(disk) = node.disk_mut(disk) {
+                    disk.arm(id, fault);
+                }
+            }
+            Command::DisarmDisk { disk, id, .. } => {
+                if let Some(disk) = node.disk_mut(disk) {
+                    disk.disarm(id);
+                }
+            }
+            Command::ArmLink { .. } | Command::DisarmLink { .. } => {}
+        }
+        self.lifecycle_changed = true;
+        Ok(())
+    }
+
+    /// Switches a node on.
+    fn start(&mut self, index: usize) -> Result<(), WorldError> {
+        self.lifecycle_changed = true;
+        let node = &mut self.nodes[index];
+        node.start(self.now).map_err(|source| WorldError::Machine {
+            node: node.name.clone(),
+            source,
+        })?;
+        let started = Emission::Event(WorldEventKind::Started);
+        self.push(index, self.now, started);
+        Ok(())
+    }
+
+    /// Lets a node that was left out of the last windows, because it had nothing to do, run up to now.
+    fn catch_up(&mut self, index: usize) -> Result<(), WorldError> {
+        if self.nodes[index].status() != Status::Running {
+            return Ok(());
+        }
+        match self.job(index, Vec::new(), self.now) {
+            Some(job) => {
+                let done = job.run();
+                self.absorb(done)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_names<'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<(), WorldError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            let name = name.clone();
+            return Err(WorldError::Twice { what, name });
+        }
+    }
+    Ok(())
+}
+
+/// The digest of something serialisable, by its postcard form.
+fn digest_of(state: &impl Serialize) -> u128 {
+    let bytes = postcard::to_allocvec(state).expect("the parts of a world have a postcard form");
+    xxh3_128(&bytes)
+}

@@ -1,0 +1,65 @@
+//! What the world needs of a machine, so that it can be tested with scripted ones.
+
+use crate::disk::Disk;
+use crate::engine::EngineError;
+use crate::machine::{Component, Input, MachineError, Output, Stop};
+use crate::time::VirtTime;
+
+/// A machine in its own time, which begins at its power-on.
+pub(super) trait Body: Send {
+    /// The present moment.
+    fn now(&self) -> VirtTime;
+
+    /// Runs until `until`, or a little further if that lies within an instruction, or until the
+    /// machine is over.
+    fn run_until(&mut self, until: VirtTime) -> Result<Stop, EngineError>;
+
+    /// When something happens next if nothing comes from outside, the end of time for never; `None`
+    /// if a vCPU runs.
+    fn next_event(&self) -> Option<VirtTime>;
+
+    /// Takes what it gave out since the last time, in the order of time.
+    fn take_outputs(&mut self) -> Vec<Output>;
+
+    /// Gives it something at the present moment.
+    fn input(&mut self, input: Input);
+
+    /// Lets time pass in which nothing executes.
+    fn skip_to(&mut self, moment: VirtTime);
+
+    /// Sets how many instructions a microsecond has from now on.
+    fn set_rate(&mut self, instructions_per_us: u64);
+
+    /// Lets timers expire so many nanoseconds late from now on.
+    fn delay_timers(&mut self, by_ns: u64);
+
+    /// One of its disks.
+    fn disk_mut(&mut self, index: usize) -> Option<&mut Disk>;
+
+    /// Ends it at once and takes its disks out.
+    fn into_disks(self: Box<Self>) -> Vec<Disk>;
+
+    /// The digests of everything that decides what it does next.
+    fn components(&mut self) -> Result<Vec<Component>, EngineError>;
+
+    /// Instructions retired since power-on.
+    fn retired(&self) -> u64;
+
+    /// Outputs that were lost because there were too many, and bytes of the console.
+    fn lost(&self) -> (u64, u64);
+}
+
+/// Makes the machines of a node.
+pub(super) trait Maker: Send {
+    /// The machine of life number `life`, from zero, with these disks, whose clock begins `local`
+    /// after that of the first life.
+    fn make(
+        &self,
+        life: u64,
+        local: VirtTime,
+        disks: Vec<Disk>,
+    ) -> Result<Box<dyn Body>, MachineError>;
+
+    /// Instructions per microsecond when nothing throttles the node.
+    fn rate(&self) -> u64;
+}

@@ -1,0 +1,155 @@
+//! Real machines as the bodies of nodes.
+
+use std::sync::Arc;
+
+use super::Blueprint;
+use super::body::{Body, Maker};
+use super::config::NodeConfig;
+use crate::disk::Disk;
+use crate::engine::EngineError;
+use crate::machine::{Component, Input, Machine, MachineConfig, MachineError, Output, Stop};
+use crate::tape::Tape;
+use crate::time::VirtTime;
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+impl Body for Machine {
+    fn now(&self) -> VirtTime {
+        Machine::now(self)
+    }
+
+    fn run_until(&mut self, until: VirtTime) -> Result<Stop, EngineError> {
+        Machine::run_until(self, until)
+    }
+
+    fn next_event(&self) -> Option<VirtTime> {
+        Machine::next_event(self)
+    }
+
+    fn take_outputs(&mut self) -> Vec<Output> {
+        Machine::take_outputs(self)
+    }
+
+    fn input(&mut self, input: Input) {
+        Machine::input(self, input);
+    }
+
+    fn skip_to(&mut self, moment: VirtTime) {
+        Machine::skip_to(self, moment);
+    }
+
+    fn set_rate(&mut self, instructions_per_us: u64) {
+        Machine::set_rate(self, instructions_per_us);
+    }
+
+    fn delay_timers(&mut self, by_ns: u64) {
+        Machine::delay_timers(self, by_ns);
+    }
+
+    fn disk_mut(&mut self, index: usize) -> Option<&mut Disk> {
+        Machine::disk_mut(self, index)
+    }
+
+    fn into_disks(self: Box<Self>) -> Vec<Disk> {
+        Machine::into_disks(*self)
+    }
+
+    fn components(&mut self) -> Result<Vec<Component>, EngineError> {
+        Ok(self.state_hash()?.components)
+    }
+
+    fn retired(&self) -> u64 {
+        Machine::retired(self)
+    }
+
+    fn lost(&self) -> (u64, u64) {
+        (self.outputs_dropped(), self.console_lost())
+    }
+}
+
+/// A node's configuration and the tape, from which its machines are made.
+struct Factory {
+    config: NodeConfig,
+    tape: Arc<Tape>,
+}
+
+impl NodeConfig {
+    /// The node as the parts of a world see it.
+    pub(super) fn blueprint(mut self, tape: &Arc<Tape>) -> Blueprint {
+        Blueprint {
+            name: self.name.clone(),
+            nics: self.nics.iter().map(|nic| nic.network).collect(),
+            drift_ppb: self.drift_ppb,
+            disks: std::mem::take(&mut self.disks),
+            maker: Box::new(Factory {
+                config: self,
+                tape: Arc::clone(tape),
+            }),
+        }
+    }
+
+    /// What the CMOS clock shows when the node's clock shows `local`, in Unix seconds.
+    fn epoch_at(&self, local: VirtTime) -> i64 {
+        let nanos = i128::from(self.epoch) * NANOS_PER_SECOND
+            + i128::from(self.skew_ns)
+            + i128::from(local.0);
+        nanos.div_euclid(NANOS_PER_SECOND) as i64
+    }
+}
+
+impl Maker for Factory {
+    fn make(
+        &self,
+        life: u64,
+        local: VirtTime,
+        disks: Vec<Disk>,
+    ) -> Result<Box<dyn Body>, MachineError> {
+        let config = &self.config;
+        let name = match life {
+            0 => config.name.clone(),
+            _ => format!("{}#{}", config.name, life + 1),
+        };
+        let machine = Machine::new(&MachineConfig {
+            name,
+            engine: config.engine,
+            memory: config.memory,
+            vcpus: config.vcpus,
+            model: config.model.clone(),
+            rate: config.rate,
+            epoch: config.epoch_at(local),
+            initrd: config.initrd.as_deref(),
+            cmdline: config.cmdline.clone(),
+            tape: (*self.tape).clone(),
+            interleaving: config.interleaving,
+            disks,
+            nics: config.nics.iter().map(|nic| nic.mac).collect(),
+            control: config.control,
+            entropy: config.entropy,
+            external_input: !config.nics.is_empty() || config.control,
+            ..MachineConfig::new(&config.kernel)
+        })?;
+        Ok(Box::new(machine))
+    }
+
+    fn rate(&self) -> u64 {
+        self.config.rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cmos_clock_of_a_restarted_node_has_gone_on() {
+        let mut config = NodeConfig::new("n", Arc::from([]));
+        config.epoch = 1000;
+        let second = NANOS_PER_SECOND as u64;
+        assert_eq!(config.epoch_at(VirtTime(0)), 1000);
+        assert_eq!(config.epoch_at(VirtTime(5 * second - 1)), 1004);
+        config.skew_ns = 1;
+        assert_eq!(config.epoch_at(VirtTime(5 * second - 1)), 1005);
+        config.skew_ns = -1;
+        assert_eq!(config.epoch_at(VirtTime(0)), 999);
+    }
+}

@@ -1,0 +1,338 @@
+//! A node: a machine that can be switched off and on, its disks, and its clock.
+
+use serde::Serialize;
+
+use super::body::{Body, Maker};
+use super::clock::NodeClock;
+use crate::disk::{Disk, DiskCounters};
+use crate::engine::EngineError;
+use crate::machine::{Component, Input, MachineError};
+use crate::tape::{Stream, Tape};
+use crate::time::VirtTime;
+
+/// The most inputs that wait for a node that stands still, and the most bytes in them: about what
+/// the queue of a virtual network card holds.
+const HELD_MAX: usize = 1000;
+const HELD_MAX_BYTES: usize = 1 << 20;
+
+/// What a node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Status {
+    /// It is on.
+    Running,
+    /// It is on and stands still.
+    Paused,
+    /// It is off, or its machine ended by itself.
+    Down,
+}
+
+/// What a node did and what was done to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NodeCounters {
+    /// The node's name.
+    pub name: String,
+    /// How often it was switched on or reset.
+    pub starts: u64,
+    /// How often it was killed or lost power.
+    pub kills: u64,
+    /// How often it was paused.
+    pub pauses: u64,
+    /// How often its machine ended by itself.
+    pub stops: u64,
+    /// Instructions retired in all its lives.
+    pub retired: u64,
+    /// Outputs, such as frames and SDK messages, that were lost because there were too many.
+    pub outputs_lost: u64,
+    /// Bytes of the console that were lost because there were too many.
+    pub console_lost: u64,
+    /// Inputs that were lost because too many waited for it while it stood still.
+    pub inputs_lost: u64,
+    /// Its disks.
+    pub disks: Vec<DiskCounters>,
+}
+
+/// A node.
+pub(super) struct Node {
+    pub name: String,
+    pub clock: NodeClock,
+    status: Status,
+    maker: Box<dyn Maker>,
+    body: Option<Box<dyn Body>>,
+    /// The disks while there is no machine that has them.
+    disks: Vec<Disk>,
+    /// How often it was switched on.
+    life: u64,
+    /// What the clock showed then.
+    born: VirtTime,
+    throttle: (u64, u64),
+    timer_delay_ns: u64,
+    held: Vec<Input>,
+    held_bytes: usize,
+    power: Stream,
+    /// Instructions that it ran in its last window.
+    pub weight: u64,
+    counters: NodeCounters,
+}
+
+impl Node {
+    /// A node that is down.
+    pub fn new(
+        name: &str,
+        drift_ppb: i64,
+        maker: Box<dyn Maker>,
+        disks: Vec<Disk>,
+        tape: &Tape,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            clock: NodeClock::new(drift_ppb),
+            status: Status::Down,
+            maker,
+            body: None,
+            disks,
+            life: 0,
+            born: VirtTime(0),
+            throttle: (1, 1),
+            timer_delay_ns: 0,
+            held: Vec::new(),
+            held_bytes: 0,
+            power: tape.stream(&format!("{name}/power-loss")),
+            weight: 0,
+            counters: NodeCounters {
+                name: name.to_owned(),
+                ..NodeCounters::default()
+            },
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The machine, if it is on, also if it stands still.
+    pub fn body(&self) -> Option<&dyn Body> {
+        self.body.as_deref()
+    }
+
+    /// The machine's own moment at `world`.
+    pub fn moment(&self, world: VirtTime) -> VirtTime {
+        VirtTime(self.clock.local_at(world).0.saturating_sub(self.born.0))
+    }
+
+    /// The first moment of the world at which the machine's own is `moment`.
+    pub fn world(&self, moment: VirtTime) -> VirtTime {
+        self.clock.world_at(self.born.after(moment.0))
+    }
+
+    /// The earliest moment of the world at which the machine can do something by itself, or `None` if
+    /// it does not run. It is in the past if the machine was not asked to run up to now.
+    pub fn earliest(&self) -> Option<VirtTime> {
+        let body = self.body().filter(|_| self.status == Status::Running)?;
+        Some(self.world(body.next_event().unwrap_or_else(|| body.now())))
+    }
+
+    /// Switches it on at `now`, or resets it.
+    pub fn start(&mut self, now: VirtTime) -> Result<(), MachineError> {
+        self.take_apart();
+        self.born = self.clock.local_at(now);
+        let mut body = self.maker.make(self.life, self.born, self.disks.clone())?;
+        self.disks.clear();
+        self.life += 1;
+        self.counters.starts += 1;
+        body.delay_timers(self.timer_delay_ns);
+        self.body = Some(body);
+        self.status = Status::Running;
+        if self.throttle != (1, 1) {
+            self.apply_throttle();
+        }
+        Ok(())
+    }
+
+    /// The power fails: what is not durable is lost or, in part, torn.
+    pub fn power_loss(&mut self, torn: (u64, u64)) {
+        self.counters.kills += u64::from(self.status != Status::Down);
+        self.take_apart();
+        for disk in &mut self.disks {
+            disk.power_loss(torn, &mut self.power);
+        }
+    }
+
+    /// The machine ended by itself.
+    pub fn stopped(&mut self) {
+        self.counters.stops += 1;
+        self.take_apart();
+    }
+
+    /// Switches the machine off and keeps its disks as they are.
+    fn take_apart(&mut self) {
+        self.status = Status::Down;
+        self.held.clear();
+        self.held_bytes = 0;
+        self.weight = 0;
+        if let Some(body) = self.body.take() {
+            let (outputs, console) = body.lost();
+            self.counters.outputs_lost += outputs;
+            self.counters.console_lost += console;
+            self.counters.retired += body.retired();
+            self.disks = body.into_disks();
+        }
+    }
+
+    /// Stands still from now on. The machine has to have run up to now.
+    pub fn pause(&mut self) {
+        if self.status == Status::Running {
+            self.status = Status::Paused;
+            self.counters.pauses += 1;
+        }
+    }
+
+    /// Goes on at `now`, with what has come in the meantime.
+    pub fn resume(&mut self, now: VirtTime) {
+        if self.status != Status::Paused {
+            return;
+        }
+        self.status = Status::Running;
+        let moment = self.moment(now);
+        self.held_bytes = 0;
+        if let Some(body) = &mut self.body {
+            body.skip_to(moment);
+            for input in self.held.drain(..) {
+                body.input(input);
+            }
+        }
+    }
+
+    /// Computes at a part of its speed from now on.
+    pub fn throttle(&mut self, num: u64, den: u64) {
+        self.throttle = if num == 0 || den == 0 {
+            // No speed at all is a pause, which this is not.
+            (1, u64::MAX)
+        } else {
+            (num, den)
+        };
+        self.apply_throttle();
+    }
+
+    fn apply_throttle(&mut self) {
+        let (num, den) = self.throttle;
+        let rate = u128::from(self.maker.rate()) * u128::from(num) / u128::from(den);
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX).max(1);
+        if let Some(body) = &mut self.body {
+            body.set_rate(rate);
+        }
+    }
+
+    /// Timers come late from now on.
+    pub fn delay_timers(&mut self, by_ns: u64) {
+        self.timer_delay_ns = by_ns;
+        if let Some(body) = &mut self.body {
+            body.delay_timers(by_ns);
+        }
+    }
+
+    /// Gives the machine `input`, now or when it goes on. Returns whether it takes it.
+    pub fn input(&mut self, input: Input) -> bool {
+        match (self.status, &mut self.body) {
+            (Status::Running, Some(body)) => {
+                body.input(input);
+                true
+            }
+            (Status::Paused, Some(_)) => {
+                let bytes = length(&input);
+                let fits = self.held.len() < HELD_MAX && self.held_bytes + bytes <= HELD_MAX_BYTES;
+                if fits {
+                    self.held_bytes += bytes;
+                    self.held.push(input);
+                } else {
+                    self.counters.inputs_lost += 1;
+                }
+                fits
+            }
+            _ => false,
+        }
+    }
+
+    /// One of the disks, in the machine or not.
+    pub fn disk_mut(&mut self, index: usize) -> Option<&mut Disk> {
+        match &mut self.body {
+            Some(body) => body.disk_mut(index),
+            None => self.disks.get_mut(index),
+        }
+    }
+
+    /// Takes the machine out to run it.
+    pub fn lend(&mut self) -> Option<Box<dyn Body>> {
+        self.body.take()
+    }
+
+    /// Puts the machine back.
+    pub fn give_back(&mut self, body: Box<dyn Body>) {
+        self.body = Some(body);
+    }
+
+    /// What happened so far.
+    pub fn counters(&mut self) -> NodeCounters {
+        let mut counters = self.counters.clone();
+        if let Some(body) = self.body() {
+            let (outputs, console) = body.lost();
+            counters.outputs_lost += outputs;
+            counters.console_lost += console;
+        }
+        counters.retired = self.retired();
+        let disks = (0..).map_while(|index| Some(*self.disk_mut(index)?.counters()));
+        counters.disks = disks.collect();
+        counters
+    }
+
+    /// Instructions retired in all lives.
+    pub fn retired(&self) -> u64 {
+        self.counters.retired + self.body().map_or(0, |body| body.retired())
+    }
+
+    /// The digests of everything that decides what the node does next. The machine has to have run up
+    /// to now, unless it stands still.
+    pub fn components(&mut self, digest: fn(&[u8]) -> u128) -> Result<Vec<Component>, EngineError> {
+        let own = (
+            &self.clock,
+            self.status,
+            self.life,
+            self.born,
+            self.throttle,
+            self.timer_delay_ns,
+            &self.held,
+            self.power.state(),
+            self.counters.kills + self.counters.pauses + self.counters.inputs_lost,
+        );
+        let bytes = postcard::to_allocvec(&own).expect("this state has a postcard form");
+        let mut parts = vec![Component {
+            name: "life".to_owned(),
+            digest: digest(&bytes),
+        }];
+        match &mut self.body {
+            Some(body) => parts.extend(body.components()?),
+            None => {
+                parts.extend(
+                    self.disks
+                        .iter_mut()
+                        .enumerate()
+                        .map(|(index, disk)| Component {
+                            name: format!("disk{index}"),
+                            digest: disk.digest(),
+                        }),
+                )
+            }
+        }
+        for part in &mut parts {
+            part.name.insert_str(0, &format!("{}/", self.name));
+        }
+        Ok(parts)
+    }
+}
+
+/// About how much memory an input takes.
+fn length(input: &Input) -> usize {
+    match input {
+        Input::Frame { bytes, .. } | Input::Control(bytes) => bytes.len(),
+        Input::Irq { .. } | Input::Nmi { .. } | Input::TimerNow { .. } => 0,
+    }
+}
