@@ -13,7 +13,9 @@ pub mod pic;
 pub mod pit;
 pub mod reset;
 pub mod rtc;
+pub mod sdk;
 pub mod serial;
+pub mod virtio;
 
 /// What a device's step does to the rest of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,19 @@ pub enum Effect {
     },
     /// Bytes went out on the serial line.
     Console(Vec<u8>),
+    /// A frame left a network interface.
+    Frame {
+        /// The index of the network interface.
+        nic: usize,
+        /// The frame, without its check sequence.
+        bytes: Vec<u8>,
+    },
+    /// Bytes went out on the control console.
+    Control(Vec<u8>),
+    /// A program sent an SDK message.
+    Sdk(Vec<u8>),
+    /// A program called the SDK port in a way that can't be served, for this reason.
+    BadSdkCall(&'static str),
     /// The guest asked for power-off.
     PowerOff,
     /// The guest asked for a reset.

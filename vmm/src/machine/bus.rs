@@ -5,11 +5,13 @@
 
 use chaosrun_x86::{Access, Bus};
 
+use super::map;
 use super::platform::{Platform, PlatformState};
 use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::RtcState;
+use crate::devices::sdk::SdkState;
 use crate::devices::serial::SerialState;
 use crate::devices::{Effect, ioapic, lapic};
 use crate::dlog::{Event, Transfer};
@@ -19,6 +21,8 @@ use crate::time::VirtTime;
 enum Page {
     Lapic(u32),
     Ioapic(u32),
+    /// A virtio device and the offset.
+    Virtio(usize, u64),
 }
 
 impl Platform {
@@ -31,10 +35,15 @@ impl Platform {
         {
             return Some(Page::Lapic(offset as u32));
         }
-        let offset = gpa
-            .checked_sub(ioapic::BASE)
-            .filter(|offset| *offset < ioapic::PAGE_SIZE)?;
-        Some(Page::Ioapic(offset as u32))
+        if let Some(offset) = gpa.checked_sub(ioapic::BASE)
+            && offset < ioapic::PAGE_SIZE
+        {
+            return Some(Page::Ioapic(offset as u32));
+        }
+        let offset = gpa.checked_sub(map::VIRTIO_MMIO)?;
+        let slot = usize::try_from(offset / map::VIRTIO_MMIO_STRIDE).ok()?;
+        (slot < self.state.virtio.len())
+            .then_some(Page::Virtio(slot, offset % map::VIRTIO_MMIO_STRIDE))
     }
 
     /// Writes an access to the log.
@@ -68,6 +77,9 @@ impl Bus for Platform {
             Some(Page::Ioapic(offset)) => self.serve(at, |state, _, _| {
                 u64::from(state.ioapic.read(offset & !3)) >> (8 * (offset & 3))
             }),
+            Some(Page::Virtio(slot, offset)) => {
+                self.serve(at, |state, _, _| state.virtio.read(slot, offset, size))
+            }
             None => {
                 self.state.unclaimed += 1;
                 u64::MAX
@@ -96,10 +108,12 @@ impl Bus for Platform {
         let vcpu = at.vcpu as usize;
         // The registers of both APICs take 32-bit writes only (SDM vol. 3, 11.4.1); a larger one
         // counts as its lower half.
-        match self
-            .page(at.vcpu, gpa)
-            .filter(|_| size >= 4 && gpa.is_multiple_of(4))
-        {
+        let aligned = size >= 4 && gpa.is_multiple_of(4);
+        match self.page(at.vcpu, gpa) {
+            Some(Page::Virtio(slot, offset)) => self.serve(at, |state, _, effects| {
+                state.virtio.write(slot, offset, size, value, effects);
+            }),
+            Some(_) if !aligned => self.state.unclaimed += 1,
             Some(Page::Lapic(offset)) => self.serve(at, |state, now, effects| {
                 state.lapics[vcpu].write(offset, value as u32, now, effects);
             }),
@@ -138,6 +152,12 @@ impl Bus for Platform {
             value: value.into(),
         };
         self.note_access(at, Event::Port, transfer);
+        if SdkState::owns(port) {
+            self.serve(at, |state, _, _| {
+                state.sdk.write(transfer.vcpu, port, size, value);
+            });
+            return;
+        }
         for (index, byte) in (0..).zip(value.to_le_bytes()).take(size.into()) {
             self.serve(at, |state, now, effects| {
                 write_byte(state, port.wrapping_add(index), byte, now, effects);

@@ -14,7 +14,9 @@ use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::{self, RtcState};
+use crate::devices::sdk::SdkState;
 use crate::devices::serial::SerialState;
+use crate::devices::virtio::{Parts, VirtioState};
 use crate::disk::Disk;
 use crate::engine::{EngineError, EngineKind, EngineOptions};
 use crate::tape::Tape;
@@ -91,9 +93,18 @@ impl<'a> MachineConfig<'a> {
 
 impl MachineConfig<'_> {
     /// The virtio devices: control console, source of random numbers, disks, network interfaces.
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            console: self.control,
+            entropy: self.entropy,
+            disks: &self.disks,
+            nics: &self.nics,
+        }
+    }
+
+    /// Where the firmware tells of them.
     pub(super) fn virtio(&self) -> Vec<VirtioSlot> {
-        let singles = usize::from(self.control) + usize::from(self.entropy);
-        let count = singles + self.disks.len() + self.nics.len();
+        let count = self.parts().count();
         (0..)
             .take(count)
             .map(|index| VirtioSlot { index })
@@ -139,6 +150,8 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
         pit: PitState::new(),
         rtc: RtcState::new(config.epoch),
         serial: SerialState::new(),
+        virtio: VirtioState::new(&config.parts()),
+        sdk: SdkState::new(&config.name),
         reset: ResetState::new(),
         signals: vec![Signals::default(); config.vcpus as usize],
         shutdown: None,

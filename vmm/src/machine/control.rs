@@ -21,7 +21,18 @@ impl Machine {
     /// ignored.
     pub fn input(&mut self, input: Input) {
         match input {
-            Input::Frame { .. } | Input::Control(_) => {}
+            Input::Frame { nic, bytes } => {
+                self.platform
+                    .with_virtio(&mut self.ram, |virtio, env, effects| {
+                        virtio.receive_frame(nic, &bytes, env, effects);
+                    });
+            }
+            Input::Control(bytes) => {
+                self.platform
+                    .with_virtio(&mut self.ram, |virtio, env, effects| {
+                        virtio.receive_control(&bytes, env, effects);
+                    });
+            }
             Input::Irq { line } => self.platform.pulse(line),
             Input::Nmi { vcpu } => {
                 if let Some(signals) = self.platform.state.signals.get_mut(vcpu as usize) {
@@ -59,7 +70,10 @@ impl Machine {
     }
 
     /// Ends the machine and gives back its disks. Writes under way are interrupted.
-    pub fn into_disks(self) -> Vec<Disk> {
+    pub fn into_disks(mut self) -> Vec<Disk> {
+        self.platform.with_virtio(&mut self.ram, |virtio, env, _| {
+            virtio.interrupt_disks(env.memory, env.disks);
+        });
         self.platform.disks
     }
 

@@ -26,6 +26,10 @@ impl Machine {
         }
         part("scheduler".to_owned(), digest_of(&self.scheduler.state()));
         part("rdrand".to_owned(), digest_of(self.platform.random.state()));
+        part(
+            "entropy".to_owned(),
+            digest_of(self.platform.entropy.state()),
+        );
         part("ram".to_owned(), self.hash_ram()?);
         let hash = StateHash::chained(self.chain, self.now(), parts);
         self.chain = hash.chain;
@@ -73,6 +77,8 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         pit,
         rtc,
         serial,
+        virtio,
+        sdk,
         reset,
         signals,
         shutdown,
@@ -91,6 +97,8 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
     add("pit", digest_of(pit));
     add("rtc", digest_of(rtc));
     add("serial", digest_of(serial));
+    add("virtio", digest_of(virtio));
+    add("sdk", digest_of(sdk));
     add("reset", digest_of(&(reset, shutdown)));
     add("signals", digest_of(&(signals, unclaimed)));
     digests

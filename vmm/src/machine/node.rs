@@ -13,6 +13,7 @@ use super::memory::GuestRam;
 use super::platform::{Plan, Platform, Shutdown, Signals};
 use super::sched::{Scheduler, Turn, VCPUS_MAX};
 use super::stop::{Stop, VcpuAt};
+use crate::devices::virtio::VirtioState;
 use crate::dlog::{DlogError, Event};
 use crate::engine::{self, Engine, EngineError};
 use crate::time::VirtTime;
@@ -85,7 +86,6 @@ impl Machine {
         booted: Booted,
     ) -> Self {
         let stream = |what: &str| format!("{}/{what}", config.name);
-        let random = config.tape.stream(&stream("rdrand"));
         let mut disks = config.disks.clone();
         for (index, disk) in disks.iter_mut().enumerate() {
             disk.attach(&config.tape, &stream(&format!("disk{index}/faults")));
@@ -94,7 +94,7 @@ impl Machine {
             engine,
             pages: PageHashes::new(ram.size() / chaosrun_x86::PAGE_SIZE),
             ram,
-            platform: Platform::new(power_on(config), random, disks),
+            platform: Platform::new(power_on(config), disks, &config.tape, &config.name),
             scheduler: Scheduler::new(config.interleaving, &config.tape, &stream("sched")),
             chain: 0,
             booted,
@@ -115,6 +115,7 @@ impl Machine {
                 return Ok(stop.clone());
             }
             self.platform.expire();
+            self.serve_devices()?;
             self.apply_signals()?;
             if let Some(shutdown) = self.platform.state.shutdown {
                 self.end(match shutdown {
@@ -213,7 +214,10 @@ impl Machine {
     pub(super) fn is_busy(&self) -> bool {
         let state = &self.platform.state;
         let signalled = |signals: &Signals| signals.init || signals.startup.is_some();
-        self.runnable() != 0 || state.shutdown.is_some() || state.signals.iter().any(signalled)
+        self.platform.has_work()
+            || self.runnable() != 0
+            || state.shutdown.is_some()
+            || state.signals.iter().any(signalled)
     }
 
     /// The vCPUs that execute instructions or would take an interrupt that they have.
@@ -241,6 +245,21 @@ impl Machine {
             .filter(|vcpu| self.engine.activity(*vcpu) == Activity::Halted)
             .filter(|vcpu| self.engine.interruptible(*vcpu))
             .fold(0, |set, vcpu| set | 1 << vcpu)
+    }
+
+    /// Serves what needs RAM or registers besides a device's own state: at the moment at which it was
+    /// asked for or became due, before anything else happens.
+    fn serve_devices(&mut self) -> Result<(), EngineError> {
+        if !self.platform.has_work() {
+            return Ok(());
+        }
+        if let Some(vcpu) = self.platform.state.sdk.caller() {
+            let caller = self.engine.state(vcpu)?;
+            self.platform.serve_sdk(&caller, &mut self.ram);
+        }
+        self.platform
+            .with_virtio(&mut self.ram, VirtioState::service);
+        Ok(())
     }
 
     /// Carries out INIT and start-up IPIs.

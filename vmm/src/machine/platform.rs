@@ -1,10 +1,10 @@
 //! The devices of a machine as one whole: interrupt wiring, timers, and what they want of the vCPUs.
 
-use chaosrun_x86::Access;
+use chaosrun_x86::{Access, CpuState, Memory};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
-use super::io::Outputs;
+use super::io::{OutputKind, Outputs};
 use super::log::Log;
 use crate::devices::ioapic::{self, IoapicState};
 use crate::devices::lapic::{self, Accepted, LapicState};
@@ -12,11 +12,13 @@ use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::RtcState;
+use crate::devices::sdk::SdkState;
 use crate::devices::serial::SerialState;
+use crate::devices::virtio::{Environment, VirtioState};
 use crate::devices::{Deadline, Effect};
 use crate::disk::Disk;
 use crate::dlog::Event;
-use crate::tape::Stream;
+use crate::tape::{Stream, Tape};
 use crate::time::{TscClock, VirtTime};
 
 /// ISA interrupts, which reach the PIC as well as the I/O APIC.
@@ -61,6 +63,10 @@ pub struct PlatformState {
     pub rtc: RtcState,
     /// The serial port.
     pub serial: SerialState,
+    /// The virtio devices.
+    pub virtio: VirtioState,
+    /// The port of the SDK.
+    pub sdk: SdkState,
     /// Reset and power-off.
     pub reset: ResetState,
     /// What the vCPUs have to be told.
@@ -96,11 +102,15 @@ pub(super) struct Platform {
     /// What nobody has taken yet.
     pub outputs: Outputs,
     pub disks: Vec<Disk>,
+    /// Random numbers of the virtio device.
+    pub entropy: Stream,
+    /// From which programs' random numbers come.
+    pub tape: Tape,
     effects: Vec<Effect>,
 }
 
 impl Platform {
-    pub fn new(state: PlatformState, random: Stream, disks: Vec<Disk>) -> Self {
+    pub fn new(state: PlatformState, disks: Vec<Disk>, tape: &Tape, name: &str) -> Self {
         let plan = Plan {
             skew: 0,
             deadline: None,
@@ -109,11 +119,13 @@ impl Platform {
         };
         Self {
             state,
-            random,
+            random: tape.stream(&format!("{name}/rdrand")),
             log: None,
             plan,
             outputs: Outputs::default(),
             disks,
+            entropy: tape.stream(&format!("{name}/entropy")),
+            tape: tape.clone(),
             effects: Vec::new(),
         }
     }
@@ -145,7 +157,8 @@ impl Platform {
         let state = &self.state;
         let lapics = state.lapics.iter().filter_map(LapicState::deadline).min();
         let lapics = lapics.map(|moment| moment.after(state.timer_delay));
-        [lapics, state.pit.deadline(), state.rtc.deadline()]
+        let virtio = state.virtio.deadline();
+        [lapics, state.pit.deadline(), state.rtc.deadline(), virtio]
             .into_iter()
             .flatten()
             .min()
@@ -192,6 +205,39 @@ impl Platform {
         vector
     }
 
+    /// Whether [`Self::service`] or [`Self::serve_sdk`] has something to do.
+    pub fn has_work(&self) -> bool {
+        let due = self.state.virtio.deadline();
+        self.state.virtio.is_notified()
+            || self.state.sdk.caller().is_some()
+            || due.is_some_and(|due| due <= self.now())
+    }
+
+    /// Lets the virtio devices work with the guest's RAM, and carries out the effects.
+    pub fn with_virtio<T>(
+        &mut self,
+        memory: &mut Memory,
+        step: impl FnOnce(&mut VirtioState, &mut Environment<'_>, &mut Vec<Effect>) -> T,
+    ) -> T {
+        let mut env = Environment {
+            now: self.state.clock.now(),
+            memory,
+            disks: &mut self.disks,
+            entropy: &mut self.entropy,
+        };
+        let result = step(&mut self.state.virtio, &mut env, &mut self.effects);
+        self.apply(self.now(), self.state.clock.retired());
+        result
+    }
+
+    /// Serves the SDK call that waits. `caller` is the state of the vCPU that made it.
+    pub fn serve_sdk(&mut self, caller: &CpuState, memory: &mut Memory) {
+        self.state
+            .sdk
+            .serve(caller, memory, &self.tape, &mut self.effects);
+        self.apply(self.now(), self.state.clock.retired());
+    }
+
     /// Lets a device do something and carries out the effects, outside of any access.
     pub fn step<T>(&mut self, step: impl FnOnce(&mut PlatformState, &mut Vec<Effect>) -> T) -> T {
         let result = step(&mut self.state, &mut self.effects);
@@ -221,6 +267,8 @@ impl Platform {
         };
         let wakes = |other: u32| self.plan.wakeable >> other & 1 != 0 && self.wants(other);
         earlier
+            || self.state.virtio.is_notified()
+            || self.state.sdk.caller().is_some()
             || self.state.shutdown.is_some()
             || self
                 .state
@@ -265,6 +313,12 @@ impl Platform {
             }
             Effect::Eoi { vector } => state.ioapic.eoi(vector, &mut self.effects),
             Effect::Console(bytes) => self.print(&bytes, now, retired),
+            Effect::Frame { nic, bytes } => {
+                self.outputs.push(now, OutputKind::Frame { nic, bytes });
+            }
+            Effect::Control(bytes) => self.outputs.push(now, OutputKind::Control(bytes)),
+            Effect::Sdk(payload) => self.outputs.push(now, OutputKind::Sdk(payload)),
+            Effect::BadSdkCall(why) => self.outputs.push(now, OutputKind::BadSdkCall(why)),
             Effect::PowerOff => state.shutdown = Some(Shutdown::PowerOff),
             // A guest that asks for both at once is off.
             Effect::Reset => state.shutdown = state.shutdown.or(Some(Shutdown::Reset)),
