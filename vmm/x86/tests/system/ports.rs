@@ -117,6 +117,31 @@ fn permitted(port: u16, size: u32, setup: impl FnOnce(&mut Machine)) -> bool {
     false
 }
 
+/// Whether user code may move two words from memory to `port` and those after it.
+fn string_permitted(port: u16, setup: impl FnOnce(&mut Machine)) -> bool {
+    let (mut m, p) = Machine::user(|a| {
+        a.mov(edx, u32::from(port))?;
+        a.mov(esi, USER_DATA as u32)?;
+        a.mov(ecx, 2)?;
+        a.rep().outsw()?;
+        a.int(0x80)
+    });
+    m.open_gate(0x80, 3, 0);
+    m.poke(TSS + 0x68, &[0; 0x200]);
+    m.change(|state| state.tr.limit = 0x68 + 0x200);
+    m.poke64(USER_DATA, 0x2222_1111);
+    setup(&mut m);
+    let e = m.event();
+    if e.vector == 0x80 {
+        let out = |value| Seen::Out(port, 2, value);
+        assert_eq!(m.bus.seen, [out(0x1111), out(0x2222)]);
+        return true;
+    }
+    assert_eq!(e.what(), (vector::GP, Some(0), p.at(3)));
+    assert_eq!(m.bus.seen, []);
+    false
+}
+
 fn deny(port: u16) -> impl FnOnce(&mut Machine) {
     move |m| m.poke(TSS + 0x68 + u64::from(port / 8), &[1 << (port % 8)])
 }
@@ -157,4 +182,24 @@ fn io_privilege_level_makes_the_bitmap_unnecessary() {
         });
     };
     assert!(permitted(0x10, 4, privileged));
+}
+
+#[test]
+fn bitmap_governs_string_accesses() {
+    assert!(string_permitted(0x150, |_| {}));
+    assert!(!string_permitted(0x150, deny(0x151)));
+    assert!(string_permitted(0x150, deny(0x152)));
+}
+
+/// As Linux does it: the map's offset lies beyond the limit until a process asks for ports.
+#[test]
+fn bitmap_beyond_the_limit_denies_all_ports() {
+    assert!(!permitted(0x150, 4, |m| m.poke(TSS + 0x66, &[0, 0x80])));
+    let elsewhere = |m: &mut Machine| {
+        m.poke(TSS + 0x66, &0xa8u16.to_le_bytes());
+        // Where the map was, all ports are denied.
+        m.poke(TSS + 0x68, &[0xff; 0x40]);
+        m.poke(TSS + 0xa8, &[0; 0x40]);
+    };
+    assert!(permitted(0x150, 4, elsewhere));
 }
