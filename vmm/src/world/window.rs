@@ -48,6 +48,7 @@ impl World {
         }
         self.now = end;
         self.merge();
+        self.settle_late();
         result
     }
 
@@ -107,6 +108,23 @@ impl World {
             }
         }
         jobs
+    }
+
+    /// Frames that were sent in the window that just ended, and have arrived in it as well, go to nodes
+    /// that did not run: for those no window is kept short.
+    fn settle_late(&mut self) {
+        for index in 0..self.nodes.len() {
+            let runs = self.nodes[index].status() == Status::Running;
+            if !runs
+                && self
+                    .fabric
+                    .next_arrival(index)
+                    .is_some_and(|first| first < self.now)
+            {
+                let arrivals = self.fabric.take_arrivals(index, self.now);
+                self.hold(index, arrivals);
+            }
+        }
     }
 
     /// Frames come to a node that stands still or is down.
