@@ -50,13 +50,14 @@ pub use transport::Connection;
 #[cfg(not(feature = "std"))]
 pub use transport::attach;
 
-/// The parts that the macros expand to; not for use by hand.
+/// The parts that the macros expand to, and that init and the library for C use; not for use by hand.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::buggify::Point;
     pub use crate::catalogue::SITES;
     pub use crate::numeric::{all, any, compared, details, named};
-    pub use crate::site::AssertSite;
+    pub use crate::site::{AssertSite, Counts};
+    pub use crate::transport::send;
     pub use crate::{ENABLED, Kind};
     pub use core::{column, file, line, module_path};
     pub use linkme;
@@ -90,12 +91,6 @@ pub fn publish(key: &str, value: impl Into<Value>) {
             value: value.into(),
         });
     }
-}
-
-/// Sends a report of the guest's first process, whose job alone this is.
-#[doc(hidden)]
-pub fn send_report(report: chaosrun_protocol::InitReport) {
-    transport::send(chaosrun_protocol::Message::Init(report));
 }
 
 /// The JSON text of a value; what has none (a map with keys that are no texts) becomes a text that

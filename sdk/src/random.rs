@@ -106,7 +106,12 @@ impl ChaosRng {
         items.get(self.below(items.len() as u64) as usize)
     }
 
-    fn next(&mut self) -> u64 {
+    /// Any number.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends, so that it is no iterator"
+    )]
+    pub fn next(&mut self) -> u64 {
         transport::started().random(&self.name)
     }
 }
@@ -128,11 +133,8 @@ impl TryRng for ChaosRng {
     }
 }
 
-/// Numbers for decisions that only chaosrun may make.
-pub(crate) type Chooser = ChaosRng;
-
 /// The stream whose name is these parts, if the program is in a machine.
-pub(crate) fn machine_stream(parts: &[&str]) -> Option<Chooser> {
+pub(crate) fn machine_stream(parts: &[&str]) -> Option<ChaosRng> {
     matches!(transport::started(), Transport::Port).then(|| ChaosRng {
         name: stream_name(parts),
     })

@@ -1,6 +1,6 @@
 //! One assertion in the source, and how often it was evaluated.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use alloc::string::String;
 use chaosrun_protocol::{Assertion, Kind, Message, Site};
@@ -19,8 +19,55 @@ pub struct AssertSite {
     module: &'static str,
     line: u32,
     column: u32,
-    held: AtomicBool,
+    counts: Counts,
+}
+
+/// How often an assertion held (once is enough to know) and did not. C programs have it in their sites.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Counts {
+    held: AtomicU32,
     failures: AtomicU32,
+}
+
+impl Counts {
+    /// An assertion that was not evaluated.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            held: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+        }
+    }
+
+    /// Counts an evaluation, and says whether the host is to hear of it.
+    #[inline]
+    pub fn is_news(&self, kind: Kind, condition: bool) -> bool {
+        if condition {
+            is_first(&self.held)
+        } else {
+            self.is_news_of_failure(kind)
+        }
+    }
+
+    /// Counts a failure. That a `Sometimes` does not hold is no failure, and news only once.
+    fn is_news_of_failure(&self, kind: Kind) -> bool {
+        if kind == Kind::Sometimes {
+            return is_first(&self.failures);
+        }
+        // The count stays at its end instead of starting again.
+        let add = |count: u32| count.checked_add(1);
+        match self.failures.fetch_update(Relaxed, Relaxed, add) {
+            Ok(before) => before < FAILURES_SENT || (before + 1).is_power_of_two(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Whether nobody asked before.
+#[inline]
+fn is_first(asked: &AtomicU32) -> bool {
+    asked.load(Relaxed) == 0 && asked.swap(1, Relaxed) == 0
 }
 
 impl AssertSite {
@@ -41,33 +88,15 @@ impl AssertSite {
             module,
             line,
             column,
-            held: AtomicBool::new(false),
-            failures: AtomicU32::new(0),
+            counts: Counts::new(),
         }
     }
 
     /// The assertion is evaluated; `details` is called if it is news.
     #[inline]
     pub fn check(&'static self, condition: bool, details: impl FnOnce() -> String) {
-        if condition {
-            if !self.held.load(Relaxed) && !self.held.swap(true, Relaxed) {
-                self.send(true, details());
-            }
-        } else if self.is_news_of_failure() {
-            self.send(false, details());
-        }
-    }
-
-    /// Counts a failure. That a `Sometimes` does not hold is no failure, and news only once.
-    fn is_news_of_failure(&self) -> bool {
-        if self.kind == Kind::Sometimes {
-            return self.failures.load(Relaxed) == 0 && self.failures.swap(1, Relaxed) == 0;
-        }
-        // The count stays at its end instead of starting again.
-        let add = |count: u32| count.checked_add(1);
-        match self.failures.fetch_update(Relaxed, Relaxed, add) {
-            Ok(before) => before < FAILURES_SENT || (before + 1).is_power_of_two(),
-            Err(_) => false,
+        if self.counts.is_news(self.kind, condition) {
+            self.send(condition, details());
         }
     }
 
@@ -98,8 +127,10 @@ mod tests {
     use super::*;
 
     fn news(kind: Kind, count: u32) -> alloc::vec::Vec<u32> {
-        let site = AssertSite::new(kind, "", "", "", 1, 1);
-        (1..=count).filter(|_| site.is_news_of_failure()).collect()
+        let counts = Counts::new();
+        (1..=count)
+            .filter(|_| counts.is_news(kind, false))
+            .collect()
     }
 
     #[test]
@@ -113,11 +144,19 @@ mod tests {
     }
 
     #[test]
+    fn first_success_is_news_before_and_after_failures() {
+        let counts = Counts::new();
+        assert!(counts.is_news(Kind::Always, false));
+        assert!(counts.is_news(Kind::Always, true));
+        assert!(!counts.is_news(Kind::Always, true));
+    }
+
+    #[test]
     fn count_of_failures_does_not_start_again() {
-        let site = AssertSite::new(Kind::Always, "", "", "", 1, 1);
-        site.failures.store(u32::MAX - 1, Relaxed);
-        assert!(!site.is_news_of_failure());
-        assert!(!site.is_news_of_failure());
-        assert_eq!(site.failures.load(Relaxed), u32::MAX);
+        let counts = Counts::new();
+        counts.failures.store(u32::MAX - 1, Relaxed);
+        assert!(!counts.is_news(Kind::Always, false));
+        assert!(!counts.is_news(Kind::Always, false));
+        assert_eq!(counts.failures.load(Relaxed), u32::MAX);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::fs;
 
-use chaosrun_protocol::InitReport;
 use chaosrun_protocol::port::{MARKER, PORT, PORT_COUNT};
+use chaosrun_protocol::{InitReport, Message};
 use chaosrun_sdk::Connection;
 
 use crate::sys;
@@ -32,7 +32,7 @@ pub fn open() {
 
 /// Tells the host.
 pub fn send(report: InitReport) {
-    chaosrun_sdk::send_report(report);
+    chaosrun_sdk::__private::send(Message::Init(report));
 }
 
 /// A stage of the start is done.

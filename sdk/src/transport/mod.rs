@@ -88,6 +88,6 @@ pub(crate) fn started() -> &'static Transport {
 
 /// Sends a message.
 #[cold]
-pub(crate) fn send(message: Message) {
+pub fn send(message: Message) {
     started().send(message);
 }
