@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What is collected, relative to the project's root.
-const PARTS: &[&str] = &["Cargo.toml", "Cargo.lock", "guests/init", "sdk/protocol"];
+const PARTS: &[&str] = &["Cargo.toml", "Cargo.lock", "guests/init", "sdk"];
 
 fn main() {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

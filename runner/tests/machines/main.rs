@@ -9,6 +9,7 @@ mod determinism;
 mod elf;
 mod guest;
 mod life;
+mod nodes;
 mod packages;
 mod programs;
 mod software;

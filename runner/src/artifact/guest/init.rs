@@ -21,7 +21,7 @@ mod embedded {
 }
 
 /// The folders of the packages, of which the first is init.
-const PACKAGES: &[&str] = &["guests/init", "sdk/protocol"];
+const PACKAGES: &[&str] = &["guests/init", "sdk", "sdk/protocol"];
 
 /// Returns the executable of chaosrun-init, built if the cache does not have it.
 ///
