@@ -218,6 +218,8 @@ impl Machine {
             || self.runnable() != 0
             || state.shutdown.is_some()
             || state.signals.iter().any(signalled)
+            // Nothing can wake it, which ends it as soon as it is asked to run.
+            || self.wakeable() == 0
     }
 
     /// The vCPUs that execute instructions or would take an interrupt that they have.

@@ -125,7 +125,8 @@ impl Maker for Factory {
             nics: config.nics.iter().map(|nic| nic.mac).collect(),
             control: config.control,
             entropy: config.entropy,
-            external_input: !config.nics.is_empty() || config.control,
+            // Interrupts can come from outside at any time, whatever devices there are.
+            external_input: true,
             ..MachineConfig::new(&config.kernel)
         })?;
         Ok(Box::new(machine))
