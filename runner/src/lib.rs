@@ -6,5 +6,6 @@ pub mod filter;
 pub mod plan;
 pub mod property;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod schema;

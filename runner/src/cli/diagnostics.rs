@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::artifact::{Progress, Store};
+use crate::report::terminal::ColorChoice;
 use crate::plan::{Compiled, HostFiles, compile};
 use crate::scenario::diag::{Diag, Rendering, Severity, render};
 use crate::scenario::source::Sources;
@@ -23,17 +24,6 @@ pub(super) enum MessageFormat {
     Github,
 }
 
-/// When colours are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
 /// Flags about messages.
 #[derive(Debug, clap::Args)]
 pub(super) struct Messages {
@@ -42,7 +32,7 @@ pub(super) struct Messages {
     message_format: Option<MessageFormat>,
     /// When to use colours.
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
-    color: Color,
+    pub color: ColorChoice,
 }
 
 /// A file that was read and planned.
@@ -148,13 +138,8 @@ impl Messages {
     }
 
     fn color(&self) -> bool {
-        match self.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => {
-                std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal()
-            }
-        }
+        let variable = |name: &str| std::env::var(name).ok();
+        self.color.resolve(std::io::stderr().is_terminal(), variable)
     }
 }
 

@@ -25,7 +25,9 @@ mod fmt;
 mod guest;
 mod interrupt;
 mod list;
+mod out;
 mod plan;
+mod progress;
 mod run;
 mod schema;
 mod session;
@@ -110,6 +112,12 @@ pub(super) fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+/// The columns of the terminal that stdout is, if it is one.
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(width.0.into())
 }
 
 /// `chaosrun FILE...` means `chaosrun run FILE...`: inserts the word when the first argument is the

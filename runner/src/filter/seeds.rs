@@ -26,6 +26,12 @@ impl Seeds {
         self.first..=self.last
     }
 
+    /// The seeds from `first` to `last`, both included; `first` alone if `last` is smaller.
+    pub const fn between(first: u64, last: u64) -> Self {
+        let last = if last < first { first } else { last };
+        Self { first, last }
+    }
+
     /// How many there are.
     pub const fn count(self) -> u128 {
         (self.last - self.first) as u128 + 1

@@ -1,0 +1,178 @@
+//! The folder of a run's reports.
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use crate::plan::Plan;
+use crate::report::events::EventWriter;
+use crate::report::model::{Document, Report};
+use crate::report::summary::Attachment;
+use crate::report::write::{Targets, WriteError, write_all};
+use crate::run::Outcome;
+
+/// Something could not be written.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("can't write `{}`: {source}", path.display())]
+#[diagnostic(
+    code(chaosrun::run::unwritable),
+    help("`--out DIR` names another folder for the reports")
+)]
+pub(super) struct Unwritable {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl From<WriteError> for Unwritable {
+    fn from(error: WriteError) -> Self {
+        Self {
+            path: error.path,
+            source: error.source,
+        }
+    }
+}
+
+/// Where the reports of a scenario go.
+pub(super) struct Places {
+    folder: PathBuf,
+}
+
+impl Places {
+    /// The folder of a scenario's reports.
+    pub fn folder(out: Option<&Path>, plan: &Plan, several: bool) -> PathBuf {
+        let mut name = plan.name.clone();
+        if !plan.variant.is_empty() {
+            name = format!("{name}-{}", plan.variant);
+        }
+        // Names of scenarios and variants may have anything in them.
+        let safe = |c: char| {
+            if c.is_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        };
+        let name: String = name.chars().map(safe).collect();
+        match out {
+            Some(out) if several => out.join(name),
+            Some(out) => out.to_owned(),
+            None => Path::new("chaosrun-out").join(name),
+        }
+    }
+
+    /// Makes the folder and makes sure that it can be written to, before anything runs for nothing.
+    pub fn new(out: Option<&Path>, plan: &Plan, several: bool) -> Result<Self, Unwritable> {
+        let places = Self {
+            folder: Self::folder(out, plan, several),
+        };
+        places.prepare(&places.folder)?;
+        let probe = places.folder.join(".chaosrun-probe");
+        writing(&probe, || {
+            File::create(&probe).and_then(|_| fs::remove_file(&probe))
+        })?;
+        Ok(places)
+    }
+
+    /// The folder of one seed.
+    pub fn of_seed(&self, seed: u64, several: bool) -> PathBuf {
+        match several {
+            true => self.folder.join(format!("seed-{seed}")),
+            false => self.folder.clone(),
+        }
+    }
+
+    /// Makes a folder.
+    pub fn prepare(&self, folder: &Path) -> Result<(), Unwritable> {
+        writing(folder, || fs::create_dir_all(folder))
+    }
+
+    /// Writes the files of one run and returns its report, which names them.
+    pub fn write_run(
+        &self,
+        folder: &Path,
+        plan: &Plan,
+        outcome: &Outcome,
+        mut report: Report,
+    ) -> Result<Report, Unwritable> {
+        let consoles = folder.join("consoles");
+        self.prepare(&consoles)?;
+        for (node, bytes) in plan.nodes.iter().zip(&outcome.consoles) {
+            let path = consoles.join(format!("{}.log", node.name));
+            writing(&path, || fs::write(&path, bytes))?;
+            self.attach(
+                &mut report,
+                &path,
+                format!("console of {}", node.name),
+                "text/plain",
+            );
+        }
+        for network in plan.networks.iter().filter(|network| network.pcap) {
+            let path = folder.join(format!("{}.pcapng", network.name));
+            let name = format!("traffic of {}", network.name);
+            self.attach(&mut report, &path, name, "application/x-pcapng");
+        }
+        let path = folder.join("events.jsonl");
+        writing(&path, || {
+            let mut out = EventWriter::new(BufWriter::new(File::create(&path)?));
+            outcome
+                .events
+                .iter()
+                .try_for_each(|event| out.write(event))?;
+            out.finish().map(drop)
+        })?;
+        self.attach(&mut report, &path, "events".to_owned(), "application/jsonl");
+        self.write_findings(folder, &report)?;
+        self.write_assertions(folder, &report)?;
+        Ok(report)
+    }
+
+    /// Each finding in a file of its own. Files of an earlier run would be mistaken for this one's.
+    fn write_findings(&self, folder: &Path, report: &Report) -> Result<(), Unwritable> {
+        let findings = folder.join("findings");
+        if findings.exists() {
+            writing(&findings, || fs::remove_dir_all(&findings))?;
+        }
+        for finding in &report.findings {
+            self.prepare(&findings)?;
+            let path = findings.join(format!("{:03}.json", finding.number));
+            let json = serde_json::to_vec_pretty(finding).unwrap_or_default();
+            writing(&path, || fs::write(&path, json))?;
+        }
+        Ok(())
+    }
+
+    /// The verdicts of the guests' assertions alone.
+    fn write_assertions(&self, folder: &Path, report: &Report) -> Result<(), Unwritable> {
+        use crate::report::model::Origin;
+        let own: Vec<_> = report
+            .properties
+            .iter()
+            .filter(|p| p.origin == Origin::Sdk)
+            .collect();
+        let path = folder.join("assertions.json");
+        let json = serde_json::to_vec_pretty(&own).unwrap_or_default();
+        writing(&path, || fs::write(&path, json))
+    }
+
+    /// Writes what is about all seeds.
+    pub fn write_documents(&self, reports: &[Report]) -> Result<(), Unwritable> {
+        let document = Document::new(env!("CARGO_PKG_VERSION"), reports.to_vec());
+        Ok(write_all(&document, &Targets::in_directory(&self.folder))?)
+    }
+
+    fn attach(&self, report: &mut Report, path: &Path, name: String, content_type: &str) {
+        let relative = path.strip_prefix(&self.folder).unwrap_or(path);
+        report.attachments.push(Attachment {
+            name,
+            path: relative.display().to_string(),
+            content_type: content_type.to_owned(),
+        });
+    }
+}
+
+fn writing<T>(path: &Path, write: impl FnOnce() -> std::io::Result<T>) -> Result<T, Unwritable> {
+    write().map_err(|source| Unwritable {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,129 @@
+//! Many runs on all cores: seeds of scenarios, and replays that prove that they are functions of
+//! their inputs. The results come in the order of the tasks, whatever the number of threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use chaosrun_vmm::tape::Tape;
+
+use super::cluster::{self, ClusterError};
+use super::{Outcome, Progress, RunError, Setup, Watch, run};
+use crate::artifact::node_image::NodeImage;
+use crate::plan::Plan;
+
+/// One run to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// What to run.
+    pub plan: &'a Plan,
+    /// What its nodes boot.
+    pub images: &'a [NodeImage],
+    /// The seed.
+    pub seed: u64,
+    /// Where the traffic of its networks is written, if anywhere.
+    pub captures: Option<&'a std::path::Path>,
+}
+
+/// Why a run has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The cluster could not be made.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The world failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// chaosrun itself has a defect.
+    #[error("the run panicked: {0}")]
+    Panicked(String),
+}
+
+/// Whoever watches a campaign. It is called from several threads.
+pub trait Board: Sync {
+    /// A run begins.
+    fn begin(&self, task: usize);
+    /// A run has come so far. A text ends it and says why.
+    fn progress(&self, task: usize, progress: Progress) -> Option<String>;
+    /// A run is over. False keeps runs that have not begun from beginning.
+    fn end(&self, task: usize, outcome: &Result<Outcome, TaskError>) -> bool;
+}
+
+/// Runs `tasks` on `jobs` threads. A run that did not begin has no result.
+pub fn campaign(
+    tasks: &[Task<'_>],
+    jobs: usize,
+    board: &dyn Board,
+) -> Vec<Option<Result<Outcome, TaskError>>> {
+    let jobs = jobs.max(1);
+    let workers = jobs.min(tasks.len()).max(1);
+    // Threads that are left over help inside of the worlds.
+    let inside = (jobs / workers).max(1);
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let results: Vec<Mutex<Option<Result<Outcome, TaskError>>>> =
+        tasks.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(task) = tasks.get(index) else {
+                        break;
+                    };
+                    board.begin(index);
+                    let outcome = guarded(task, index, inside, board);
+                    if !board.end(index, &outcome) {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    if let Ok(mut slot) = results[index].lock() {
+                        *slot = Some(outcome);
+                    }
+                }
+            });
+        }
+    });
+    results
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_default())
+        .collect()
+}
+
+/// A defect in one run must not take the results of the others with it.
+fn guarded(
+    task: &Task<'_>,
+    index: usize,
+    jobs: usize,
+    board: &dyn Board,
+) -> Result<Outcome, TaskError> {
+    let attempt = std::panic::AssertUnwindSafe(|| one(task, index, jobs, board));
+    std::panic::catch_unwind(attempt).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(TaskError::Panicked(
+            text.unwrap_or_else(|| "for an unknown reason".to_owned()),
+        ))
+    })
+}
+
+fn one(
+    task: &Task<'_>,
+    index: usize,
+    jobs: usize,
+    board: &dyn Board,
+) -> Result<Outcome, TaskError> {
+    struct Seat<'a>(usize, &'a dyn Board);
+    impl Watch for Seat<'_> {
+        fn look(&mut self, progress: Progress) -> Option<String> {
+            self.1.progress(self.0, progress)
+        }
+    }
+    let tape = Tape::new(task.seed);
+    let mut world = cluster::world(task.plan, task.images, &tape, task.captures)?;
+    world.set_jobs(jobs);
+    let setup = Setup {
+        plan: task.plan,
+        tape: &tape,
+        world,
+    };
+    Ok(run(setup, &mut Seat(index, board))?)
+}

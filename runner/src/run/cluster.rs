@@ -1,0 +1,244 @@
+//! From a plan and its images to a world.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chaosrun_vmm::disk::{Base, Disk, DiskConfig, DiskError};
+use chaosrun_vmm::machine::Interleaving;
+use chaosrun_vmm::tape::Tape;
+use chaosrun_vmm::world::config::{
+    Chance, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
+};
+use chaosrun_vmm::world::{World, WorldError};
+
+use crate::artifact::node_image::{DiskImage, NodeImage};
+use crate::plan::Plan;
+use crate::plan::model::{self, Interleave, Network, Node, Ratio, Topology};
+
+/// Why a cluster can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The world refuses.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// A disk is not possible.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A capture file can't be made.
+    #[error("can't write `{}`: {source}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The plan names something that does not exist in it.
+    #[error("the plan is not consistent: {0}")]
+    Plan(String),
+}
+
+/// Makes the world of a plan. `captures` is the folder for the traffic of networks.
+///
+/// # Errors
+/// The world refuses the plan, or a capture file can't be made.
+pub fn world(
+    plan: &Plan,
+    images: &[NodeImage],
+    tape: &Tape,
+    captures: Option<&Path>,
+) -> Result<World, ClusterError> {
+    let mut networks = Vec::new();
+    for network in &plan.networks {
+        networks.push(network_config(plan, network, captures)?);
+    }
+    let mut nodes = Vec::new();
+    for (node, image) in plan.nodes.iter().zip(images) {
+        nodes.push(node_config(plan, node, image)?);
+    }
+    Ok(World::new(WorldConfig {
+        nodes,
+        networks,
+        tape: tape.clone(),
+        jobs: 1,
+    })?)
+}
+
+fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig, ClusterError> {
+    let mut nics = Vec::new();
+    for nic in &node.nics {
+        let network = plan
+            .networks
+            .iter()
+            .position(|network| network.name == nic.network);
+        let network = network.ok_or_else(|| {
+            ClusterError::Plan(format!(
+                "{} is on an unknown network {}",
+                node.name, nic.network
+            ))
+        })?;
+        nics.push(NicConfig {
+            network,
+            mac: mac(&nic.mac)?,
+        });
+    }
+    Ok(NodeConfig {
+        memory: node.memory_bytes,
+        vcpus: node.vcpus,
+        interleaving: match node.interleave {
+            Interleave::RoundRobin { quantum } => Interleaving::RoundRobin { quantum },
+            Interleave::Random { min, max } => Interleaving::Random { min, max },
+        },
+        rate: node.instructions_per_us,
+        skew_ns: node.clock.skew_ns,
+        drift_ppb: node.clock.drift_ppb,
+        initrd: Some(Arc::clone(&image.initrd)),
+        cmdline: image.cmdline.clone(),
+        disks: image.disks.iter().map(disk).collect::<Result<_, _>>()?,
+        control: true,
+        entropy: true,
+        nics,
+        ..NodeConfig::new(&node.name, Arc::clone(&image.kernel))
+    })
+}
+
+fn disk(disk: &DiskImage) -> Result<Disk, DiskError> {
+    Disk::new(DiskConfig {
+        serial: disk.name.clone(),
+        size: disk.size_bytes,
+        base: disk.content.clone().map_or(Base::Blank, Base::from_bytes),
+        read_only: disk.read_only,
+        writeback: disk.writeback,
+    })
+}
+
+/// Reads `52:54:0a:01:00:01`.
+fn mac(text: &str) -> Result<[u8; 6], ClusterError> {
+    let bytes: Option<Vec<u8>> = text
+        .split(':')
+        .map(|part| u8::from_str_radix(part, 16).ok())
+        .collect();
+    let mac = bytes.and_then(|bytes| <[u8; 6]>::try_from(bytes).ok());
+    mac.ok_or_else(|| ClusterError::Plan(format!("{text} is no Ethernet address")))
+}
+
+fn network_config(
+    plan: &Plan,
+    network: &Network,
+    captures: Option<&Path>,
+) -> Result<NetworkConfig, ClusterError> {
+    let index: BTreeMap<&str, usize> = plan
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(i, node)| (node.name.as_str(), i))
+        .collect();
+    let set = |name: &str| -> Vec<usize> {
+        let names = plan
+            .node_sets
+            .get(name)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        names
+            .iter()
+            .filter_map(|name| index.get(name.as_str()).copied())
+            .collect()
+    };
+    let links: Vec<LinkRule> = network
+        .links
+        .iter()
+        .map(|rule| LinkRule {
+            from: set(&rule.from),
+            to: set(&rule.to),
+            down: rule.down,
+            shape: shape(&rule.shape),
+        })
+        .collect();
+    let members: Vec<usize> = network
+        .members
+        .iter()
+        .filter_map(|name| index.get(name.as_str()).copied())
+        .collect();
+    Ok(NetworkConfig {
+        mtu_bytes: network.mtu_bytes,
+        shape: shape(&network.shape),
+        reach: reach(&network.topology, &members, &index, &links),
+        links,
+        capture: match captures.filter(|_| network.pcap) {
+            Some(folder) => Some(capture(folder, &network.name)?),
+            None => None,
+        },
+        ..NetworkConfig::new(&network.name)
+    })
+}
+
+fn capture(folder: &Path, name: &str) -> Result<Box<dyn std::io::Write + Send>, ClusterError> {
+    let path = folder.join(format!("{name}.pcapng"));
+    match File::create(&path) {
+        Ok(file) => Ok(Box::new(BufWriter::new(file))),
+        Err(source) => Err(ClusterError::Capture { path, source }),
+    }
+}
+
+fn chance(ratio: Ratio) -> Chance {
+    Chance::new(ratio.num, ratio.den)
+}
+
+fn shape(shape: &model::LinkShape) -> LinkShape {
+    LinkShape {
+        latency_ns: shape.latency_ns,
+        jitter_ns: shape.jitter_ns,
+        bandwidth_bps: shape.bandwidth_bps,
+        queue_bytes: shape.queue_bytes,
+        loss: chance(shape.loss),
+        duplicate: chance(shape.duplicate),
+        corrupt: chance(shape.corrupt),
+        reorder: chance(shape.reorder),
+        reorder_window_ns: shape.reorder_window_ns,
+    }
+}
+
+/// Which members reach each other directly.
+fn reach(
+    topology: &Topology,
+    members: &[usize],
+    index: &BTreeMap<&str, usize>,
+    links: &[LinkRule],
+) -> Reach {
+    let mut pairs = BTreeSet::new();
+    let mut both = |a: usize, b: usize| {
+        pairs.insert((a, b));
+        pairs.insert((b, a));
+    };
+    match topology {
+        Topology::Mesh => return Reach::All,
+        Topology::Star { hub } => {
+            let hub = index.get(hub.as_str()).copied();
+            for member in members {
+                if let Some(hub) = hub.filter(|hub| hub != member) {
+                    both(hub, *member);
+                }
+            }
+        }
+        Topology::Ring | Topology::Line => {
+            for neighbours in members.windows(2) {
+                both(neighbours[0], neighbours[1]);
+            }
+            if let (Topology::Ring, [first, .., last]) = (topology, members) {
+                both(*first, *last);
+            }
+        }
+        Topology::Links => {
+            for rule in links {
+                for from in &rule.from {
+                    for to in rule.to.iter().filter(|to| *to != from) {
+                        pairs.insert((*from, *to));
+                    }
+                }
+            }
+        }
+    }
+    Reach::Pairs(pairs)
+}

@@ -1,0 +1,358 @@
+//! What a fault does to the world, with everything drawn, and how that is undone.
+
+use chaosrun_protocol::control::Action as GuestAction;
+use chaosrun_vmm::disk::DiskFault;
+use chaosrun_vmm::machine::Input;
+use chaosrun_vmm::world::{Command, LinkFault};
+
+use super::agenda::Item;
+use super::{Deed, Director};
+
+/// One thing that a fault does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Effect {
+    Link(LinkFault),
+    Disk {
+        node: usize,
+        disk: usize,
+        fault: DiskFault,
+    },
+    /// The node loses power; this part of its unflushed writes is torn.
+    Down {
+        node: usize,
+        torn: (u64, u64),
+        restart_after: Option<u64>,
+    },
+    /// The node starts if it is down and is reset if it runs.
+    Reset {
+        node: usize,
+    },
+    Pause {
+        node: usize,
+    },
+    Resume {
+        node: usize,
+    },
+    Throttle {
+        node: usize,
+        to: (u64, u64),
+    },
+    Drift {
+        node: usize,
+        ppb: i64,
+    },
+    Skew {
+        node: usize,
+        by_ns: i64,
+    },
+    Delay {
+        node: usize,
+        by_ns: u64,
+    },
+    Guest {
+        node: usize,
+        action: GuestAction,
+        undo: Option<GuestAction>,
+        back_after: Option<u64>,
+    },
+    Interrupt {
+        node: usize,
+        input: Input,
+    },
+    Ticks {
+        node: usize,
+        period_ns: u64,
+    },
+    Heal {
+        networks: Vec<usize>,
+    },
+}
+
+/// How something is undone.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Undo {
+    Link {
+        id: u64,
+        network: usize,
+    },
+    Disk {
+        node: usize,
+        disk: usize,
+        id: u64,
+    },
+    Pause {
+        node: usize,
+    },
+    Throttle {
+        node: usize,
+    },
+    Drift {
+        node: usize,
+    },
+    Delay {
+        node: usize,
+    },
+    /// Something to tell the node's init, unless the node was started again since.
+    Guest {
+        node: usize,
+        boot: u64,
+        action: GuestAction,
+    },
+    /// Nothing has to be done, but the fault goes on until this is over on the node.
+    Wait {
+        node: usize,
+    },
+}
+
+impl Director<'_> {
+    /// Carries out `effect` of the fault `id` at `at`, and tells how to undo it.
+    pub(super) fn perform(&mut self, at: u64, id: u64, effect: Effect) -> Option<Undo> {
+        match effect {
+            Effect::Link(fault) => {
+                let (link, network) = (self.fresh_id(), fault.network);
+                self.world(Command::ArmLink { id: link, fault });
+                Some(Undo::Link { id: link, network })
+            }
+            Effect::Disk { node, disk, fault } => {
+                let armed = self.fresh_id();
+                self.world(Command::ArmDisk {
+                    node,
+                    disk,
+                    id: armed,
+                    fault,
+                });
+                Some(Undo::Disk {
+                    node,
+                    disk,
+                    id: armed,
+                })
+            }
+            Effect::Down {
+                node,
+                torn,
+                restart_after,
+            } => {
+                self.take_down(at, node, torn, restart_after);
+                None
+            }
+            Effect::Reset { node } => {
+                if self.nodes.is_up(node) {
+                    self.world(Command::PowerLoss { node, torn: (0, 1) });
+                }
+                self.start_node(node);
+                None
+            }
+            Effect::Interrupt { node, input } => {
+                self.world(Command::Input { node, input });
+                None
+            }
+            Effect::Ticks { node, period_ns } => {
+                self.agenda.add(
+                    at.saturating_add(period_ns),
+                    Item::Tick {
+                        id,
+                        node,
+                        period_ns,
+                    },
+                );
+                Some(Undo::Wait { node })
+            }
+            Effect::Heal { networks } => {
+                self.heal(&networks);
+                None
+            }
+            Effect::Resume { node } => {
+                self.resume(node);
+                None
+            }
+            Effect::Guest {
+                node,
+                action,
+                undo,
+                back_after,
+            } => {
+                self.tell(node, action);
+                if let Some(after) = back_after {
+                    self.agenda
+                        .add(at.saturating_add(after), Item::ProcessBack { id, node });
+                    return Some(Undo::Wait { node });
+                }
+                let boot = self.nodes.get(node).boot;
+                undo.map(|action| Undo::Guest { node, boot, action })
+            }
+            lasting => self.perform_on_node(id, lasting),
+        }
+    }
+
+    /// The effects that change how a node runs and that may overlap with others of their kind.
+    fn perform_on_node(&mut self, id: u64, effect: Effect) -> Option<Undo> {
+        match effect {
+            Effect::Pause { node } => {
+                let status = self.nodes.get(node);
+                let first = status.pauses.is_empty();
+                status.pauses.insert(id);
+                if first {
+                    self.world(Command::Pause { node });
+                }
+                Some(Undo::Pause { node })
+            }
+            Effect::Throttle { node, to } => {
+                self.nodes.get(node).throttles.insert(id, to);
+                self.apply_speed(node);
+                Some(Undo::Throttle { node })
+            }
+            Effect::Drift { node, ppb } => {
+                self.nodes.get(node).drifts.insert(id, ppb);
+                self.apply_drift(node);
+                Some(Undo::Drift { node })
+            }
+            Effect::Delay { node, by_ns } => {
+                self.nodes.get(node).delays.insert(id, by_ns);
+                self.apply_delay(node);
+                Some(Undo::Delay { node })
+            }
+            Effect::Skew { node, by_ns } => {
+                self.tell(node, GuestAction::ClockStep { by_ns });
+                let (boot, back) = (self.nodes.get(node).boot, by_ns.saturating_neg());
+                let action = GuestAction::ClockStep { by_ns: back };
+                Some(Undo::Guest { node, boot, action })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn undo(&mut self, id: u64, undo: Undo) {
+        match undo {
+            Undo::Link { id, .. } => self.world(Command::DisarmLink { id }),
+            Undo::Disk { node, disk, id } => self.world(Command::DisarmDisk { node, disk, id }),
+            Undo::Pause { node } => {
+                let status = self.nodes.get(node);
+                if status.pauses.remove(&id) && status.pauses.is_empty() && !status.down {
+                    self.world(Command::Resume { node });
+                }
+            }
+            Undo::Throttle { node } => {
+                self.nodes.get(node).throttles.remove(&id);
+                self.apply_speed(node);
+            }
+            Undo::Drift { node } => {
+                self.nodes.get(node).drifts.remove(&id);
+                self.apply_drift(node);
+            }
+            Undo::Delay { node } => {
+                self.nodes.get(node).delays.remove(&id);
+                self.apply_delay(node);
+            }
+            Undo::Guest { node, boot, action } => {
+                if self.nodes.is_up(node) && self.nodes.get(node).boot == boot {
+                    self.tell(node, action);
+                }
+            }
+            Undo::Wait { .. } => {}
+        }
+    }
+
+    /// Starts a node that is down, with whatever faults still do to it.
+    pub(super) fn start_node(&mut self, node: usize) {
+        let status = self.nodes.get(node);
+        status.down = false;
+        status.ended = false;
+        status.boot += 1;
+        self.world(Command::Start { node });
+    }
+
+    /// Takes all pauses from a node.
+    fn resume(&mut self, node: usize) {
+        let status = self.nodes.get(node);
+        let pauses = std::mem::take(&mut status.pauses);
+        if pauses.is_empty() {
+            return;
+        }
+        self.world(Command::Resume { node });
+        for id in pauses {
+            self.forget(id, |undo| *undo == Undo::Pause { node });
+        }
+    }
+
+    fn heal(&mut self, networks: &[usize]) {
+        let on =
+            |undo: &Undo| matches!(undo, Undo::Link { network, .. } if networks.contains(network));
+        let hit: Vec<u64> = self
+            .active
+            .iter()
+            .filter(|(_, active)| active.undo.iter().any(on))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in hit {
+            let Some(active) = self.active.get_mut(&id) else {
+                continue;
+            };
+            let (healed, left): (Vec<Undo>, Vec<Undo>) = active.undo.drain(..).partition(on);
+            active.undo = left;
+            for undo in healed {
+                self.undo(id, undo);
+            }
+            self.forget(id, |_| false);
+        }
+    }
+
+    fn take_down(&mut self, at: u64, node: usize, torn: (u64, u64), restart_after: Option<u64>) {
+        let status = self.nodes.get(node);
+        status.down = true;
+        let boot = status.boot;
+        // The power goes for good: a pause of the machine that was does not hold the next one.
+        let pauses = std::mem::take(&mut status.pauses);
+        for id in pauses {
+            self.forget(id, |undo| *undo == Undo::Pause { node });
+        }
+        self.world(Command::PowerLoss { node, torn });
+        if let Some(after) = restart_after {
+            self.agenda
+                .add(at.saturating_add(after), Item::Start { node, boot });
+        }
+    }
+
+    /// Drops parts of an active fault; without any it is over.
+    pub(super) fn forget(&mut self, id: u64, part: impl Fn(&Undo) -> bool) {
+        let Some(active) = self.active.get_mut(&id) else {
+            return;
+        };
+        active.undo.retain(|undo| !part(undo));
+        if active.undo.is_empty() {
+            self.finish(id);
+        }
+    }
+
+    fn apply_speed(&mut self, node: usize) {
+        let (num, den) = self.nodes.get(node).speed();
+        self.world(Command::Throttle { node, num, den });
+    }
+
+    fn apply_drift(&mut self, node: usize) {
+        let ppb = self.nodes.drift(node);
+        self.world(Command::Drift { node, ppb });
+    }
+
+    fn apply_delay(&mut self, node: usize) {
+        let by_ns = self.nodes.get(node).delay();
+        self.world(Command::DelayTimers { node, by_ns });
+    }
+
+    /// Sends an action to a node's init.
+    pub(super) fn tell(&mut self, node: usize, action: GuestAction) {
+        let id = self.fresh_id();
+        let line = chaosrun_protocol::control::Command { id, action }.to_line();
+        let bytes = line.into_bytes();
+        self.world(Command::Control { node, bytes });
+    }
+
+    pub(super) fn world(&mut self, command: Command) {
+        self.deeds.push(Deed::World(command));
+    }
+
+    pub(super) fn fresh_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+}

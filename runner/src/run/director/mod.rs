@@ -1,0 +1,404 @@
+//! Decides when which fault hits whom, from the plan and the tape alone.
+//!
+//! The director is a state machine in virtual time: the run loop asks for its next moment, tells it
+//! when that moment has come and what the guests did, and carries out the deeds that it returns.
+//! Times here are nanoseconds since all nodes were ready, as in the plan.
+//!
+//! What the plan leaves open is decided here, once:
+//! - A fault that the budget forbids waits if it has a moment of its own (`at`, `between`, `after`)
+//!   and is tried again whenever another fault ends; an occasion of `every` or `random` is left out,
+//!   because the next one comes anyway.
+//! - `budget gap=` counts from the beginning of one fault to the beginning of the next.
+//! - A partition cuts off the nodes that are not on its largest side.
+
+mod act;
+mod agenda;
+mod budget;
+mod draw;
+mod effect;
+mod nodes;
+mod pick;
+mod words;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chaosrun_vmm::tape::{Stream, Tape};
+use chaosrun_vmm::world::Command;
+
+use crate::plan::Plan;
+use crate::plan::fault::{Fault, Signal, Trigger};
+use crate::report::event::Fault as FaultEvent;
+use agenda::{Agenda, Item};
+use budget::Ledger;
+use effect::Undo;
+use nodes::Nodes;
+
+pub use words::kdl;
+
+/// What the run has to do for the director, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Something for the world.
+    World(Command),
+    /// A fault began, ended or was left out: a record for the reports.
+    Record {
+        /// A number that no other fault of the run has.
+        id: u64,
+        /// The name that the plan gives the fault or its generator.
+        source: String,
+        /// Which of these.
+        stage: Stage,
+        /// What it is and whom it hits.
+        fault: FaultEvent,
+    },
+    /// The quiet period begins.
+    Quiet,
+}
+
+/// What a record says about a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It begins.
+    Begin,
+    /// It happens in a moment.
+    Moment,
+    /// It ends.
+    End,
+    /// The budget forbade it for good.
+    LeftOut,
+}
+
+/// Something that a guest did, to which triggers react.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening<'a> {
+    /// It sent an SDK event of this name.
+    Event(&'a str),
+    /// Its console showed this line.
+    Console(&'a str),
+}
+
+/// A fault that goes on.
+#[derive(Debug)]
+struct Active {
+    source: String,
+    event: FaultEvent,
+    undo: Vec<Undo>,
+}
+
+/// A trigger that waits for something in a guest.
+#[derive(Debug)]
+struct Watch {
+    trigger: usize,
+    pattern: Wanted,
+    nodes: Vec<usize>,
+    left: u64,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Event(String),
+    Text(String),
+    Regex(Box<regex::Regex>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Director<'p> {
+    plan: &'p Plan,
+    tape: Tape,
+    streams: BTreeMap<String, Stream>,
+    sets: BTreeMap<&'p str, Vec<usize>>,
+    agenda: Agenda,
+    watches: Vec<Watch>,
+    active: BTreeMap<u64, Active>,
+    /// Faults that the budget made wait, oldest first.
+    waiting: VecDeque<(usize, usize)>,
+    nodes: Nodes,
+    ledger: Ledger,
+    next_id: u64,
+    /// When the last fault ended or, without duration, happened.
+    last_fault: Option<u64>,
+    deeds: Vec<Deed>,
+}
+
+impl<'p> Director<'p> {
+    /// A director of `plan`, whose choices come from `tape`.
+    #[must_use]
+    pub fn new(plan: &'p Plan, tape: &Tape) -> Self {
+        let index: BTreeMap<&str, usize> = plan
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(i, node)| (node.name.as_str(), i))
+            .collect();
+        let members = |names: &[String]| {
+            let known = names.iter().filter_map(|name| index.get(name.as_str()));
+            known.copied().collect::<Vec<usize>>()
+        };
+        let sets = plan.node_sets.iter();
+        let mut director = Self {
+            plan,
+            tape: tape.clone(),
+            streams: BTreeMap::new(),
+            sets: sets
+                .map(|(name, names)| (name.as_str(), members(names)))
+                .collect(),
+            agenda: Agenda::default(),
+            watches: Vec::new(),
+            active: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            nodes: Nodes::new(plan),
+            ledger: Ledger::new(plan.faults.budget.clone()),
+            next_id: 1,
+            last_fault: None,
+            deeds: Vec::new(),
+        };
+        director.schedule_all();
+        director
+    }
+
+    /// The next moment at which it wants to act.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        self.agenda.next()
+    }
+
+    /// When the last fault ended or, without a duration, happened; faults may still go on.
+    #[must_use]
+    pub fn last_fault(&self) -> Option<u64> {
+        self.last_fault
+    }
+
+    /// Whether a fault goes on.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Does everything that is due at or before `now`.
+    pub fn advance(&mut self, now: u64) -> Vec<Deed> {
+        while let Some((at, item)) = self.agenda.pop_due(now) {
+            self.handle(at, item);
+        }
+        std::mem::take(&mut self.deeds)
+    }
+
+    /// Tells what the guest of a node did at `now`. Triggers act on it later, at a moment of the
+    /// agenda, which may be this one.
+    pub fn observe(&mut self, now: u64, node: usize, happening: Happening<'_>) {
+        let mut hits = Vec::new();
+        for watch in &mut self.watches {
+            if watch.left > 0 && watch.nodes.contains(&node) && watch.pattern.matches(happening) {
+                watch.left -= 1;
+                hits.push(watch.trigger);
+            }
+        }
+        for trigger in hits {
+            let scheduled = &self.plan.faults.schedule[trigger];
+            let Trigger::After { delay, .. } = &scheduled.trigger else {
+                continue;
+            };
+            let wait = self
+                .stream(&scheduled.name)
+                .range(delay.min_ns, delay.max_ns);
+            self.agenda
+                .add(now.saturating_add(wait), Item::Trigger(trigger));
+        }
+    }
+
+    /// Tells that a node ended by itself, so that no fault counts on it.
+    pub fn ended(&mut self, node: usize) {
+        self.nodes.ended(node);
+    }
+
+    fn handle(&mut self, at: u64, item: Item) {
+        let quiet = self.plan.faults.quiet_from_ns;
+        match item {
+            Item::Quiet => self.calm_down(at),
+            _ if at >= quiet => {}
+            Item::Trigger(trigger) => self.pull(at, trigger),
+            Item::Every {
+                trigger,
+                occurrence,
+            } => self.occasion(at, trigger, occurrence),
+            Item::Generator(generator) => self.generate(at, generator),
+            Item::End(id) => self.end(at, id),
+            Item::Start { node, boot } => {
+                if self.nodes.is_down_since(node, boot) {
+                    self.start_node(node);
+                    self.retry(at);
+                }
+            }
+            Item::ProcessBack { id, node } => self.process_back(at, id, node),
+            Item::Tick {
+                id,
+                node,
+                period_ns,
+            } => self.tick(at, id, node, period_ns),
+            Item::Retry => self.retry(at),
+        }
+    }
+
+    /// Puts everything of the plan that has a moment on the agenda.
+    fn schedule_all(&mut self) {
+        self.agenda.add(self.plan.faults.quiet_from_ns, Item::Quiet);
+        for (index, scheduled) in self.plan.faults.schedule.iter().enumerate() {
+            match &scheduled.trigger {
+                Trigger::At { at_ns } => self.agenda.add(*at_ns, Item::Trigger(index)),
+                Trigger::Every {
+                    start_ns,
+                    jitter_ns,
+                    ..
+                } => {
+                    let late = self.stream(&scheduled.name).range(0, *jitter_ns);
+                    let first = Item::Every {
+                        trigger: index,
+                        occurrence: 0,
+                    };
+                    self.agenda.add(start_ns.saturating_add(late), first);
+                }
+                Trigger::Between {
+                    start_ns,
+                    end_ns,
+                    times,
+                } => {
+                    let last = end_ns.saturating_sub(1).max(*start_ns);
+                    for _ in 0..*times {
+                        let at = self.stream(&scheduled.name).range(*start_ns, last);
+                        self.agenda.add(at, Item::Trigger(index));
+                    }
+                }
+                Trigger::After {
+                    signal, on, times, ..
+                } => {
+                    let watch = Watch {
+                        trigger: index,
+                        pattern: Wanted::new(signal),
+                        nodes: self.sets.get(on.as_str()).cloned().unwrap_or_default(),
+                        left: *times,
+                    };
+                    self.watches.push(watch);
+                }
+            }
+        }
+        for index in 0..self.plan.faults.random.len() {
+            self.next_of_generator(self.plan.faults.random[index].start_ns, index);
+        }
+    }
+
+    /// The faults of a trigger with a moment of its own.
+    fn pull(&mut self, at: u64, trigger: usize) {
+        for index in 0..self.plan.faults.schedule[trigger].faults.len() {
+            if !self.try_start(at, self.fault(trigger, index)) {
+                self.waiting.push_back((trigger, index));
+            }
+        }
+    }
+
+    /// One occasion of `every`, and the next one.
+    fn occasion(&mut self, at: u64, trigger: usize, occurrence: u64) {
+        let scheduled = &self.plan.faults.schedule[trigger];
+        let Trigger::Every {
+            period_ns,
+            jitter_ns,
+            start_ns,
+            until_ns,
+            times,
+        } = scheduled.trigger
+        else {
+            return;
+        };
+        if at >= until_ns || times.is_some_and(|times| occurrence >= times) {
+            return;
+        }
+        for index in 0..scheduled.faults.len() {
+            let fault = self.fault(trigger, index);
+            if !self.try_start(at, fault) {
+                self.leave_out(&fault.name, &fault.action);
+            }
+        }
+        let next = occurrence + 1;
+        let late = self.stream(&scheduled.name).range(0, jitter_ns);
+        // Occasions keep their rhythm: the jitter of one does not shift the ones behind it.
+        let moment = start_ns
+            .saturating_add(period_ns.saturating_mul(next))
+            .saturating_add(late);
+        self.agenda.add(
+            moment.max(at),
+            Item::Every {
+                trigger,
+                occurrence: next,
+            },
+        );
+    }
+
+    /// Tries the faults that wait, oldest first.
+    fn retry(&mut self, at: u64) {
+        for _ in 0..self.waiting.len() {
+            let Some((trigger, index)) = self.waiting.pop_front() else {
+                break;
+            };
+            if !self.try_start(at, self.fault(trigger, index)) {
+                self.waiting.push_back((trigger, index));
+            }
+        }
+    }
+
+    fn fault(&self, trigger: usize, index: usize) -> &'p Fault {
+        &self.plan.faults.schedule[trigger].faults[index]
+    }
+
+    /// Everything heals, and nothing more goes wrong.
+    fn calm_down(&mut self, at: u64) {
+        for id in self.active.keys().copied().collect::<Vec<u64>>() {
+            self.end(at, id);
+        }
+        for (trigger, index) in std::mem::take(&mut self.waiting) {
+            let fault = self.fault(trigger, index);
+            self.leave_out(&fault.name, &fault.action);
+        }
+        for node in self.nodes.down() {
+            self.start_node(node);
+        }
+        self.deeds.push(Deed::Quiet);
+    }
+
+    fn stream(&mut self, name: &str) -> &mut Stream {
+        let tape = &self.tape;
+        self.streams
+            .entry(name.to_owned())
+            .or_insert_with(|| tape.stream(&format!("fault/{name}")))
+    }
+
+    fn set(&self, name: &str) -> Vec<usize> {
+        self.sets.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl Wanted {
+    fn new(signal: &Signal) -> Self {
+        use crate::plan::model::Pattern;
+        match signal {
+            Signal::Event { name } => Self::Event(name.clone()),
+            Signal::Console {
+                pattern: Pattern::Text(text),
+            } => Self::Text(text.clone()),
+            // Plans are checked when they are made; a pattern that does not compile is seen there.
+            Signal::Console {
+                pattern: Pattern::Regex(pattern),
+            } => regex::Regex::new(pattern).map_or_else(
+                |_| Self::Text(pattern.clone()),
+                |r| Self::Regex(Box::new(r)),
+            ),
+        }
+    }
+
+    fn matches(&self, happening: Happening<'_>) -> bool {
+        match (self, happening) {
+            (Self::Event(name), Happening::Event(sent)) => name == sent,
+            (Self::Text(text), Happening::Console(line)) => line.contains(text.as_str()),
+            (Self::Regex(pattern), Happening::Console(line)) => pattern.is_match(line),
+            _ => false,
+        }
+    }
+}

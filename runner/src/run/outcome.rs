@@ -1,0 +1,62 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+
+use chaosrun_vmm::machine::StateHash;
+use chaosrun_vmm::world::Counters;
+
+use crate::property::Judgement;
+use crate::report::event::Event;
+
+/// Why a run is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It has run for the time of the plan.
+    Complete,
+    /// A property failed, and the plan says to stop then.
+    Failed,
+    /// These nodes were not ready in time.
+    NotReady(Vec<usize>),
+    /// Whoever watched it ended it, for this reason.
+    Stopped(String),
+    /// A guest did something that chaosrun does not implement.
+    Unimplemented(String),
+    /// A state hash was not the expected one.
+    Diverged,
+}
+
+/// What a run came to. Times are nanoseconds of virtual time since power-on; lists of nodes are in the
+/// order of the plan.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Why it is over.
+    pub end: End,
+    /// When all nodes were ready, if they ever were.
+    pub ready_ns: Option<u64>,
+    /// When it was over.
+    pub end_ns: u64,
+    /// Instructions of all nodes.
+    pub instructions: u64,
+    /// The chain of state hashes, the last one taken at the end.
+    pub chain: Vec<StateHash>,
+    /// The verdicts.
+    pub judgements: Vec<Judgement>,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// How many more events there were than were kept.
+    pub events_dropped: u64,
+    /// How many faults of each kind were injected.
+    pub faults: BTreeMap<String, u64>,
+    /// What the consoles showed, as far as it is kept.
+    pub consoles: Vec<Vec<u8>>,
+    /// How often each node was started.
+    pub boots: Vec<u64>,
+    /// How often faults took each node down.
+    pub crashes: Vec<u64>,
+    /// How each node ended by itself, if it did.
+    pub endings: Vec<Option<String>>,
+    /// What went wrong on the host without ending the run.
+    pub trouble: Vec<String>,
+    /// What networks and disks did.
+    pub counters: Counters,
+}

@@ -1,0 +1,110 @@
+//! When a node counts as started.
+
+use std::collections::BTreeSet;
+
+use crate::plan::Plan;
+use crate::plan::model::{Pattern, ReadySignal};
+
+/// Which nodes are ready.
+#[derive(Debug)]
+pub(super) struct Readiness {
+    signal: ReadySignal,
+    regex: Option<regex::Regex>,
+    nodes: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// How many processes have to say that they are set up.
+    processes: usize,
+    said: BTreeSet<u32>,
+    ready: bool,
+}
+
+impl Readiness {
+    pub fn new(plan: &Plan) -> Self {
+        let signal = plan.ready.signal.clone();
+        let regex = match &signal {
+            ReadySignal::Console {
+                pattern: Pattern::Regex(pattern),
+            } => regex::Regex::new(pattern).ok(),
+            _ => None,
+        };
+        let by_setup = signal == ReadySignal::SetupComplete;
+        let nodes = plan.nodes.iter().map(|node| Waiting {
+            processes: node.workloads.len(),
+            said: BTreeSet::new(),
+            ready: by_setup && node.workloads.is_empty(),
+        });
+        Self {
+            signal,
+            regex,
+            nodes: nodes.collect(),
+        }
+    }
+
+    /// A process of a node said that its set-up is complete. True if that makes the node ready.
+    pub fn set_up(&mut self, node: usize, pid: u32) -> bool {
+        if self.signal != ReadySignal::SetupComplete {
+            return false;
+        }
+        let waiting = &mut self.nodes[node];
+        waiting.said.insert(pid);
+        let enough = waiting.said.len() >= waiting.processes;
+        self.becomes(node, enough)
+    }
+
+    /// A guest sent an event.
+    pub fn event(&mut self, node: usize, name: &str) -> bool {
+        let wanted = matches!(&self.signal, ReadySignal::Event { name: wanted } if wanted == name);
+        self.becomes(node, wanted)
+    }
+
+    /// A console printed a line.
+    pub fn console(&mut self, node: usize, line: &str) -> bool {
+        let shown = match (&self.signal, &self.regex) {
+            (_, Some(regex)) => regex.is_match(line),
+            (
+                ReadySignal::Console {
+                    pattern: Pattern::Text(text),
+                },
+                None,
+            ) => line.contains(text),
+            _ => false,
+        };
+        self.becomes(node, shown)
+    }
+
+    /// Virtual time since power-on has come to `now`. Returns the nodes that it makes ready.
+    pub fn time(&mut self, now: u64) -> Vec<usize> {
+        let ReadySignal::After { after_ns } = self.signal else {
+            return Vec::new();
+        };
+        let due = now >= after_ns;
+        (0..self.nodes.len())
+            .filter(|node| self.becomes(*node, due))
+            .collect()
+    }
+
+    /// The moment for which it waits, if it waits for one.
+    pub fn moment(&self) -> Option<u64> {
+        match self.signal {
+            ReadySignal::After { after_ns } => Some(after_ns),
+            _ => None,
+        }
+    }
+
+    /// The nodes that are not ready.
+    pub fn missing(&self) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|node| !self.nodes[*node].ready)
+            .collect()
+    }
+
+    fn becomes(&mut self, node: usize, ready: bool) -> bool {
+        let waiting = &mut self.nodes[node];
+        let now = ready && !waiting.ready;
+        waiting.ready |= ready;
+        now
+    }
+}

@@ -1,0 +1,207 @@
+//! The record of a run: the events of its reports, in order, within bounds.
+
+use std::collections::BTreeMap;
+
+use crate::property::observation::{
+    AssertionHit, AssertionKind, AssertionSite, InitReport, NodeChange, Observation,
+    ObservationKind, Phase,
+};
+use crate::report::event::{
+    AssertLocation, AssertType, AssertionRecord, Event, EventKind, FaultRecord, NodeState,
+    SetupRecord,
+};
+
+/// Events that are kept. A guest that says more is cut off, and the record says so.
+const MAX_EVENTS: usize = 400_000;
+/// Bytes of text that are kept in all events together.
+const MAX_BYTES: usize = 256 << 20;
+
+/// The events so far.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    events: Vec<Event>,
+    bytes: usize,
+    dropped: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+}
+
+impl Record {
+    /// Adds an event unless the record is full.
+    pub fn add(&mut self, seq: u64, time_ns: u64, node: Option<&str>, kind: EventKind) {
+        if let EventKind::Fault(record) = &kind
+            && record
+                .fault
+                .details
+                .get("stage")
+                .is_some_and(|stage| stage == "begin")
+        {
+            *self.faults.entry(record.fault.name.clone()).or_default() += 1;
+        }
+        let bytes = size_of(&kind);
+        if self.events.len() >= MAX_EVENTS || self.bytes + bytes > MAX_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        self.bytes += bytes;
+        self.events.push(Event::new(seq, time_ns, node, kind));
+    }
+
+    /// Adds what an observation says, if the reports show such things.
+    pub fn observe(&mut self, observation: &Observation<'_>) {
+        if let Some(kind) = shown(&observation.kind) {
+            self.add(observation.seq, observation.time_ns, observation.node, kind);
+        }
+    }
+
+    /// All events, and how many there was no room for.
+    pub fn finish(self) -> (Vec<Event>, u64) {
+        (self.events, self.dropped)
+    }
+}
+
+/// About how much memory an event takes besides its fixed part.
+fn size_of(kind: &EventKind) -> usize {
+    match kind {
+        EventKind::Console { line } => line.len(),
+        EventKind::Guest { name, details } => name.len() + details.to_string().len(),
+        EventKind::Assertion { antithesis_assert } => {
+            512 + antithesis_assert.details.to_string().len()
+        }
+        _ => 256,
+    }
+}
+
+/// The event for an observation. Consoles are recorded line by line and faults with their details,
+/// by whoever has those; published values and operations go to the judges only.
+fn shown(kind: &ObservationKind) -> Option<EventKind> {
+    Some(match kind {
+        ObservationKind::Catalog(site) => assertion(site, None),
+        ObservationKind::Assert(hit) => assertion(&hit.site, Some(hit)),
+        ObservationKind::Setup { details } => EventKind::Setup {
+            antithesis_setup: SetupRecord {
+                status: "complete".to_owned(),
+                details: details.clone(),
+            },
+        },
+        ObservationKind::Event { name, details } => EventKind::Guest {
+            name: name.clone(),
+            details: details.clone(),
+        },
+        ObservationKind::Init(report) => return init(report),
+        ObservationKind::Node(change) => node(change)?,
+        ObservationKind::Phase(phase) => EventKind::Phase {
+            phase: phase_word(*phase).to_owned(),
+        },
+        ObservationKind::BadMessage { why } => EventKind::Guest {
+            name: "bad SDK message".to_owned(),
+            details: why.clone().into(),
+        },
+        ObservationKind::Console(_)
+        | ObservationKind::Publish { .. }
+        | ObservationKind::History(_)
+        | ObservationKind::FaultPoint { .. }
+        | ObservationKind::FaultBegan { .. }
+        | ObservationKind::FaultEnded { .. } => return None,
+    })
+}
+
+fn init(report: &InitReport) -> Option<EventKind> {
+    let (name, details) = match report {
+        InitReport::Stage(_) => return None,
+        InitReport::Started { process, pid } => (
+            "process started",
+            serde_json::json!({ "process": process, "pid": pid }),
+        ),
+        InitReport::Ended {
+            process,
+            pid,
+            status,
+            by_fault,
+        } => (
+            "process ended",
+            serde_json::json!({
+                "process": process, "pid": pid, "status": status.to_string(), "by_fault": by_fault,
+            }),
+        ),
+        InitReport::NotStarted { process, reason } => (
+            "process not started",
+            serde_json::json!({ "process": process, "reason": reason }),
+        ),
+        InitReport::Trouble(text) => ("trouble", serde_json::json!({ "text": text })),
+        InitReport::AllEnded => ("all processes ended", serde_json::Value::Null),
+        InitReport::Command { failure: None, .. } => return None,
+        InitReport::Command {
+            id,
+            failure: Some(why),
+        } => (
+            "command failed",
+            serde_json::json!({ "id": id, "why": why }),
+        ),
+    };
+    Some(EventKind::Guest {
+        name: name.to_owned(),
+        details,
+    })
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Ready => "ready",
+        Phase::Quiet => "quiet",
+        Phase::End => "end",
+    }
+}
+
+fn node(change: &NodeChange) -> Option<EventKind> {
+    let (state, detail) = match change {
+        NodeChange::Booting => (NodeState::Booting, None),
+        NodeChange::Ready => (NodeState::Ready, None),
+        NodeChange::Crashed => (NodeState::Crashed, None),
+        NodeChange::Restarted => (NodeState::Restarted, None),
+        NodeChange::Paused => (NodeState::Paused, None),
+        NodeChange::Resumed => (NodeState::Resumed, None),
+        NodeChange::Panicked { detail } => (NodeState::Panicked, Some(detail.clone())),
+        NodeChange::Exited => (NodeState::Exited, None),
+        NodeChange::Stuck { how } => (NodeState::Panicked, Some(format!("stuck: {how:?}"))),
+        NodeChange::Unstuck => return None,
+        NodeChange::TripleFault => (NodeState::Panicked, Some("triple fault".to_owned())),
+        NodeChange::Unimplemented { what } => (NodeState::Panicked, Some(what.clone())),
+    };
+    Some(EventKind::Node { state, detail })
+}
+
+fn assertion(site: &AssertionSite, hit: Option<&AssertionHit>) -> EventKind {
+    let (display, assert_type, must_hit) = match site.kind {
+        AssertionKind::Always => ("Always", AssertType::Always, true),
+        AssertionKind::AlwaysOrUnreachable => ("AlwaysOrUnreachable", AssertType::Always, false),
+        AssertionKind::Sometimes => ("Sometimes", AssertType::Sometimes, true),
+        AssertionKind::Reachable => ("Reachable", AssertType::Reachability, true),
+        AssertionKind::Unreachable => ("Unreachable", AssertType::Reachability, false),
+    };
+    let location = site.location.clone().unwrap_or_default();
+    EventKind::Assertion {
+        antithesis_assert: AssertionRecord {
+            id: site.message.clone(),
+            message: site.message.clone(),
+            condition: hit.is_some_and(|hit| hit.condition),
+            display_type: display.to_owned(),
+            hit: hit.is_some(),
+            must_hit,
+            assert_type,
+            location: AssertLocation {
+                class: String::new(),
+                function: location.function,
+                file: location.file,
+                begin_line: location.line,
+                begin_column: location.column,
+            },
+            details: hit.map(|hit| hit.details.clone()).unwrap_or_default(),
+        },
+    }
+}
+
+/// The event of a fault.
+pub(super) fn fault(time_ns: u64, fault: crate::report::event::Fault) -> EventKind {
+    EventKind::Fault(FaultRecord::new(time_ns, fault))
+}

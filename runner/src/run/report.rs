@@ -1,0 +1,399 @@
+//! From outcomes to the report of a scenario with a seed.
+
+use std::collections::BTreeMap;
+
+use super::director::kdl;
+use super::replay::Replay;
+use super::{End, Outcome};
+use chaosrun_vmm::world::fabric::LinkCounters;
+
+use crate::plan::{Location, Origins, Plan};
+use crate::property::Judgement;
+use crate::report::event::{Event, EventKind};
+use crate::report::finding::{FaultSchedule, FaultStep};
+use crate::report::model::{
+    Counts, ErrorCause, Evidence, FileLocation, Moment, Property, PropertyKind, Report, RunInfo,
+    SkippedProperty, ToolError, Verdict, WallClock,
+};
+use crate::report::summary::{NetworkSummary, NodeSummary};
+use crate::report::time::human_duration;
+
+/// Events shown before a failure.
+const NEAREST: usize = 15;
+/// Disturbances shown before those.
+const DISTURBANCES: usize = 6;
+
+/// What a report says that is not in the outcome.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The scenario's file, as it was given.
+    pub scenario_file: String,
+    /// BLAKE3 of its text.
+    pub scenario_hash: String,
+    /// The seed.
+    pub seed: u64,
+    /// The command that runs this again.
+    pub command: String,
+    /// Host time.
+    pub wall: WallClock,
+    /// What came of running it again; none with the reason if it was not.
+    pub replay: Result<Replay, String>,
+}
+
+/// Makes the report of a run.
+#[must_use]
+pub fn report(plan: &Plan, origins: &Origins, outcome: &Outcome, context: &Context) -> Report {
+    let mut report = Report::new(info(plan, outcome, context));
+    for judgement in &outcome.judgements {
+        let declared = origins.properties.get(&judgement.name).map(location);
+        report.properties.push(judgement.to_property(declared));
+        let number = report.findings.len() as u32 + 1;
+        let finding = judgement.to_finding(
+            number,
+            context.seed,
+            nearest(outcome, judgement),
+            schedule(outcome, judgement),
+            context.command.clone(),
+        );
+        report.findings.extend(finding.map(|mut finding| {
+            let at = finding.moment.vtime_ns;
+            let after = outcome.chain.iter().find(|hash| hash.time.as_nanos() >= at);
+            finding.state_hash = after.map(|hash| format!("{:032x}", hash.chain));
+            finding
+        }));
+    }
+    replayed(&mut report, outcome, context);
+    errors(&mut report, plan, outcome);
+    report.nodes = nodes(plan, outcome);
+    report.networks = networks(plan, outcome);
+    report.faults_injected.clone_from(&outcome.faults);
+    report.finish()
+}
+
+fn info(plan: &Plan, outcome: &Outcome, context: &Context) -> RunInfo {
+    RunInfo {
+        scenario: plan.name.clone(),
+        variant: (!plan.variant.is_empty()).then(|| plan.variant.clone()),
+        description: (!plan.description.is_empty()).then(|| plan.description.clone()),
+        scenario_file: context.scenario_file.clone(),
+        scenario_hash: context.scenario_hash.clone(),
+        plan_hash: plan.hash(),
+        seed: context.seed.to_string(),
+        engine: "exact".to_owned(),
+        artefacts: artefacts(plan),
+        timelines: 1,
+        virtual_time_ns: outcome.end_ns,
+        instructions: outcome.instructions,
+        state_hash: outcome
+            .chain
+            .last()
+            .map(|hash| format!("{:032x}", hash.chain)),
+        wall: context.wall,
+        command: context.command.clone(),
+    }
+}
+
+/// The hashes of what nodes are made of, by a name for people.
+fn artefacts(plan: &Plan) -> BTreeMap<String, String> {
+    use crate::plan::model::{DiskSource, Program};
+    let mut all = BTreeMap::new();
+    for node in &plan.nodes {
+        all.insert(
+            format!("kernel {}", node.kernel.name),
+            node.kernel.image.hash().to_owned(),
+        );
+        for disk in &node.disks {
+            if let DiskSource::Image { file } | DiskSource::Base { file } = &disk.source {
+                all.insert(
+                    format!("disk {} of {}", disk.name, node.name),
+                    file.hash().to_owned(),
+                );
+            }
+        }
+    }
+    for (name, guest) in &plan.guests {
+        let hash = match &guest.program {
+            Program::Crate { source, .. } => source.hash(),
+            Program::Binary { file } | Program::Initrd { file } => file.hash(),
+            Program::Directory { tree } => tree.hash(),
+        };
+        all.insert(format!("guest {name}"), hash.to_owned());
+    }
+    all
+}
+
+fn location(location: &Location) -> FileLocation {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    FileLocation {
+        column: Some(number(location.column)),
+        ..FileLocation::new(location.file.clone(), number(location.line))
+    }
+}
+
+/// The events that lead to a failure: the last ones before it, and before those the last faults.
+fn nearest(outcome: &Outcome, judgement: &Judgement) -> Vec<Event> {
+    if judgement.verdict != Verdict::Fail {
+        return Vec::new();
+    }
+    let last_seq = judgement.seqs.last().copied();
+    let moment = judgement
+        .moment
+        .as_ref()
+        .map_or(u64::MAX, |moment| moment.vtime_ns);
+    let before = |event: &&Event| match last_seq {
+        Some(seq) => event.seq <= seq,
+        None => event.vtime_ns <= moment,
+    };
+    let interesting = |event: &&Event| {
+        !matches!(event.kind, EventKind::Checkpoint { .. })
+            && !matches!(&event.kind, EventKind::Assertion { antithesis_assert: a } if !a.hit)
+    };
+    let all: Vec<&Event> = outcome
+        .events
+        .iter()
+        .filter(before)
+        .filter(interesting)
+        .collect();
+    let (early, late) = all.split_at(all.len().saturating_sub(NEAREST));
+    let disturbed = early
+        .iter()
+        .rev()
+        .filter(|event| event.is_disturbance())
+        .take(DISTURBANCES);
+    let mut events: Vec<Event> = disturbed.map(|event| (*event).clone()).collect();
+    events.reverse();
+    events.extend(late.iter().map(|event| (*event).clone()));
+    events
+}
+
+/// The faults up to a failure.
+fn schedule(outcome: &Outcome, judgement: &Judgement) -> FaultSchedule {
+    let moment = judgement
+        .moment
+        .as_ref()
+        .map_or(u64::MAX, |moment| moment.vtime_ns);
+    let begun = outcome.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Fault(record) if event.vtime_ns <= moment => {
+            let began = record
+                .fault
+                .details
+                .get("stage")
+                .is_some_and(|stage| stage == "begin");
+            began.then(|| FaultStep {
+                at_ns: event.vtime_ns,
+                fault: kdl(&record.fault),
+            })
+        }
+        _ => None,
+    });
+    let steps: Vec<FaultStep> = begun.collect();
+    FaultSchedule {
+        minimal: false,
+        original_count: steps.len() as u64,
+        steps,
+    }
+}
+
+/// The built-in property about determinism.
+fn replayed(report: &mut Report, outcome: &Outcome, context: &Context) {
+    let kind = PropertyKind::ReplayIsIdentical;
+    let replay = match &context.replay {
+        Ok(replay) => replay,
+        Err(reason) => {
+            let (name, reason) = (kind.name().to_owned(), reason.clone());
+            report.skipped.push(SkippedProperty { name, kind, reason });
+            return;
+        }
+    };
+    let property = match replay {
+        Replay::Identical { hashes } => Property {
+            reason: format!(
+                "a second run gave the same {hashes} state hashes up to {}",
+                human_duration(outcome.end_ns)
+            ),
+            counts: Counts {
+                passed: *hashes as u64,
+                failed: 0,
+            },
+            ..Property::new(kind.name(), kind, Verdict::Pass)
+        },
+        Replay::Differs {
+            index,
+            time_ns,
+            parts,
+        } => Property {
+            reason: format!(
+                "a second run with the same inputs differs from state hash {} on, at {}, in: {}",
+                index + 1,
+                human_duration(*time_ns),
+                parts.join(", ")
+            ),
+            moment: Some(Moment::at(*time_ns)),
+            evidence: vec![Evidence::new("parts that differ", parts.join("\n"))],
+            counts: Counts {
+                passed: *index as u64,
+                failed: 1,
+            },
+            ..Property::new(kind.name(), kind, Verdict::Fail)
+        },
+    };
+    report.properties.push(property);
+}
+
+/// What kept chaosrun from judging the whole run.
+fn errors(report: &mut Report, plan: &Plan, outcome: &Outcome) {
+    let error = match &outcome.end {
+        End::Complete | End::Failed | End::NotReady(_) => None,
+        End::Stopped(why) => Some(ToolError {
+            cause: ErrorCause::Interrupted,
+            code: "chaosrun::run::stopped".to_owned(),
+            message: format!(
+                "the run was ended after {}: {why}",
+                human_duration(outcome.end_ns)
+            ),
+            help: Some("what is reported is about the part that ran".to_owned()),
+        }),
+        End::Unimplemented(what) => Some(ToolError {
+            cause: ErrorCause::Internal,
+            code: "chaosrun::run::unimplemented".to_owned(),
+            message: what.clone(),
+            help: Some("this is a limit of the exact engine; please report it".to_owned()),
+        }),
+        End::Diverged => Some(ToolError {
+            cause: ErrorCause::Internal,
+            code: "chaosrun::run::diverged".to_owned(),
+            message: "the run did not take the course that was expected of it".to_owned(),
+            help: None,
+        }),
+    };
+    report.errors.extend(error);
+    if let End::NotReady(nodes) = &outcome.end {
+        not_ready(report, plan, outcome, nodes);
+    }
+    for trouble in &outcome.trouble {
+        report.errors.push(ToolError {
+            cause: ErrorCause::Host,
+            code: "chaosrun::run::host".to_owned(),
+            message: trouble.clone(),
+            help: None,
+        });
+    }
+    if outcome.events_dropped > 0 {
+        report.errors.push(ToolError {
+            cause: ErrorCause::Host,
+            code: "chaosrun::run::events_dropped".to_owned(),
+            message: format!("{} events were not recorded", outcome.events_dropped),
+            help: Some("the guests said more than a report holds".to_owned()),
+        });
+    }
+}
+
+/// A cluster that does not start has hung, whatever else was judged.
+fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome, nodes: &[usize]) {
+    let names: Vec<&str> = nodes
+        .iter()
+        .map(|node| plan.nodes[*node].name.as_str())
+        .collect();
+    let reason = format!(
+        "not ready within {}: {}",
+        human_duration(plan.ready.within_ns),
+        names.join(", ")
+    );
+    let evidence = nodes.iter().map(|node| {
+        let text = String::from_utf8_lossy(&outcome.consoles[*node]).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(8)..].join("\n");
+        Evidence::new(
+            format!("end of the console of {}", plan.nodes[*node].name),
+            last,
+        )
+    });
+    let kind = PropertyKind::NoHang;
+    report.properties.retain(|property| property.kind != kind);
+    report.properties.push(Property {
+        reason,
+        moment: Some(Moment {
+            vtime_ns: outcome.end_ns,
+            node: names.first().map(|n| (*n).into()),
+        }),
+        evidence: evidence.collect(),
+        counts: Counts {
+            passed: 0,
+            failed: 1,
+        },
+        ..Property::new(kind.name(), kind, Verdict::Fail)
+    });
+}
+
+fn nodes(plan: &Plan, outcome: &Outcome) -> Vec<NodeSummary> {
+    let of = |(index, node): (usize, &crate::plan::model::Node)| {
+        let counters = outcome.counters.nodes.get(index);
+        let lines = outcome.consoles[index]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        NodeSummary {
+            name: node.name.clone(),
+            vcpus: node.vcpus,
+            memory_bytes: node.memory_bytes,
+            instructions: counters.map_or(0, |c| c.retired),
+            boots: outcome.boots[index],
+            crashes: outcome.crashes[index],
+            console_lines: lines as u64,
+            disk_read_bytes: counters.map_or(0, |c| c.disks.iter().map(|d| d.bytes_read).sum()),
+            disk_written_bytes: counters
+                .map_or(0, |c| c.disks.iter().map(|d| d.bytes_written).sum()),
+            end_state: outcome.endings[index]
+                .clone()
+                .unwrap_or_else(|| "running".to_owned()),
+        }
+    };
+    plan.nodes.iter().enumerate().map(of).collect()
+}
+
+fn networks(plan: &Plan, outcome: &Outcome) -> Vec<NetworkSummary> {
+    let of = |(index, network): (usize, &crate::plan::model::Network)| {
+        let counters = outcome.counters.networks.get(index);
+        let sum = |of: fn(&LinkCounters) -> u64| {
+            counters.map_or(0, |counters| {
+                counters.links.iter().map(|pair| of(&pair.counters)).sum()
+            })
+        };
+        NetworkSummary {
+            name: network.name.clone(),
+            frames_sent: sum(|link| link.sent),
+            frames_delivered: sum(|link| link.delivered),
+            frames_dropped: sum(LinkCounters::dropped),
+            bytes_delivered: sum(|link| link.delivered_bytes),
+        }
+    };
+    plan.networks.iter().enumerate().map(of).collect()
+}
+
+/// The report of a run that could not be run.
+#[must_use]
+pub fn failed_to_run(plan: &Plan, context: &Context, error: &super::campaign::TaskError) -> Report {
+    use super::campaign::TaskError;
+    let mut report = Report::new(RunInfo {
+        scenario: plan.name.clone(),
+        variant: (!plan.variant.is_empty()).then(|| plan.variant.clone()),
+        scenario_file: context.scenario_file.clone(),
+        scenario_hash: context.scenario_hash.clone(),
+        plan_hash: plan.hash(),
+        seed: context.seed.to_string(),
+        engine: "exact".to_owned(),
+        command: context.command.clone(),
+        wall: context.wall,
+        ..RunInfo::default()
+    });
+    report.errors.push(ToolError {
+        cause: match error {
+            TaskError::Cluster(_) => ErrorCause::Host,
+            TaskError::Run(_) | TaskError::Panicked(_) => ErrorCause::Internal,
+        },
+        code: "chaosrun::run::failed".to_owned(),
+        message: error.to_string(),
+        help: None,
+    });
+    report.finish()
+}
