@@ -15,6 +15,7 @@ pub mod converge;
 pub mod decode;
 pub mod eventually;
 pub mod exit;
+pub mod history;
 pub mod judge;
 pub mod judgement;
 pub mod linearizable;

@@ -1,36 +1,410 @@
-//! Not judged yet: always inconclusive.
+//! `linearizable`: some order of the operations, which agrees with real time, explains every result.
+//!
+//! # What clients record
+//! `value` of the beginning is the argument, of the end the result.
+//!
+//! | model | operations |
+//! |---|---|
+//! | register | `read` -> value or null; `write` value |
+//! | cas-register | as register, and `cas` [old, new] -> true, or false if the value was another one |
+//! | kv | `get` -> value or null; `put` value; `delete` -> true if it was there; `cas` as above |
+//! | set | `add` x -> true if it was not there; `remove` x -> true if it was; `contains` x -> bool |
+//! | queue | `enqueue` x; `dequeue` -> x, or null if the queue was empty |
+//!
+//! `read` and `get`, `write`, `put` and `set`, `enqueue` and `push`, `dequeue` and `pop` are the same. A
+//! result that is not there, or is neither true nor false, tells nothing but that it was done. What
+//! was never written is null.
+//!
+//! # How it is judged
+//! Linearizability is local: a history is linearizable exactly if the part of it that is about each
+//! object is. So each key is judged alone, and of a set each element. An object's part is judged
+//! when the run is over, and before that whenever it has grown to twice its length, so that a
+//! violation ends the run early. Operations that end and begin at the same nanosecond count as
+//! concurrent.
+//!
+//! The search is bounded; if the bound is reached, the verdict is inconclusive, never a pass.
+
+pub mod queue;
+pub mod register;
+pub mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
 use super::checker::{Checker, End};
-use super::judgement::Judgement;
+use super::history::{Operation, Recorder};
+use super::judgement::{Judgement, Seen};
 use super::observation::Observation;
 use crate::plan::property::HistoryModel;
-use crate::report::PropertyKind;
+use crate::report::time::counted;
+use crate::report::{FindingKind, PropertyKind};
+use queue::QueueOp;
+use register::{Edge, Op};
+use values::{Meaning, Values};
+
+const KIND: PropertyKind = PropertyKind::Linearizable;
+/// How many steps the search for one object may take.
+pub const BUDGET: u64 = 20_000_000;
+/// How many operations an object has when it is judged for the first time.
+const FIRST_LOOK: usize = 64;
+/// How many operations evidence shows of each sort.
+const MAX_SHOWN: usize = 12;
 
 /// The checker.
 #[derive(Debug, Clone)]
 pub struct Linearizable {
     name: String,
+    model: HistoryModel,
+    recorder: Recorder,
+    /// By object: its operations, and how many there are when it is judged next.
+    objects: BTreeMap<String, Object>,
+    /// Operations up to this place have been sorted into objects.
+    sorted: usize,
+    violation: Option<Violation>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Object {
+    operations: Vec<usize>,
+    ended: usize,
+    next_look: usize,
+}
+
+/// Why an object's part of a history is not linearizable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The object; empty if there is only one.
+    pub object: String,
+    /// What is wrong, in words.
+    pub why: String,
+    /// The operation that shows it.
+    pub operation: usize,
+    /// Evidence: labels with operations.
+    pub shown: Vec<(&'static str, Vec<usize>)>,
+}
+
+/// What judging an object gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is an order.
+    Holds,
+    /// There is none.
+    Broken(Box<Violation>),
+    /// It could not be decided.
+    Undecided(String),
 }
 
 impl Linearizable {
-    /// Judges a history.
+    /// Judges a history by a model.
     #[must_use]
-    pub fn new(name: &str, _history: &str, _how: HistoryModel) -> Self {
+    pub fn new(name: &str, history: &str, model: HistoryModel) -> Self {
         Self {
             name: name.to_owned(),
+            model,
+            recorder: Recorder::new(history),
+            objects: BTreeMap::new(),
+            sorted: 0,
+            violation: None,
         }
+    }
+
+    fn object_of(&self, operation: &Operation) -> String {
+        let key = operation.key.clone().unwrap_or_default();
+        match self.model {
+            HistoryModel::Set => format!("{key} {}", operation.argument),
+            _ => key,
+        }
+    }
+
+    /// Sorts new operations into their objects.
+    fn sort(&mut self) {
+        while self.sorted < self.recorder.operations().len() {
+            let object = self.object_of(&self.recorder.operations()[self.sorted]);
+            let object = self.objects.entry(object).or_default();
+            object.operations.push(self.sorted);
+            self.sorted += 1;
+        }
+    }
+
+    fn ended(&mut self, place: usize) {
+        let key = self.object_of(&self.recorder.operations()[place]);
+        let Some(object) = self.objects.get_mut(&key) else {
+            return;
+        };
+        object.ended += 1;
+        if object.ended < object.next_look.max(FIRST_LOOK) || self.violation.is_some() {
+            return;
+        }
+        object.next_look = object.ended * 2;
+        let operations = self.recorder.operations();
+        if let Verdict::Broken(violation) = judge(self.model, &key, operations, &object.operations)
+        {
+            self.violation = Some(*violation);
+        }
+    }
+
+    fn failed(&self, violation: &Violation) -> Judgement {
+        let operations = self.recorder.operations();
+        let operation = &operations[violation.operation];
+        let of = match violation.object.as_str() {
+            "" => String::new(),
+            object => format!("{object}: "),
+        };
+        let reason = format!("{of}{}", violation.why);
+        let mut failed = Judgement::fail(&self.name, KIND, FindingKind::Invariant, reason);
+        failed.seqs.push(operation.invoked.seq);
+        let end = operation.returned.unwrap_or(operation.invoked);
+        failed = failed.seen(&Seen {
+            seq: end.seq,
+            time_ns: end.time_ns,
+            node: Some(operation.node.clone()),
+        });
+        for (label, places) in &violation.shown {
+            let lines: Vec<String> = places.iter().map(|at| operations[*at].line()).collect();
+            failed = failed.evidence(label, lines.join("\n"));
+        }
+        failed
+    }
+
+    fn decide(&mut self, end: &End) -> Judgement {
+        let operations = self.recorder.operations();
+        let mut undecided = self.recorder.gap();
+        for (key, object) in &self.objects {
+            if self.violation.is_some() {
+                break;
+            }
+            match judge(self.model, key, operations, &object.operations) {
+                Verdict::Holds => {}
+                Verdict::Broken(violation) => self.violation = Some(*violation),
+                Verdict::Undecided(why) => undecided = undecided.or(Some(why)),
+            }
+        }
+        if let Some(violation) = &self.violation {
+            return self.failed(violation);
+        }
+        if let Some(why) = undecided {
+            let cut = end
+                .cut_short()
+                .map_or(String::new(), |cut| format!("; {cut}"));
+            return Judgement::inconclusive(&self.name, KIND, format!("{why}{cut}"));
+        }
+        let all = counted(operations.len() as u64, "operation", "operations");
+        let objects = counted(self.objects.len() as u64, "object", "objects");
+        Judgement::pass(
+            &self.name,
+            KIND,
+            format!("an order explains {all} on {objects}"),
+        )
     }
 }
 
 impl Checker for Linearizable {
-    fn observe(&mut self, _seen: &Observation<'_>) {}
+    fn observe(&mut self, seen: &Observation<'_>) {
+        let ended = self.recorder.observe(seen);
+        self.sort();
+        if let Some(place) = ended {
+            self.ended(place);
+        }
+    }
+
     fn has_failed(&self) -> bool {
-        false
+        self.violation.is_some()
     }
-    fn finish(&mut self, _end: &End) -> Vec<Judgement> {
-        vec![Judgement::inconclusive(
-            &self.name,
-            PropertyKind::Linearizable,
-            "histories are not judged yet",
-        )]
+
+    fn finish(&mut self, end: &End) -> Vec<Judgement> {
+        let judgement = self.decide(end);
+        let all = self.recorder.operations().len() as u64;
+        let failed = u64::from(self.violation.is_some());
+        vec![judgement.counted(all - failed, failed)]
     }
+}
+
+/// Judges the operations on one object; `places` are those of its operations.
+#[must_use]
+pub fn judge(
+    model: HistoryModel,
+    object: &str,
+    operations: &[Operation],
+    places: &[usize],
+) -> Verdict {
+    let mut values = Values::default();
+    let judged = match model {
+        HistoryModel::Queue => judge_queue(object, operations, places, &mut values),
+        _ => judge_value(model, object, operations, places, &mut values),
+    };
+    judged.unwrap_or_else(Verdict::Undecided)
+}
+
+/// The edges of operations in the order of time. At the same time, beginnings come first, so that
+/// operations that touch are concurrent.
+fn in_order(operations: &[Operation], places: &[usize], optional: &[bool]) -> Vec<(usize, bool)> {
+    let mut edges: Vec<(u64, bool, u64, usize)> = Vec::with_capacity(places.len() * 2);
+    for (at, place) in places.iter().enumerate() {
+        let operation = &operations[*place];
+        edges.push((operation.invoked.time_ns, false, operation.invoked.seq, at));
+        if let Some(end) = operation.returned.filter(|_| !optional[at]) {
+            edges.push((end.time_ns, true, end.seq, at));
+        }
+    }
+    edges.sort_unstable();
+    edges
+        .into_iter()
+        .map(|(_, ends, _, at)| (at, ends))
+        .collect()
+}
+
+fn judge_value(
+    model: HistoryModel,
+    object: &str,
+    operations: &[Operation],
+    places: &[usize],
+    values: &mut Values,
+) -> Result<Verdict, String> {
+    let mut kept = Vec::new();
+    let mut ops = Vec::new();
+    for place in places {
+        let (action, optional) = match values::meaning(model, &operations[*place], values)? {
+            Meaning::Nothing => continue,
+            Meaning::Sure(action) => (action, false),
+            Meaning::Perhaps(action) => (action, true),
+        };
+        kept.push(*place);
+        ops.push(Op { action, optional });
+    }
+    let optional: Vec<bool> = ops.iter().map(|op| op.optional).collect();
+    let edges: Vec<Edge> = in_order(operations, &kept, &optional)
+        .into_iter()
+        .map(|(at, ends)| {
+            if ends {
+                Edge::Return(at)
+            } else {
+                Edge::Invoke(at)
+            }
+        })
+        .collect();
+    Ok(match register::search(&ops, &edges, BUDGET) {
+        register::Found::Order => Verdict::Holds,
+        register::Found::GaveUp { op, why } => {
+            let line = operations[kept[op]].line();
+            Verdict::Undecided(format!("{why}, at {line}"))
+        }
+        register::Found::Violation {
+            op,
+            values: possible,
+            open,
+        } => {
+            let operation = &operations[kept[op]];
+            let texts: Vec<&str> = possible
+                .iter()
+                .take(MAX_SHOWN)
+                .map(|value| value_text(model, values, *value))
+                .collect();
+            let why = format!(
+                "`{} {}` -> {} by {}/{} cannot be explained; before it, the value can only have been {}",
+                operation.f,
+                super::history::shown(&operation.argument),
+                super::history::shown(&operation.result),
+                operation.node,
+                operation.process,
+                texts.join(" or "),
+            );
+            let concurrent = open.iter().map(|at| kept[*at]).collect();
+            Verdict::Broken(Box::new(explained(
+                object, why, operations, &kept, kept[op], concurrent,
+            )))
+        }
+    })
+}
+
+fn value_text(model: HistoryModel, values: &Values, value: u32) -> &str {
+    match (model, value) {
+        (HistoryModel::Set, register::ABSENT) => "absent",
+        (HistoryModel::Set, _) => "present",
+        _ => values.text(value),
+    }
+}
+
+/// A violation with the operations around it.
+fn explained(
+    object: &str,
+    why: String,
+    operations: &[Operation],
+    kept: &[usize],
+    place: usize,
+    mut concurrent: Vec<usize>,
+) -> Violation {
+    let begin = operations[place].invoked;
+    let ended_before = |other: &usize| {
+        let end = operations[*other].returned;
+        end.is_some_and(|end| end.time_ns < begin.time_ns)
+    };
+    let mut before: Vec<usize> = kept.iter().copied().filter(ended_before).collect();
+    before.sort_by_key(|at| operations[*at].returned);
+    before.drain(..before.len().saturating_sub(MAX_SHOWN));
+    // What is open since long ago is less likely to matter than what is concurrent.
+    concurrent.sort_by_key(|at| operations[*at].invoked);
+    concurrent.drain(..concurrent.len().saturating_sub(MAX_SHOWN));
+    Violation {
+        object: object.to_owned(),
+        why,
+        operation: place,
+        shown: vec![
+            ("operation", vec![place]),
+            ("concurrent", concurrent),
+            ("before", before),
+        ],
+    }
+}
+
+fn judge_queue(
+    object: &str,
+    operations: &[Operation],
+    places: &[usize],
+    values: &mut Values,
+) -> Result<Verdict, String> {
+    let mut kept = Vec::new();
+    let mut whats = Vec::new();
+    for place in places {
+        if let Some(what) = queue::meaning(&operations[*place], values)? {
+            kept.push(*place);
+            whats.push(what);
+        }
+    }
+    let mut ops: Vec<QueueOp> = kept
+        .iter()
+        .zip(whats)
+        .map(|(place, what)| QueueOp {
+            what,
+            begin: 0,
+            end: u64::MAX,
+            op: *place,
+        })
+        .collect();
+    let optional: Vec<bool> = kept
+        .iter()
+        .map(|place| operations[*place].returned.is_none())
+        .collect();
+    for (time, (at, ends)) in in_order(operations, &kept, &optional)
+        .into_iter()
+        .enumerate()
+    {
+        if ends {
+            ops[at].end = time as u64;
+        } else {
+            ops[at].begin = time as u64;
+        }
+    }
+    Ok(match queue::check(&ops, values) {
+        queue::Found::Order => Verdict::Holds,
+        queue::Found::GaveUp(why) => Verdict::Undecided(why.to_owned()),
+        queue::Found::Violation { why, ops } => {
+            let ended = |at: &usize| operations[*at].returned;
+            let last = ops.iter().copied().max_by_key(ended).unwrap_or_default();
+            let mut shown = explained(object, why, operations, &kept, last, Vec::new());
+            shown.shown = vec![("operations", ops)];
+            Verdict::Broken(Box::new(shown))
+        }
+    })
 }
