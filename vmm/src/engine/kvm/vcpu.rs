@@ -34,6 +34,8 @@ pub(super) struct Vcpu {
     progress: u64,
     interruptible: bool,
     window: bool,
+    /// The task priority that the guest was entered with.
+    priority: u64,
     pub(super) counters: Counters,
 }
 
@@ -77,6 +79,7 @@ impl Vcpu {
             progress: 0,
             interruptible: false,
             window: false,
+            priority: 0,
             counters: Counters::default(),
         };
         vcpu.store(&kept).map_err(|why| HostError::Call {
@@ -236,6 +239,7 @@ impl Vcpu {
     fn prepare(&mut self, bus: &mut dyn Bus) {
         let priority = bus.read_cr8(&mut self.access());
         let window = self.window && self.exact_windows;
+        self.priority = priority;
         let run = self.fd.get_kvm_run();
         run.cr8 = priority;
         run.request_interrupt_window = window.into();
@@ -273,6 +277,7 @@ impl Vcpu {
     /// Finishes the instruction that the guest was left in, without executing another one.
     fn finish(&mut self, memory: &mut Memory, bus: &mut dyn Bus) -> Result<(), EngineError> {
         loop {
+            self.prepare(bus);
             self.fd.set_kvm_immediate_exit(1);
             let left = exit::enter(&mut self.fd);
             self.fd.set_kvm_immediate_exit(0);
@@ -305,6 +310,7 @@ impl Vcpu {
         let kind = left.kind();
         let mut access = self.access();
         let mut exit = None;
+        self.follow_priority(bus, &mut access);
         match left {
             Left::PortRead { port, size, count } => {
                 let bytes: Vec<u8> = (0..count)
@@ -350,7 +356,6 @@ impl Vcpu {
             Left::Priority | Left::Interrupted => {}
             Left::Failed(failure) => return Err(self.host(self.described(&failure))),
         }
-        self.follow_priority(bus, &mut access);
         if let Some(kind) = kind {
             self.progress += kind.cost();
             self.counters.exits[kind as usize] += 1;
@@ -375,10 +380,11 @@ impl Vcpu {
         access(&mut self.model)
     }
 
-    /// Tells the local APIC of a task priority that the guest changed by CR8.
+    /// Tells the local APIC of a task priority that the guest changed by CR8 since it was entered.
     fn follow_priority(&mut self, bus: &mut dyn Bus, access: &mut Access) {
         let priority = self.fd.get_kvm_run().cr8;
-        if priority != bus.read_cr8(access) {
+        if priority != self.priority {
+            self.priority = priority;
             bus.write_cr8(access, priority);
         }
     }

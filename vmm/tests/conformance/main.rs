@@ -1,0 +1,65 @@
+//! The conformance suite of guests/bare on both engines. On a host without KVM, what needs it says so
+//! and checks nothing.
+
+mod suite;
+
+use chaosrun_vmm::engine::EngineKind;
+use chaosrun_vmm::machine::Component;
+use suite::{Mark, has, run};
+
+/// How often each engine runs the suite.
+const RUNS: usize = 10;
+
+/// The digests of the devices: everything but processors, RAM, the scheduler and the clock, which an
+/// engine's notion of progress decides.
+fn devices(mark: &Mark) -> Vec<&Component> {
+    let of_engine =
+        |name: &str| name.starts_with("vcpu") || matches!(name, "ram" | "scheduler" | "clock");
+    let components = mark.hash.components.iter();
+    components.filter(|part| !of_engine(&part.name)).collect()
+}
+
+fn check_console(console: &str) {
+    for bad in ["FAILED", "UNEXPECTED", "PANIC"] {
+        assert!(!console.contains(bad), "{console}");
+    }
+    assert!(console.ends_with("done\n"), "{console}");
+}
+
+#[test]
+fn the_suite_passes_on_the_exact_engine_and_is_the_same_every_time() {
+    let first = run(EngineKind::Exact);
+    check_console(&first.console);
+    assert_eq!(first.marks.len(), 12);
+    for _ in 1..RUNS {
+        assert_eq!(run(EngineKind::Exact), first);
+    }
+}
+
+#[test]
+fn the_suite_passes_on_kvm_and_is_the_same_every_time() {
+    if !has(EngineKind::Kvm) {
+        return;
+    }
+    let first = run(EngineKind::Kvm);
+    check_console(&first.console);
+    for _ in 1..RUNS {
+        assert_eq!(run(EngineKind::Kvm), first);
+    }
+}
+
+#[test]
+fn both_engines_print_the_same_and_have_the_same_devices_at_every_mark() {
+    if !has(EngineKind::Kvm) {
+        return;
+    }
+    let (exact, kvm) = (run(EngineKind::Exact), run(EngineKind::Kvm));
+    assert_eq!(exact.console, kvm.console);
+    assert_eq!(exact.marks.len(), kvm.marks.len());
+    for (left, right) in exact.marks.iter().zip(&kvm.marks) {
+        assert_eq!(left.name, right.name);
+        assert_eq!(devices(left), devices(right), "at the mark `{}`", left.name);
+    }
+    // Not because nothing is compared: what an engine decides does differ.
+    assert_ne!(exact.retired, kvm.retired);
+}
