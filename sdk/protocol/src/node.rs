@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub nics: Vec<Nic>,
     /// Paths of kernel modules (uncompressed), in the order in which they are to be loaded.
     pub modules: Vec<String>,
+    /// The disks to mount, in order, before programs start.
+    pub mounts: Vec<Mount>,
     /// The programs to run.
     pub workloads: Vec<Workload>,
 }
@@ -51,6 +53,21 @@ pub struct Nic {
     /// The longest packet in bytes; none keeps the driver's.
     #[serde(default)]
     pub mtu: Option<u32>,
+}
+
+/// A disk with a file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// The disk's serial number, by which it is found below `/dev/disk/by-id`.
+    pub disk: String,
+    /// The directory, which is made if need be.
+    pub path: String,
+    /// The file system, as in `ext4`.
+    pub filesystem: String,
+    /// Whether it cannot be written to.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// A program to run.
@@ -129,6 +146,12 @@ mod tests {
                 mtu: Some(1500),
             }],
             modules: vec!["/.chaosrun/modules/virtio_mmio.ko".to_string()],
+            mounts: vec![Mount {
+                disk: "data".to_string(),
+                path: "/data".to_string(),
+                filesystem: "ext4".to_string(),
+                read_only: true,
+            }],
             workloads: vec![Workload {
                 name: "raft".to_string(),
                 program: "/.chaosrun/bin/raft".to_string(),
