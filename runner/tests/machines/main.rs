@@ -12,4 +12,6 @@ mod life;
 mod nodes;
 mod packages;
 mod programs;
+mod sdk;
 mod software;
+mod world;
