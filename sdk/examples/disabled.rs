@@ -22,7 +22,7 @@ fn main() {
     if buggify!("marker-buggify") {
         said("fault", ());
     }
-    lifecycle::setup_complete(&json!({ "marker-setup": 1 }));
+    lifecycle::setup_complete(&"marker-setup");
     lifecycle::send_event("marker-event", &count);
     publish("marker-publish", count);
     history::invoke("marker-history", 1, "write", None, &count);

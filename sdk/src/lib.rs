@@ -13,7 +13,8 @@
 //! In a machine of chaosrun this reaches the host by one I/O instruction. Elsewhere, with the environment
 //! variable `CHAOSRUN_SDK_LOCAL_OUTPUT`, it becomes lines of JSON in the file of that name; without, it
 //! does nothing, and random numbers come from the operating system. With the feature `disabled`,
-//! assertions, events, values, histories and fault points are not even compiled.
+//! assertions, events, values, histories and fault points are not even compiled; what is given to a
+//! macro is then not evaluated, but what is given to a function is.
 //!
 //! - **Assertions** ([`assert_always!`] and its relatives) are catalogued when the program is linked, so
 //!   that chaosrun knows of those that no run reaches. A site sends the first time that its condition
