@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::report;
+use chaosrun_protocol::node::Mount;
+
+use crate::{report, sys};
 
 const DIRECTORY: &str = "/dev/disk/by-id";
 
@@ -24,6 +26,23 @@ pub fn name_all() {
             );
         }
     }
+}
+
+/// Mounts the disks, and tells whether all of it went well.
+pub fn mount_all(mounts: &[Mount]) -> bool {
+    let mut good = true;
+    for mount in mounts {
+        let what = format_args!("mount the disk {} at {}", mount.disk, mount.path);
+        good &= report::attempt(what, self::mount(mount)).is_some();
+    }
+    good
+}
+
+fn mount(mount: &Mount) -> io::Result<()> {
+    let name = link_name(&mount.disk).ok_or(io::ErrorKind::InvalidInput)?;
+    let device = format!("{DIRECTORY}/{name}");
+    fs::create_dir_all(&mount.path)?;
+    sys::mount_disk(&device, &mount.path, &mount.filesystem, mount.read_only)
 }
 
 fn link(device: &Path, name: &str) -> io::Result<()> {

@@ -37,7 +37,14 @@ fn main() {
     network::bring_up(&config);
     report::stage("network");
     let control = control::Control::open();
-    supervisor::Supervisor::new(config.workloads, control).run();
+    let workloads = if disks::mount_all(&config.mounts) {
+        config.workloads
+    } else {
+        // A program that finds its data gone would make it anew, and nobody would know why.
+        report::trouble("no program is started without its disk".to_owned());
+        Vec::new()
+    };
+    supervisor::Supervisor::new(workloads, control).run();
 }
 
 /// What is to be done here; nothing, if nobody says so.

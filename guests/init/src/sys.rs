@@ -43,6 +43,23 @@ pub fn mount(kind: &str, at: &str, data: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Mounts the file system of a disk.
+pub fn mount_disk(device: &str, at: &str, kind: &str, read_only: bool) -> io::Result<()> {
+    let (device, at, kind) = (text(device)?, text(at)?, text(kind)?);
+    let flags = if read_only { libc::MS_RDONLY } else { 0 };
+    // SAFETY: all pointers are texts that end with a zero and outlive the call; no data is passed.
+    check(unsafe {
+        libc::mount(
+            device.as_ptr(),
+            at.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            std::ptr::null(),
+        )
+    })?;
+    Ok(())
+}
+
 /// Makes /dev/console the standard input, output and error.
 pub fn take_console() -> io::Result<()> {
     let console = OpenOptions::new()

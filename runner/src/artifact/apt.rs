@@ -21,8 +21,14 @@ pub(super) struct Stanza {
     pub package: String,
     /// `Version`.
     pub version: String,
-    /// `Depends`, as written.
+    /// `Depends`, and behind it `Pre-Depends`, as written.
     pub depends: String,
+    /// `Provides`, as written.
+    pub provides: String,
+    /// `Section`, e.g. `libs`.
+    pub section: String,
+    /// `Priority`, e.g. `required`.
+    pub priority: String,
     /// `Size`, in bytes; 0 if it is not told.
     pub size: u64,
 }
@@ -38,7 +44,14 @@ impl Stanza {
         Some(Self {
             package: field("Package")?,
             version: field("Version")?,
-            depends: field("Depends").unwrap_or_default(),
+            depends: [field("Depends"), field("Pre-Depends")]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
+            provides: field("Provides").unwrap_or_default(),
+            section: field("Section").unwrap_or_default(),
+            priority: field("Priority").unwrap_or_default(),
             size: field("Size")
                 .and_then(|size| size.parse().ok())
                 .unwrap_or(0),
@@ -63,14 +76,7 @@ pub(super) fn download(
     into: &Path,
     progress: Progress,
 ) -> Result<(Stanza, PathBuf), ArtifactError> {
-    for program in ["apt-get", "apt-cache", "dpkg-deb"] {
-        if !tools::is_installed(program) {
-            return Err(ArtifactError::NoApt {
-                package: wanted.to_owned(),
-                program: program.to_owned(),
-            });
-        }
-    }
+    require_programs(wanted)?;
     let system = Apt::system(progress);
     if let Some(stanza) = choose(&system)?
         && let Ok(file) = system.download(&stanza, into)
@@ -81,6 +87,50 @@ pub(super) fn download(
     let stanza = choose(&own)?.ok_or_else(|| absent(wanted, &complaints))?;
     let file = own.download(&stanza, into)?;
     Ok((stanza, file))
+}
+
+/// Downloads packages with those that they depend on, as far as `choose` wants them of all that apt
+/// would install on an empty system. Returns their stanzas in the order of their names; the files are
+/// put into `into`. A name may have a version behind `=`.
+pub(super) fn download_with_dependencies(
+    names: &[String],
+    choose: impl Fn(Vec<Stanza>) -> Vec<Stanza>,
+    lists: &Path,
+    into: &Path,
+    progress: Progress,
+) -> Result<Vec<Stanza>, ArtifactError> {
+    let wanted = names.join(" ");
+    require_programs(&wanted)?;
+    let system = Apt::system(progress);
+    if let Ok(stanzas) = system.dependencies(names, into)
+        && let stanzas = choose(stanzas)
+        && system.download_all(&stanzas, into).is_ok()
+    {
+        return Ok(stanzas);
+    }
+    let (own, complaints) = Apt::updated(lists, progress)?;
+    for name in names {
+        let name = name.split('=').next().unwrap_or_default();
+        if own.candidate(name)?.is_none() {
+            return Err(absent(name, &complaints));
+        }
+    }
+    let stanzas = choose(own.dependencies(names, into)?);
+    own.download_all(&stanzas, into)?;
+    Ok(stanzas)
+}
+
+/// Makes sure that the programs of this module are there.
+fn require_programs(wanted: &str) -> Result<(), ArtifactError> {
+    for program in ["apt-get", "apt-cache", "dpkg-deb"] {
+        if !tools::is_installed(program) {
+            return Err(ArtifactError::NoApt {
+                package: wanted.to_owned(),
+                program: program.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Apt {
@@ -123,6 +173,65 @@ impl Apt {
         Ok(Stanza::parse(&String::from_utf8_lossy(&output.stdout)))
     }
 
+    /// The stanzas of all packages that apt would install on a system where nothing is installed.
+    /// `scratch` is where it looks for packages that it has already.
+    fn dependencies(&self, names: &[String], scratch: &Path) -> Result<Vec<Stanza>, ArtifactError> {
+        let mut archives = OsString::from("Dir::Cache::archives=");
+        archives.push(scratch);
+        let mut command = self.command("apt-get");
+        command
+            .args(["-o", "Dir::State::status=/dev/null"])
+            .args(["-o", "Debug::NoLocking=1", "-o"])
+            .arg(archives)
+            .args(["-o", "APT::Install-Recommends=0"])
+            .args(["--print-uris", "--yes", "-qq", "install", "--"])
+            .args(names);
+        let output =
+            tools::output(&mut command).map_err(ArtifactError::io("run", Path::new("apt-get")))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let exact: Vec<String> = said.lines().filter_map(exact_package).collect();
+        if !output.status.success() || exact.is_empty() {
+            return Err(ArtifactError::Fetch {
+                action: format!("find what {} needs", names.join(" ")),
+                output: tail(&String::from_utf8_lossy(&output.stderr)),
+            });
+        }
+        let mut command = self.command("apt-cache");
+        command.arg("show").args(&exact);
+        let output = tools::output(&mut command)
+            .map_err(ArtifactError::io("run", Path::new("apt-cache")))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut stanzas: Vec<Stanza> = text.split("\n\n").filter_map(Stanza::parse).collect();
+        stanzas.sort_by(|a, b| a.package.cmp(&b.package));
+        stanzas.dedup();
+        Ok(stanzas)
+    }
+
+    /// Downloads exactly these packages.
+    fn download_all(&self, stanzas: &[Stanza], into: &Path) -> Result<(), ArtifactError> {
+        let failed = || ArtifactError::io("run", Path::new("apt-get"));
+        let total = stanzas.iter().map(|stanza| stanza.size).sum();
+        let step = self
+            .progress
+            .bytes(&format!("fetching {} packages", stanzas.len()), total);
+        let exact = stanzas
+            .iter()
+            .map(|s| format!("{}={}", s.package, s.version));
+        let mut command = self.command("apt-get");
+        command.arg("download").args(exact).current_dir(into);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(failed())?;
+        watch(&mut child, || step.at(bytes_in(into)));
+        let output = child.wait_with_output().map_err(failed())?;
+        if output.status.success() && packages_in(into).len() == stanzas.len() {
+            return Ok(());
+        }
+        Err(ArtifactError::Fetch {
+            action: "download the packages".to_owned(),
+            output: tail(&String::from_utf8_lossy(&output.stderr)),
+        })
+    }
+
     /// Downloads exactly this package.
     fn download(&self, stanza: &Stanza, into: &Path) -> Result<PathBuf, ArtifactError> {
         let failed = || ArtifactError::io("run", Path::new("apt-get"));
@@ -161,6 +270,14 @@ impl Apt {
         command.args(&self.options);
         command
     }
+}
+
+/// `NAME=VERSION` of a line `'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH`, in whose file name apt
+/// writes some characters of the version as `%3a`.
+fn exact_package(line: &str) -> Option<String> {
+    let mut file = line.split(' ').nth(1)?.strip_suffix(".deb")?.split('_');
+    let (name, version) = (file.next()?, file.next()?);
+    Some(format!("{name}={}", version.replace("%3a", ":")))
 }
 
 /// The error for a package that the lists do not have. Sources that could not be reached do not make
@@ -216,7 +333,7 @@ fn bytes_in(directory: &Path) -> u64 {
 }
 
 /// The packages in a download directory.
-fn packages_in(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn packages_in(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
@@ -232,12 +349,16 @@ mod tests {
 
     #[test]
     fn the_first_stanza_counts() {
-        let text = "Package: a\nVersion: 2-1\nDepends: b (= 2-1), c\nSize: 1504\nTag: x\n\n\
+        let text = "Package: a\nVersion: 2-1\nDepends: b (= 2-1), c\nPre-Depends: d\n\
+                    Section: libs\nSize: 1504\nTag: x\n\n\
                     Package: a\nVersion: 1-1\n";
         let expected = Stanza {
             package: "a".into(),
             version: "2-1".into(),
-            depends: "b (= 2-1), c".into(),
+            depends: "b (= 2-1), c, d".into(),
+            provides: String::new(),
+            section: "libs".into(),
+            priority: String::new(),
             size: 1504,
         };
         assert_eq!(Stanza::parse(text), Some(expected));
@@ -253,6 +374,14 @@ mod tests {
             matches!(error, ArtifactError::NoPackage { .. }),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn packages_are_read_from_what_apt_would_fetch() {
+        let line = "'http://archive/r.deb' redis-tools_5%3a7.0.15-1~deb12u10_amd64.deb 991988 ";
+        let expected = "redis-tools=5:7.0.15-1~deb12u10".to_owned();
+        assert_eq!(exact_package(line), Some(expected));
+        assert_eq!(exact_package("Reading package lists..."), None);
     }
 
     #[test]

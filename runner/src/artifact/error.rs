@@ -113,6 +113,18 @@ pub enum ArtifactError {
         /// The package that was wanted.
         package: String,
     },
+    /// A word is not the name of a package.
+    #[error("`{name}` is not the name of a Debian package: {why}")]
+    #[diagnostic(
+        code(chaosrun::artifact::bad_package_name),
+        help("e.g. `redis-server`, or with a version `redis-server=5:7.0.15-1~deb12u10`")
+    )]
+    BadPackageName {
+        /// The word.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// apt could not fetch.
     #[error("apt could not {action}:\n{output}")]
     #[diagnostic(

@@ -12,9 +12,11 @@ mod apt;
 mod cache;
 mod debian;
 mod error;
+mod filesystem;
 pub mod guest;
 pub mod initrd;
 pub mod node_image;
+pub mod packages;
 mod progress;
 mod tiny;
 mod tools;
@@ -186,6 +188,22 @@ impl Store {
     ) -> Result<PathBuf, ArtifactError> {
         let entry = self.entry(name, recipe, make)?;
         Ok(self.cache.object(&entry.hash))
+    }
+
+    /// The path of the file that the cache has under `name`, if it was made by `recipe`.
+    pub(crate) fn obtained(
+        &self,
+        name: &str,
+        recipe: &str,
+    ) -> Result<Option<PathBuf>, ArtifactError> {
+        let entry = self.current(name, recipe)?;
+        Ok(entry.map(|entry| self.cache.object(&entry.hash)))
+    }
+
+    /// The tree that belongs to an object of the cache.
+    pub(crate) fn tree_beside(&self, object: &Path) -> PathBuf {
+        let name = object.file_name().unwrap_or_default();
+        self.cache.root().join("trees").join(name)
     }
 
     /// One of the cache's directories, created if it does not exist.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::Artefact;
 use super::package;
+use crate::artifact::{Progress, Store, packages};
 
 /// Why a file has no hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +49,12 @@ pub trait Artefacts {
     /// # Errors
     /// It can't be read.
     fn tree(&self, path: &Path) -> Result<Artefact, Problem>;
+
+    /// The tree of Debian packages, which are sorted and well-formed names.
+    ///
+    /// # Errors
+    /// What is known of it can't be read.
+    fn packages(&self, names: &[String]) -> Result<Artefact, Problem>;
 
     /// A cargo crate.
     ///
@@ -117,6 +124,22 @@ impl Artefacts for HostFiles {
             hash_tree(path, &|_| true)?
         };
         Ok(Artefact::Content { blake3, size_bytes })
+    }
+
+    fn packages(&self, names: &[String]) -> Result<Artefact, Problem> {
+        // Without a cache nothing is in it; planning needs none.
+        let cached =
+            Store::open(Progress::Silent).and_then(|store| packages::cached(&store, names));
+        match cached {
+            Ok(Some(known)) if !self.presence_only => Ok(Artefact::Content {
+                blake3: known.hash,
+                size_bytes: known.bytes,
+            }),
+            _ => Ok(Artefact::Recipe {
+                name: names.join(" "),
+                blake3: packages::recipe(names),
+            }),
+        }
     }
 
     fn package(&self, path: &Path) -> Result<Package, Problem> {
@@ -251,6 +274,14 @@ impl Artefacts for NamesOnly {
 
     fn tree(&self, path: &Path) -> Result<Artefact, Problem> {
         self.file(path)
+    }
+
+    fn packages(&self, names: &[String]) -> Result<Artefact, Problem> {
+        let name = names.join(" ");
+        Ok(Artefact::Recipe {
+            blake3: blake3::hash(name.as_bytes()).to_hex().to_string(),
+            name,
+        })
     }
 
     fn package(&self, path: &Path) -> Result<Package, Problem> {

@@ -218,13 +218,16 @@ fn node(node: &Node) -> String {
     for disk in &node.disks {
         let from = match &disk.source {
             DiskSource::Blank => String::new(),
+            DiskSource::Formatted { .. } => " with ext4".to_owned(),
             DiskSource::Image { file } => format!(" from {}", artefact(file)),
             DiskSource::Base { file } => format!(" over {}", artefact(file)),
         };
+        let at = disk.mount.as_ref().map(|path| format!(" at {path}"));
         parts.push(format!(
-            "disk {} {}{from}",
+            "disk {} {}{from}{}",
             disk.name,
-            size(disk.size_bytes)
+            size(disk.size_bytes),
+            at.unwrap_or_default()
         ));
     }
     parts.extend(

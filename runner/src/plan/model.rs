@@ -121,6 +121,13 @@ pub enum Program {
         /// The tree.
         tree: Artefact,
     },
+    /// Debian packages with what they depend on, as a directory tree.
+    Packages {
+        /// Their names, some with a version behind `=`; sorted.
+        packages: Vec<String>,
+        /// The tree.
+        tree: Artefact,
+    },
 }
 
 /// A program with what comes with it.
@@ -214,12 +221,25 @@ pub enum Interleave {
     },
 }
 
+/// A file system that chaosrun makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filesystem {
+    /// ext4.
+    Ext4,
+}
+
 /// Where a disk's first content comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DiskSource {
     /// All zeros.
     Blank,
+    /// An empty file system.
+    Formatted {
+        /// Which one.
+        filesystem: Filesystem,
+    },
     /// An image of its own.
     Image {
         /// The file.
@@ -245,6 +265,8 @@ pub struct Disk {
     pub read_only: bool,
     /// Whether writes wait in a volatile cache for a flush.
     pub writeback: bool,
+    /// Where init mounts it, as ext4.
+    pub mount: Option<String>,
 }
 
 /// A node's place on a network.

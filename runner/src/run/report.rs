@@ -115,7 +115,7 @@ fn artefacts(plan: &Plan) -> BTreeMap<String, String> {
         let hash = match &guest.program {
             Program::Crate { source, .. } => source.hash(),
             Program::Binary { file } | Program::Initrd { file } => file.hash(),
-            Program::Directory { tree } => tree.hash(),
+            Program::Directory { tree } | Program::Packages { tree, .. } => tree.hash(),
         };
         all.insert(format!("guest {name}"), hash.to_owned());
     }

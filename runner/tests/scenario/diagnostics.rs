@@ -29,6 +29,9 @@ impl Artefacts for WithCatalogue {
     fn package(&self, path: &Path) -> Result<Package, Problem> {
         NamesOnly.package(path)
     }
+    fn packages(&self, names: &[String]) -> Result<Artefact, Problem> {
+        NamesOnly.packages(names)
+    }
     fn assertions(&self, package: &Path) -> Option<Vec<String>> {
         package
             .ends_with("with-catalogue")

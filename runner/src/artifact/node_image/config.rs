@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use chaosrun_protocol::node as guest;
 
-use crate::plan::model::{Node, Plan, RestartPolicy, Workload};
+use crate::plan::model::{Disk, Node, Plan, RestartPolicy, Workload};
 
 /// The kernel's command line: the console, a reset after a panic (so that the machine stops), what
 /// of the kernel's messages is shown, and the words of the scenario, which win.
@@ -53,8 +53,21 @@ pub(super) fn node_config(
         hosts: hosts(plan),
         nics: nics.collect(),
         modules: modules.to_vec(),
+        mounts: mounts(node),
         workloads: workloads.collect(),
     }
+}
+
+fn mounts(node: &Node) -> Vec<guest::Mount> {
+    let mount = |disk: &Disk| {
+        Some(guest::Mount {
+            disk: disk.name.clone(),
+            path: disk.mount.clone()?,
+            filesystem: "ext4".to_owned(),
+            read_only: disk.read_only,
+        })
+    };
+    node.disks.iter().filter_map(mount).collect()
 }
 
 /// The first address of each node has the node's name; those on further networks have it with the

@@ -21,7 +21,7 @@ use super::initrd::{Compression, Initrd};
 use super::{Kernel, Store};
 use crate::plan::Origins;
 use crate::plan::model::{
-    AddedFile, Artefact, DiskSource, FileContent, Guest, Node, Plan, Program,
+    AddedFile, Artefact, Disk, DiskSource, FileContent, Filesystem, Guest, Node, Plan, Program,
 };
 
 mod config;
@@ -91,6 +91,8 @@ pub struct Images<'a> {
     /// Programs of crates and binaries, by guest.
     programs: BTreeMap<String, Arc<[u8]>>,
     init: Option<Arc<[u8]>>,
+    /// Empty file systems by size.
+    formatted: BTreeMap<u64, Arc<[u8]>>,
     /// All of an initial RAM disk but the node's own part, by what it was made of.
     shared: BTreeMap<String, Arc<Shared>>,
 }
@@ -117,6 +119,8 @@ enum Whole<'a> {
     Initrd(&'a Artefact),
     /// A directory tree.
     Tree(&'a Artefact),
+    /// A tree of packages.
+    Packages(&'a [String], &'a Artefact),
     /// None: only programs.
     Nothing,
 }
@@ -132,6 +136,7 @@ impl<'a> Images<'a> {
             kernels: BTreeMap::new(),
             programs: BTreeMap::new(),
             init: None,
+            formatted: BTreeMap::new(),
             shared: BTreeMap::new(),
         }
     }
@@ -235,8 +240,12 @@ impl<'a> Images<'a> {
         if let Whole::Initrd(file) = whole {
             archives.push(self.contents.file(file, "an initial RAM disk")?);
         } else {
-            if let Whole::Tree(tree) = whole {
-                root.tree(&self.contents.tree(tree)?)?;
+            match whole {
+                Whole::Tree(tree) => root.tree(&self.contents.tree(tree)?)?,
+                Whole::Packages(names, tree) => {
+                    root.tree(&super::packages::verified(self.store, names, tree)?)?;
+                }
+                Whole::Initrd(_) | Whole::Nothing => {}
             }
             modules = add_modules(&mut root, node, kernel)?;
             root.console()?;
@@ -275,9 +284,10 @@ impl<'a> Images<'a> {
                 root.file(&path, 0o755, program.to_vec())?;
                 Some(vec![path])
             }
-            Program::Directory { .. } => Some(guest::tree_command(name, &guest.command, |path| {
-                root.contains(path)
-            })?),
+            Program::Directory { .. } | Program::Packages { .. } => {
+                let has = |path: &str| root.contains(path);
+                Some(guest::tree_command(name, &guest.command, has)?)
+            }
             Program::Initrd { .. } => None,
         };
         for file in &guest.files {
@@ -319,10 +329,23 @@ impl<'a> Images<'a> {
             Program::Binary { file } | Program::Initrd { file } => {
                 self.contents.file(file, "a program")?
             }
-            Program::Directory { tree } => self.contents.file(tree, "a program")?,
+            Program::Directory { tree } | Program::Packages { tree, .. } => {
+                self.contents.file(tree, "a program")?
+            }
         };
         self.programs.insert(name.to_owned(), Arc::clone(&program));
         Ok(program)
+    }
+
+    /// An empty file system of the disk's size.
+    fn formatted(&mut self, disk: &Disk, kind: Filesystem) -> Result<Arc<[u8]>, ArtifactError> {
+        if let Some(image) = self.formatted.get(&disk.size_bytes) {
+            return Ok(Arc::clone(image));
+        }
+        let Filesystem::Ext4 = kind;
+        let image: Arc<[u8]> = super::filesystem::ext4(self.store, disk.size_bytes)?.into();
+        self.formatted.insert(disk.size_bytes, Arc::clone(&image));
+        Ok(image)
     }
 
     fn init(&mut self) -> Result<Arc<[u8]>, ArtifactError> {
@@ -334,9 +357,10 @@ impl<'a> Images<'a> {
         Ok(init)
     }
 
-    fn disk(&mut self, disk: &crate::plan::model::Disk) -> Result<DiskImage, ArtifactError> {
+    fn disk(&mut self, disk: &Disk) -> Result<DiskImage, ArtifactError> {
         let content = match &disk.source {
             DiskSource::Blank => None,
+            DiskSource::Formatted { filesystem } => Some(self.formatted(disk, *filesystem)?),
             DiskSource::Image { file } | DiskSource::Base { file } => {
                 Some(self.contents.file(file, "a disk image")?)
             }
@@ -351,11 +375,38 @@ impl<'a> Images<'a> {
     }
 }
 
+/// Fetches the kernels and packages of a plan that are known by their recipe only, and tells whether
+/// there were any. If so, planning again names them by their content.
+///
+/// # Errors
+/// One of them cannot be had.
+pub fn fetch_missing(store: &Store, plan: &Plan) -> Result<bool, ArtifactError> {
+    let mut fetched = false;
+    for node in &plan.nodes {
+        if let Artefact::Recipe { .. } = node.kernel.image {
+            store.kernel(&node.kernel.name)?;
+            fetched = true;
+        }
+    }
+    for guest in plan.guests.values() {
+        if let Program::Packages {
+            packages,
+            tree: Artefact::Recipe { .. },
+        } = &guest.program
+        {
+            super::packages::tree(store, packages)?;
+            fetched = true;
+        }
+    }
+    Ok(fetched)
+}
+
 /// The file system of a node, of which the plan has made sure that there is only one.
 fn whole<'a>(guests: &[(&str, &'a Guest)]) -> Whole<'a> {
     let of = |guest: &'a Guest| match &guest.program {
         Program::Initrd { file } => Some(Whole::Initrd(file)),
         Program::Directory { tree } => Some(Whole::Tree(tree)),
+        Program::Packages { packages, tree } => Some(Whole::Packages(packages, tree)),
         Program::Crate { .. } | Program::Binary { .. } => None,
     };
     guests

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Lower, NodeInfo, clip, sorted};
+use crate::artifact::packages::name_problem;
 use crate::plan::model::{
     Clock, Console, Engine, Guest, Interleave, Kernel, Nic, Node, Program, RestartPolicy, Workload,
 };
@@ -64,7 +65,7 @@ impl Lower<'_> {
     }
 
     fn program(&mut self, block: &Block, name: &Spanned<String>) -> Option<Program> {
-        let sources = ["crate", "binary", "initrd", "directory"];
+        let sources = ["crate", "binary", "initrd", "directory", "packages"];
         let written: Vec<&str> = sources.into_iter().filter(|k| block.has(k)).collect();
         let kind = match written.as_slice() {
             [one] => *one,
@@ -79,7 +80,7 @@ impl Lower<'_> {
                     )
                     .label(
                         block.span,
-                        "one of `crate`, `binary`, `initrd` or `directory` is missing",
+                        "one of `crate`, `binary`, `initrd`, `directory` or `packages` is missing",
                     )
                     .help("e.g. `guest \"app\" crate=\"guests/app\"`"),
                 );
@@ -114,6 +115,9 @@ impl Lower<'_> {
                 );
             }
         }
+        if kind == "packages" {
+            return self.packages(block);
+        }
         let kind_of_file = match kind {
             "crate" => "crate",
             "directory" => "tree",
@@ -136,6 +140,34 @@ impl Lower<'_> {
             "initrd" => Program::Initrd { file: artefact },
             _ => Program::Directory { tree: artefact },
         })
+    }
+
+    /// A guest made of Debian packages.
+    fn packages(&mut self, block: &Block) -> Option<Program> {
+        let names = block.texts("packages");
+        for name in &names {
+            if let Some(why) = name_problem(&name.value) {
+                let title = format!(
+                    "`{}` is not the name of a Debian package",
+                    clip(&name.value)
+                );
+                let diag = Diag::error(codes::BAD_VALUE, title)
+                    .label(name.span, why)
+                    .help("e.g. `packages \"redis-server\"`");
+                self.push(diag);
+                return None;
+            }
+        }
+        let packages = sorted(names);
+        match self.files.packages(&packages) {
+            Ok(tree) => Some(Program::Packages { packages, tree }),
+            Err(problem) => {
+                let diag = Diag::error(codes::BAD_FILE, format!("`packages`: {problem}"))
+                    .label(block.span_of("packages"), "these packages");
+                self.push(diag.help("`chaosrun artifact clean` removes what is damaged"));
+                None
+            }
+        }
     }
 
     /// Lowers all nodes: templates joined, replicas made.
@@ -433,7 +465,7 @@ impl Lower<'_> {
             args.extend(guest_use.texts("args").into_iter().map(|t| t.value));
             if matches!(
                 guest.program,
-                Program::Initrd { .. } | Program::Directory { .. }
+                Program::Initrd { .. } | Program::Directory { .. } | Program::Packages { .. }
             ) && let Some(first) = whole.replace(name.span)
             {
                 self.push(Diag::error(codes::CONFLICTING_KEYS, "the node has two guests that are whole file systems").label(name.span, "the second one").label_opt(Some(first).filter(|f| *f != name.span), "the first one").help("a node can have one initrd or directory tree; crates and binaries are added to it"));

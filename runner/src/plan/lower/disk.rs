@@ -1,11 +1,17 @@
 //! Disks.
 
 use super::{Lower, clip};
-use crate::plan::model::{Disk, DiskSource};
+use crate::plan::model::{Disk, DiskSource, Filesystem};
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
 use crate::scenario::source::Spanned;
+
+/// The smallest disk that ext4 fits on with a journal.
+const MIN_FILESYSTEM_BYTES: u64 = 2 << 20;
+
+/// The largest disk that is formatted: its first content is kept in memory.
+const MAX_FILESYSTEM_BYTES: u64 = 1 << 30;
 
 impl Lower<'_> {
     /// The disks of a node.
@@ -48,8 +54,12 @@ impl Lower<'_> {
             (_, true) => DiskSource::Base {
                 file: self.artefact(disk, "base", "file")?.1,
             },
+            _ if disk.has("filesystem") => DiskSource::Formatted {
+                filesystem: Filesystem::Ext4,
+            },
             _ => DiskSource::Blank,
         };
+        self.check_filesystem(disk, &source);
         let least = match &source {
             DiskSource::Image {
                 file: crate::plan::model::Artefact::Content { size_bytes, .. },
@@ -92,12 +102,69 @@ impl Lower<'_> {
         if size == 0 || !size.is_multiple_of(512) || size > 1 << 44 {
             self.push(Diag::error(codes::OUT_OF_RANGE, "a disk has a whole number of 512-byte sectors, at least one and at most 16 TiB").label(disk.span_of("size"), "not such a size").help("write it in MiB"));
         }
+        let mount = self.mount(disk, &source);
         Some(Disk {
             name: name.value.clone(),
             size_bytes: size,
             source,
             read_only: disk.bool("read-only"),
             writeback: disk.text("cache") != Some("writethrough"),
+            mount,
         })
+    }
+
+    /// Complains about a file system that cannot be made.
+    fn check_filesystem(&mut self, disk: &Block, source: &DiskSource) {
+        if !disk.has("filesystem") {
+            return;
+        }
+        if !matches!(source, DiskSource::Formatted { .. }) {
+            let diag = Diag::error(
+                codes::CONFLICTING_KEYS,
+                "the disk has an image and a `filesystem`",
+            )
+            .label(
+                disk.span_of("filesystem"),
+                "would replace what is on the image",
+            )
+            .help("remove it; `mount` takes ext4 images as they are");
+            self.push(diag);
+        }
+        let size = disk.amount("size").unwrap_or(MIN_FILESYSTEM_BYTES);
+        if !(MIN_FILESYSTEM_BYTES..=MAX_FILESYSTEM_BYTES).contains(&size) {
+            let diag = Diag::error(
+                codes::OUT_OF_RANGE,
+                "a disk with a `filesystem` has 2MiB to 1GiB",
+            )
+            .label(disk.span_of("size"), "not such a size")
+            .help("larger file systems can be made with mke2fs and given as `image`");
+            self.push(diag);
+        }
+    }
+
+    /// Where the disk is mounted.
+    fn mount(&mut self, disk: &Block, source: &DiskSource) -> Option<String> {
+        let path = disk.spanned_text("mount")?;
+        if matches!(source, DiskSource::Blank) {
+            let diag = Diag::error(codes::MISSING_SOURCE, "a blank disk can't be mounted")
+                .label(path.span, "there is no file system on it")
+                .help("write `filesystem=\"ext4\"`, too");
+            self.push(diag);
+        }
+        let parts = path.value.strip_prefix('/').unwrap_or_default().split('/');
+        let mut parts = parts.filter(|part| ["", ".", "..", ".chaosrun"].contains(part));
+        if parts.next().is_some() {
+            let diag = Diag::error(
+                codes::BAD_VALUE,
+                format!(
+                    "`{}` is not an absolute path of a directory",
+                    clip(path.value)
+                ),
+            )
+            .label(path.span, "where the guest sees the disk's files")
+            .help("e.g. `mount=\"/var/lib/app\"`");
+            self.push(diag);
+        }
+        Some(path.value.to_owned())
     }
 }

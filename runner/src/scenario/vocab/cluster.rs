@@ -45,7 +45,7 @@ pub static FILE: Section = Section {
 /// A program.
 pub static GUEST: Section = Section {
     name: "guest",
-    doc: "A program that nodes run, and what comes with it. It is one of: a cargo crate, which chaosrun builds; a static binary; a whole initrd; a directory tree that becomes the root file system.",
+    doc: "A program that nodes run, and what comes with it. It is one of: a cargo crate, which chaosrun builds; a static binary; a whole initrd; a directory tree that becomes the root file system; Debian packages, of which chaosrun makes such a tree.",
     args: &["name"],
     variadic: false,
     groups: &[&[
@@ -58,7 +58,7 @@ pub static GUEST: Section = Section {
         key(
             "bin",
             Kind::Text,
-            "Which binary of the crate; by default the one named like the package.",
+            "Which binary of the crate; by default the only one, its `default-run`, or the one named like the package.",
         ),
         key("features", Kind::Texts, "Cargo features to turn on.").many(),
         key("binary", Kind::Path, "A static executable."),
@@ -73,9 +73,14 @@ pub static GUEST: Section = Section {
             "A directory tree that becomes the root file system.",
         ),
         key(
+            "packages",
+            Kind::Texts,
+            "Debian packages, with a version or without (`redis-server=5:7.0.15-1`). With the libraries that they depend on they become the root file system. They are not installed: no script of theirs runs, and packages of the base system are there only if they are named.",
+        ),
+        key(
             "command",
             Kind::Texts,
-            "The program in the tree or initrd that is started, with its arguments.",
+            "The program in the tree that is started, with its arguments; without a slash it is looked for in `/usr/bin` and the like.",
         ),
         key("args", Kind::Texts, "Arguments of the program."),
         key("env", Kind::Map, "Environment variables.").many(),
@@ -146,6 +151,16 @@ pub static DISK: Section = Section {
             "Whether writes wait in a volatile cache for a flush.",
         )
         .default("writeback"),
+        key(
+            "filesystem",
+            Kind::Choice(&["ext4"]),
+            "An empty file system on a disk without an image. The host needs mke2fs for it.",
+        ),
+        key(
+            "mount",
+            Kind::Text,
+            "Where init mounts the disk's ext4 before it starts programs.",
+        ),
     ]],
 };
 
