@@ -170,5 +170,5 @@ fn touches(fault: &DiskFault, extent: Extent) -> bool {
     let end = fault
         .length
         .map_or(u64::MAX, |length| fault.offset.saturating_add(length));
-    extent.offset < end && extent.offset.saturating_add(extent.len) > fault.offset
+    extent.offset < end && extent.offset.saturating_add(extent.len.max(1)) > fault.offset
 }

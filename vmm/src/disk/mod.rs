@@ -388,7 +388,10 @@ impl Disk {
             self.counters.write_errors += 1;
             return Err(IoError);
         }
-        if !self.faults.is_empty() && self.grows(extent) && self.strikes(extent, DiskFaultKind::Full) {
+        if !self.faults.is_empty()
+            && self.grows(extent)
+            && self.strikes(extent, DiskFaultKind::Full)
+        {
             self.counters.full += 1;
             return Err(IoError);
         }

@@ -251,7 +251,7 @@ impl Machine {
 
     /// Serves what needs RAM or registers besides a device's own state: at the moment at which it was
     /// asked for or became due, before anything else happens.
-    fn serve_devices(&mut self) -> Result<(), EngineError> {
+    pub(super) fn serve_devices(&mut self) -> Result<(), EngineError> {
         if !self.platform.has_work() {
             return Ok(());
         }

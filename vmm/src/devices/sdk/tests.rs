@@ -1,1 +1,258 @@
-//! Tests of the SDK port.
+//! Tests of the SDK port with page tables made by hand.
+
+use super::*;
+use crate::machine::memory::GuestRam;
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 2;
+const USER: u64 = 4;
+const LARGE: u64 = 128;
+const ALL: u64 = PRESENT | WRITABLE | USER;
+
+/// Page tables.
+const ROOT: u64 = 0x1000;
+const TABLES: [u64; 3] = [0x2000, 0x3000, 0x4000];
+/// Where programs see their block, and the two pages behind it in the wrong order.
+const BLOCK: u64 = 0x7fff_0000_0000;
+const FIRST: u64 = 0x9000;
+const SECOND: u64 = 0x8000;
+
+fn put(ram: &mut GuestRam, table: u64, index: u64, entry: u64) {
+    assert!(ram.write(table + 8 * index, &entry.to_le_bytes()));
+}
+
+/// The indices of an address, from the root's on.
+fn indices(address: u64) -> [u64; 4] {
+    [39, 30, 21, 12].map(|shift| address >> shift & 511)
+}
+
+/// RAM in which the two pages are mapped with these rights.
+fn mapped(rights: u64) -> GuestRam {
+    let mut ram = GuestRam::new(4 << 20).unwrap();
+    let [root, first, second, third] = indices(BLOCK);
+    put(&mut ram, ROOT, root, TABLES[0] | ALL);
+    put(&mut ram, TABLES[0], first, TABLES[1] | ALL);
+    put(&mut ram, TABLES[1], second, TABLES[2] | ALL);
+    put(&mut ram, TABLES[2], third, FIRST | rights);
+    put(&mut ram, TABLES[2], third + 1, SECOND | rights | 1 << 63);
+    ram
+}
+
+/// A program in long mode that calls with a block at `rdi`.
+fn program(rdi: u64) -> CpuState {
+    let mut state: CpuState = postcard::from_bytes(&[0; 4096]).unwrap();
+    state.cr0 = 1 << 31 | 1;
+    state.cr3 = ROOT;
+    state.msrs.efer = 1 << 10 | 1 << 8;
+    state.segments[1].selector = 0x33;
+    state.gpr[7] = rdi;
+    state
+}
+
+struct Rig {
+    ram: GuestRam,
+    sdk: SdkState,
+    tape: Tape,
+    effects: Vec<Effect>,
+}
+
+impl Rig {
+    fn new(ram: GuestRam) -> Self {
+        Self {
+            ram,
+            sdk: SdkState::new("n1"),
+            tape: Tape::new(4),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Calls and returns the header behind `gpa` afterwards.
+    fn call(&mut self, caller: &CpuState, gpa: u64) -> Header {
+        self.sdk.write(0, PORT, 4, 0);
+        assert_eq!(self.sdk.caller(), Some(0));
+        self.sdk
+            .serve(caller, &mut self.ram, &self.tape, &mut self.effects);
+        assert_eq!(self.sdk.caller(), None);
+        let mut bytes = [0; HEADER_SIZE];
+        assert!(self.ram.read(gpa, &mut bytes));
+        Header::from_bytes(&bytes)
+    }
+
+    /// Puts a block at the start of the first page.
+    fn block(&mut self, header: Header, payload: &[u8]) {
+        let mut bytes = header.to_bytes().to_vec();
+        bytes.extend(payload);
+        let (front, back) = bytes.split_at(bytes.len().min(4096));
+        assert!(self.ram.write(FIRST, front) && self.ram.write(SECOND, back));
+    }
+}
+
+#[test]
+fn message_across_two_scattered_pages_arrives_whole() {
+    let mut rig = Rig::new(mapped(ALL));
+    let payload: Vec<u8> = (0..6000).map(|at| (at % 253) as u8).collect();
+    rig.block(Header::new(Op::Send, 6000), &payload);
+    assert_eq!(rig.call(&program(BLOCK), FIRST).status, STATUS_DONE);
+    assert_eq!(rig.effects, [Effect::Sdk(payload)]);
+}
+
+#[test]
+fn hello_is_answered_with_the_version() {
+    let mut rig = Rig::new(mapped(ALL));
+    rig.block(Header::new(Op::Hello, 0), &[]);
+    let header = rig.call(&program(BLOCK), FIRST);
+    assert_eq!((header.status, header.reply), (STATUS_DONE, 1));
+}
+
+#[test]
+fn pages_that_the_caller_may_not_touch_stay_as_they_are() {
+    let outside = [
+        (PRESENT | WRITABLE, BLOCK),
+        (PRESENT | USER, BLOCK),
+        (WRITABLE | USER, BLOCK),
+        (ALL, BLOCK - 4096),
+        (ALL, BLOCK + 8192),
+        (ALL, BLOCK | 1 << 47),
+        (ALL, u64::MAX - 7),
+        (ALL, 1 << 62),
+    ];
+    for (rights, address) in outside {
+        let mut rig = Rig::new(mapped(rights));
+        rig.block(Header::new(Op::Hello, 0), &[]);
+        let header = rig.call(&program(address), FIRST);
+        assert_eq!(header, Header::new(Op::Hello, 0), "{rights} {address:#x}");
+        assert_eq!(rig.effects, []);
+    }
+    // The kernel itself may use its own pages.
+    let mut rig = Rig::new(mapped(PRESENT | WRITABLE));
+    rig.block(Header::new(Op::Hello, 0), &[]);
+    let mut kernel = program(BLOCK);
+    kernel.segments[1].selector = 0x10;
+    assert_eq!(rig.call(&kernel, FIRST).status, STATUS_DONE);
+}
+
+#[test]
+fn payload_with_a_page_missing_does_nothing_until_it_is_there() {
+    let mut rig = Rig::new(mapped(ALL));
+    let third = indices(BLOCK)[3] + 1;
+    put(&mut rig.ram, TABLES[2], third, 0);
+    rig.block(Header::new(Op::Send, 5000), &[7; 5000]);
+    assert_eq!(rig.call(&program(BLOCK), FIRST).status, 0);
+    assert_eq!(rig.effects, []);
+    put(&mut rig.ram, TABLES[2], third, SECOND | ALL);
+    assert_eq!(rig.call(&program(BLOCK), FIRST).status, STATUS_DONE);
+    assert_eq!(rig.effects, [Effect::Sdk(vec![7; 5000])]);
+}
+
+#[test]
+fn large_pages_and_five_levels_are_followed() {
+    let [root, first, second, _] = indices(BLOCK);
+    for level in 0..3 {
+        let mut ram = mapped(ALL);
+        let offset = match level {
+            0 => {
+                put(&mut ram, TABLES[1], second, LARGE | ALL);
+                FIRST
+            }
+            1 => {
+                put(&mut ram, TABLES[0], first, LARGE | ALL);
+                FIRST
+            }
+            _ => {
+                put(&mut ram, 0x5000, 0, ROOT | ALL);
+                0
+            }
+        };
+        let mut rig = Rig::new(ram);
+        rig.block(Header::new(Op::Hello, 0), &[]);
+        let mut caller = program(BLOCK + offset);
+        if level == 2 {
+            (caller.cr3, caller.cr4) = (0x5000, 1 << 12);
+        }
+        assert_eq!(rig.call(&caller, FIRST).status, STATUS_DONE, "{level}");
+    }
+    // A root entry can't be a page.
+    let mut ram = mapped(ALL);
+    put(&mut ram, ROOT, root, LARGE | ALL);
+    let mut rig = Rig::new(ram);
+    rig.block(Header::new(Op::Hello, 0), &[]);
+    assert_eq!(rig.call(&program(BLOCK), FIRST).status, 0);
+}
+
+#[test]
+fn tables_behind_ram_are_nothing() {
+    let mut rig = Rig::new(mapped(ALL));
+    let mut caller = program(BLOCK);
+    for cr3 in [4 << 20, 0x000f_ffff_ffff_f000] {
+        caller.cr3 = cr3;
+        rig.call(&caller, FIRST);
+    }
+    assert_eq!(rig.effects, []);
+}
+
+#[test]
+fn wrong_headers_are_refused_and_told() {
+    let good = Header::new(Op::Send, 4);
+    for header in [
+        Header { magic: 0, ..good },
+        Header { version: 9, ..good },
+        Header { op: 99, ..good },
+        Header {
+            len: u32::MAX,
+            ..good
+        },
+    ] {
+        let mut rig = Rig::new(mapped(ALL));
+        rig.block(header, &[0; 4]);
+        assert_eq!(rig.call(&program(BLOCK), FIRST).status, STATUS_REFUSED);
+        assert!(matches!(rig.effects[..], [Effect::BadSdkCall(_)]));
+    }
+}
+
+#[test]
+fn calls_that_point_to_no_block_are_told() {
+    let mut rig = Rig::new(mapped(ALL));
+    rig.call(&program(BLOCK + 4), FIRST);
+    let mut real_mode = program(BLOCK);
+    real_mode.cr0 = 0;
+    rig.call(&real_mode, FIRST);
+    rig.sdk.write(0, PORT, 4, 1);
+    rig.sdk
+        .serve(&program(BLOCK), &mut rig.ram, &rig.tape, &mut rig.effects);
+    let reasons = [
+        "the block is not aligned",
+        "the vCPU is not in long mode",
+        "EAX is not 0",
+    ];
+    assert_eq!(rig.effects, reasons.map(Effect::BadSdkCall));
+    // Neither another size nor another port is a call.
+    rig.sdk.write(0, PORT, 1, 0);
+    rig.sdk.write(0, PORT + 4, 4, 0);
+    assert_eq!(rig.sdk.caller(), None);
+    assert!(SdkState::owns(0x157) && !SdkState::owns(0x158) && !SdkState::owns(0x14f));
+}
+
+#[test]
+fn random_numbers_are_those_of_the_named_stream() {
+    let mut rig = Rig::new(mapped(ALL));
+    let mut draw = |name: &[u8]| {
+        rig.block(Header::new(Op::Random, name.len() as u32), name);
+        let header = rig.call(&program(BLOCK), FIRST);
+        (header.status, header.reply)
+    };
+    let tape = Tape::new(4);
+    let (mut a, mut b) = (tape.stream("n1/sdk/a"), tape.stream("n1/sdk/b"));
+    assert_eq!(draw(b"a"), (STATUS_DONE, a.any()));
+    assert_eq!(draw(b"b"), (STATUS_DONE, b.any()));
+    assert_eq!(draw(b"a"), (STATUS_DONE, a.any()));
+    assert_eq!(draw(b"\xff").0, STATUS_REFUSED);
+    assert_eq!(draw(&[b'x'; 65]).0, STATUS_REFUSED);
+    for name in 0..254 {
+        draw(format!("name{name}").as_bytes());
+    }
+    // No room for more names: they share a stream, and the known ones go on.
+    let mut shared = tape.stream("n1/sdk");
+    assert_eq!(draw(b"more"), (STATUS_DONE, shared.any()));
+    assert_eq!(draw(b"yet more"), (STATUS_DONE, shared.any()));
+    assert_eq!(draw(b"b"), (STATUS_DONE, b.any()));
+}

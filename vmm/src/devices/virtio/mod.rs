@@ -11,7 +11,7 @@ mod mmio;
 pub mod net;
 pub mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use chaosrun_x86::Memory;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
 //! Tests of the run loop, the bus and the interrupt wiring with scripted vCPUs.
 
 mod bare;
+mod control;
+mod devices;
 mod script;
 
 use std::io::Write;

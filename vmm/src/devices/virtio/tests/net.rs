@@ -1,0 +1,131 @@
+//! Tests of network interfaces.
+
+use super::*;
+use crate::devices::virtio::net::NicCounters;
+
+const MERGE: u32 = 1 << 15;
+
+fn nics(count: usize, features: u32) -> (Rig, Ring, Ring) {
+    let mut rig = Rig::new(false, false, Vec::new(), count);
+    let [receive, transmit] = set_up(&mut rig, 0, features, 2, BASE)
+        .try_into()
+        .ok()
+        .unwrap();
+    (rig, receive, transmit)
+}
+
+fn arrive(rig: &mut Rig, nic: usize, frame: &[u8]) {
+    rig.with(|state, env, effects| state.receive_frame(nic, frame, env, effects));
+}
+
+fn counters(rig: &Rig) -> NicCounters {
+    *rig.state.nics().next().unwrap().counters()
+}
+
+fn frame(len: usize) -> Vec<u8> {
+    (0..len).map(|at| at as u8).collect()
+}
+
+#[test]
+fn configuration_has_the_address_and_a_link() {
+    let mut rig = Rig::new(false, false, Vec::new(), 2);
+    assert_eq!(rig.state.read(1, 0x100, 8), 0x0001_0100_0000_0002);
+    assert_eq!(rig.state.read(1, 0x105, 1), 1);
+    assert_eq!(rig.state.read(1, 0x106, 2), 1);
+    assert_eq!(rig.state.read(1, 0xfff, 8), 0);
+    assert_eq!(offered(&mut rig, 0) & 0xff, 1 << 5, "no offloads");
+}
+
+#[test]
+fn frames_leave_without_the_header() {
+    let (mut rig, _, mut transmit) = nics(1, 0);
+    rig.effects();
+    transmit.add(
+        &mut rig,
+        &[Buffer::Out(vec![0; 12]), Buffer::Out(frame(60))],
+    );
+    let mut joined = vec![0; 12];
+    joined.extend(frame(1514));
+    transmit.add(&mut rig, &[Buffer::Out(joined)]);
+    transmit.notify(&mut rig);
+    let frames: Vec<Effect> = [60, 1514]
+        .map(|len| Effect::Frame {
+            nic: 0,
+            bytes: frame(len),
+        })
+        .into();
+    assert_eq!(rig.effects()[..2], frames);
+    assert!(transmit.used(&mut rig).is_some() && transmit.used(&mut rig).is_some());
+    assert_eq!(counters(&rig).sent, 2);
+}
+
+#[test]
+fn frames_of_impossible_lengths_are_not_sent() {
+    let (mut rig, _, mut transmit) = nics(1, 0);
+    for len in [4, 12, 12 + 13, 12 + 65_554] {
+        transmit.add(&mut rig, &[Buffer::Out(vec![0; len])]);
+    }
+    transmit.notify(&mut rig);
+    assert!(
+        !rig.effects()
+            .iter()
+            .any(|effect| matches!(effect, Effect::Frame { .. }))
+    );
+    assert_eq!((counters(&rig).sent, counters(&rig).malformed), (0, 4));
+}
+
+#[test]
+fn frames_arrive_behind_a_header_that_counts_one_buffer() {
+    let (mut rig, mut receive, _) = nics(2, 0);
+    let (head, places) = receive.add(&mut rig, &[Buffer::In(12), Buffer::In(1514)]);
+    arrive(&mut rig, 1, &frame(60));
+    assert_eq!(receive.used(&mut rig), None, "for another interface");
+    arrive(&mut rig, 0, &frame(60));
+    assert_eq!(receive.used(&mut rig), Some((head, 72)));
+    let header = bytes_at(&mut rig, places[0], 12);
+    assert_eq!(header, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+    assert_eq!(bytes_at(&mut rig, places[1], 60), frame(60));
+    assert_eq!(rig.acknowledge(0), 1);
+}
+
+#[test]
+fn frames_without_a_buffer_are_dropped_and_counted() {
+    let (mut rig, mut receive, _) = nics(1, 0);
+    arrive(&mut rig, 0, &frame(60));
+    let (head, _) = receive.add(&mut rig, &[Buffer::In(100)]);
+    arrive(&mut rig, 0, &frame(1000));
+    arrive(&mut rig, 0, &frame(5));
+    assert_eq!(receive.used(&mut rig), None);
+    // The buffer that was too small for them is still there.
+    arrive(&mut rig, 0, &frame(88));
+    assert_eq!(receive.used(&mut rig), Some((head, 100)));
+    assert_eq!((counters(&rig).received, counters(&rig).dropped), (1, 3));
+}
+
+#[test]
+fn large_frames_take_several_buffers_of_a_driver_that_merges() {
+    let (mut rig, mut receive, _) = nics(1, MERGE);
+    let places: Vec<u64> = (0..4)
+        .map(|_| receive.add(&mut rig, &[Buffer::In(1000)]).1[0])
+        .collect();
+    arrive(&mut rig, 0, &frame(5000));
+    assert_eq!(receive.used(&mut rig), None);
+    arrive(&mut rig, 0, &frame(2500));
+    let used: Vec<u32> = (0..3).map(|_| receive.used(&mut rig).unwrap().1).collect();
+    assert_eq!(used, [1000, 1000, 512]);
+    assert_eq!(bytes_at(&mut rig, places[0], 12)[10..], [3, 0]);
+    let mut got = bytes_at(&mut rig, places[0] + 12, 988);
+    got.extend(bytes_at(&mut rig, places[1], 1000));
+    got.extend(bytes_at(&mut rig, places[2], 512));
+    assert_eq!(got, frame(2500));
+    assert_eq!(counters(&rig).dropped, 1);
+}
+
+#[test]
+fn frames_to_an_interface_that_is_not_set_up_are_dropped() {
+    let mut rig = Rig::new(false, false, Vec::new(), 1);
+    arrive(&mut rig, 0, &frame(60));
+    arrive(&mut rig, 9, &frame(60));
+    assert_eq!(counters(&rig).dropped, 1);
+    assert_eq!(rig.effects(), []);
+}
