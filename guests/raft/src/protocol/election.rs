@@ -50,14 +50,24 @@ impl Node {
         self.vote_given = Some((self.term, self.config.id));
         self.role = Role::Candidate {
             votes: BTreeSet::from([self.config.id]),
+            again_at: 0,
         };
         self.await_leader();
-        self.ask_for_votes(false);
+        self.ask_again();
     }
 
+    /// Asks all that have not given their vote.
     fn ask_for_votes(&mut self, pre: bool) {
         let last = self.log.last();
-        for peer in self.peers() {
+        let given = match &self.role {
+            Role::Candidate { votes, .. } | Role::PreCandidate { votes } => votes.clone(),
+            _ => BTreeSet::new(),
+        };
+        for peer in self
+            .peers()
+            .into_iter()
+            .filter(|peer| !given.contains(peer))
+        {
             self.send(
                 peer,
                 Body::Vote {
@@ -67,6 +77,15 @@ impl Node {
                 },
             );
         }
+    }
+
+    /// Asks again, as questions and answers get lost.
+    pub(super) fn ask_again(&mut self) {
+        let next = self.now.steady.saturating_add(self.config.heartbeat);
+        if let Role::Candidate { again_at, .. } = &mut self.role {
+            *again_at = next;
+        }
+        self.ask_for_votes(false);
     }
 
     /// Changes the term and the vote, and has them put on the disk.
@@ -146,7 +165,7 @@ impl Node {
         }
         match &mut self.role {
             Role::PreCandidate { votes } if pre => votes.insert(from),
-            Role::Candidate { votes } if !pre => votes.insert(from),
+            Role::Candidate { votes, .. } if !pre => votes.insert(from),
             _ => return,
         };
         self.count_votes();
@@ -160,7 +179,7 @@ impl Node {
                 self.become_candidate();
                 self.count_votes();
             }
-            Role::Candidate { votes } if votes.len() >= majority => {
+            Role::Candidate { votes, .. } if votes.len() >= majority => {
                 let members = votes.iter().all(|voter| self.config.nodes.contains(voter));
                 always!(members, "a leader is elected by nodes of the cluster", {
                     "term": self.term, "votes": votes.len()

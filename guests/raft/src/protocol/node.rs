@@ -179,8 +179,11 @@ pub(super) enum Role {
     Follower { leader: Option<NodeId> },
     /// It asks if it would be elected.
     PreCandidate { votes: BTreeSet<NodeId> },
-    /// It asks to be elected.
-    Candidate { votes: BTreeSet<NodeId> },
+    /// It asks to be elected, and asks again at that moment.
+    Candidate {
+        votes: BTreeSet<NodeId>,
+        again_at: u64,
+    },
     /// It leads.
     Leader(Leader),
 }
@@ -239,7 +242,8 @@ impl Node {
         let mut log = Log::new(base);
         for entry in &durable.entries {
             let before = log.last();
-            if entry.term < before.term || entry.term > durable.term {
+            let early = entry.term > durable.term && !config.bugs.has(Bug::TermNotPersisted);
+            if entry.term < before.term || early {
                 return Err(Rejected::Terms(before.index + 1));
             }
             log.push(entry.clone());
@@ -293,6 +297,7 @@ impl Node {
     pub fn deadline(&self) -> u64 {
         match &self.role {
             Role::Leader(leader) => leader.heartbeat_at,
+            Role::Candidate { again_at, .. } => self.election_at.min(*again_at),
             _ => self.election_at,
         }
     }
@@ -336,6 +341,7 @@ impl Node {
             Role::Leader(leader) if self.now.steady >= leader.heartbeat_at => self.lead_on(),
             Role::Leader(_) => {}
             _ if self.now.steady >= self.election_at => self.stand_for_election(),
+            Role::Candidate { again_at, .. } if self.now.steady >= *again_at => self.ask_again(),
             _ => {}
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct Follower {
     next: Index,
     /// Up to where its log agrees.
     matched: Index,
-    /// The round of the answer that said so.
+    /// The leader's round when it learnt that: whatever is answered to a later round was said after it.
     matched_round: u64,
     /// The latest round that it answered.
     pub(super) answered: u64,
@@ -375,13 +375,13 @@ impl Node {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        let began = leader.round_began(round);
+        let (began, current) = (leader.round_began(round), leader.round);
         let Some(follower) = leader.followers.get_mut(&from) else {
             return;
         };
         if round > follower.answered {
             follower.answered = round;
-            follower.contact = began.unwrap_or(follower.contact);
+            follower.contact = follower.contact.max(began.unwrap_or(0));
         }
         if success {
             always!(index <= last, "a follower acknowledges only what the leader has", {
@@ -389,8 +389,10 @@ impl Node {
             });
             let index = index.min(last);
             follower.installing_until = 0;
-            follower.matched_round = follower.matched_round.max(round);
-            follower.matched = follower.matched.max(index);
+            if index > follower.matched {
+                follower.matched = index;
+                follower.matched_round = current;
+            }
             follower.next = follower.next.max(follower.matched + 1);
             let more = follower.next <= last;
             self.advance_commit();
@@ -398,7 +400,7 @@ impl Node {
                 self.send_entries(from);
             }
         } else {
-            // An answer to a later round than one that agreed further: the follower lost entries.
+            // It had acknowledged them before it was asked for this answer: it lost them.
             let lost = round > follower.matched_round && index <= follower.matched;
             always_if_reached!(!lost, "a follower keeps what it acknowledged", {
                 "follower": from, "has": index.saturating_sub(1), "acknowledged": follower.matched

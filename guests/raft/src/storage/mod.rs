@@ -149,6 +149,12 @@ impl<D: Device> Storage<D> {
         self.generation
     }
 
+    /// The disk, to be made worse.
+    #[cfg(test)]
+    pub(crate) fn device_mut(&mut self) -> &mut D {
+        &mut self.device
+    }
+
     /// The disk, given back.
     pub fn into_device(self) -> D {
         self.device
