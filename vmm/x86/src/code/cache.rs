@@ -35,7 +35,9 @@ pub(crate) struct CodeCache {
         reason = "links and slots point to the blocks, so they must not move"
     )]
     arena: Vec<Box<Block>>,
-    pages: BTreeMap<u64, Vec<*const Block>>,
+    /// The blocks by the pages that they have bytes in, each with its key beside it, so that looking
+    /// for one touches none of the others.
+    pages: BTreeMap<u64, Vec<Slot>>,
     bytes: usize,
 }
 
@@ -63,10 +65,7 @@ impl CodeCache {
     /// The block with `key`, if there is one.
     pub(crate) fn find(&mut self, key: u64) -> Option<*const Block> {
         let blocks = self.pages.get(&(key >> 4 & !(PAGE_SIZE - 1)))?;
-        // SAFETY: the lists hold blocks of the arena only.
-        let found = *blocks
-            .iter()
-            .find(|block| unsafe { (***block).key } == key)?;
+        let found = blocks.iter().find(|slot| slot.key == key)?.block;
         self.remember(found);
         Some(found)
     }
@@ -82,9 +81,13 @@ impl CodeCache {
         self.bytes += block.weight();
         let block = Box::new(block);
         let pointer: *const Block = &*block;
-        self.pages.entry(first).or_default().push(pointer);
+        let entry = Slot {
+            key: block.key,
+            block: pointer,
+        };
+        self.pages.entry(first).or_default().push(entry);
         if let Some(second) = block.second_page {
-            self.pages.entry(second).or_default().push(pointer);
+            self.pages.entry(second).or_default().push(entry);
         }
         self.arena.push(block);
         self.remember(pointer);
@@ -101,7 +104,7 @@ impl CodeCache {
 
     /// Invalidates all blocks that have bytes in the page at `page` (an offset).
     pub(crate) fn invalidate_page(&mut self, page: u64) {
-        for pointer in self.pages.remove(&page).unwrap_or_default() {
+        for Slot { block: pointer, .. } in self.pages.remove(&page).unwrap_or_default() {
             // SAFETY: the lists hold blocks of the arena only.
             let block = unsafe { &*pointer };
             block.valid.set(false);
@@ -116,7 +119,7 @@ impl CodeCache {
                 .filter(|&other| other != page)
             {
                 if let Some(list) = self.pages.get_mut(&other) {
-                    list.retain(|&entry| entry != pointer);
+                    list.retain(|entry| entry.block != pointer);
                 }
             }
         }
