@@ -34,6 +34,9 @@ pub mod tally;
 pub mod unique;
 pub mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use checker::{End, EndKind};
 pub use judge::Judge;
 pub use judgement::Judgement;

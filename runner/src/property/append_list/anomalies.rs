@@ -40,6 +40,8 @@ struct List {
 #[derive(Debug, Clone, Copy)]
 struct Writer {
     txn: usize,
+    /// How many values the transaction appended to the list before it.
+    index: usize,
     /// Whether the transaction appended nothing to the list after it.
     last: bool,
 }
@@ -69,15 +71,22 @@ pub fn judge(txns: &[Txn], names: &Names, level: Level) -> Result<Option<Anomaly
 fn writers(txns: &[Txn], names: &Names) -> Result<BTreeMap<(u32, u32), Writer>, String> {
     let mut writers: BTreeMap<(u32, u32), Writer> = BTreeMap::new();
     for (at, txn) in txns.iter().enumerate() {
-        let mut last: BTreeMap<u32, u32> = BTreeMap::new();
+        // By list: how many values it appended so far, and the last of them.
+        let mut so_far: BTreeMap<u32, (usize, u32)> = BTreeMap::new();
         for (key, value) in txn.appends() {
-            if let Some(earlier) = last.insert(key, value)
-                && let Some(writer) = writers.get_mut(&(key, earlier))
-            {
-                writer.last = false;
-            }
+            let index = match so_far.get(&key) {
+                None => 0,
+                Some((count, earlier)) => {
+                    if let Some(writer) = writers.get_mut(&(key, *earlier)) {
+                        writer.last = false;
+                    }
+                    *count
+                }
+            };
+            so_far.insert(key, (index + 1, value));
             let writer = Writer {
                 txn: at,
+                index,
                 last: true,
             };
             if writers.insert((key, value), writer).is_some() {
@@ -150,12 +159,14 @@ impl Analysis<'_> {
         }
     }
 
-    /// Reads of what was never appended, of what was taken back (G1a), and of what was not the last
-    /// word of its transaction (G1b).
+    /// Reads of what was never appended, of what was taken back (G1a), of what was not the last word
+    /// of its transaction (G1b), and of what one transaction appended in another order.
     fn dirty(&self) -> Option<Anomaly> {
         for (at, txn) in self.done() {
             for (key, list) in txn.reads() {
                 let mut seen = BTreeSet::new();
+                // How many values of each transaction were in the list so far.
+                let mut of_txn: BTreeMap<usize, usize> = BTreeMap::new();
                 for (place, value) in list.iter().enumerate() {
                     let text = self.names.text(*value);
                     let of = self.names.text(key);
@@ -178,6 +189,14 @@ impl Analysis<'_> {
                         let why = format!("{text} is twice in a read of {of}");
                         return anomaly("duplicate", why, Some(writer.txn));
                     }
+                    let before = of_txn.entry(writer.txn).or_default();
+                    if *before != writer.index {
+                        let why = format!(
+                            "{text} was read from {of} without what the same transaction appended before it"
+                        );
+                        return anomaly("disordered appends", why, Some(writer.txn));
+                    }
+                    *before += 1;
                     if self.txns[writer.txn].outcome == Outcome::Fail {
                         let why = format!(
                             "{text} was read from {of}, and the transaction that appended it failed"
