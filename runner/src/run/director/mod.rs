@@ -18,6 +18,8 @@ mod draw;
 mod effect;
 mod nodes;
 mod pick;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
