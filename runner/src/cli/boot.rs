@@ -12,7 +12,7 @@ use chaosrun_vmm::machine::{Machine, StateHash, Stop};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::guest::{Guest, GuestArgs};
+use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
 use super::{Exit, Failure, OrExit, interrupt, units};
 
@@ -78,7 +78,10 @@ pub(super) enum BootError {
     #[error("the machine cannot go on")]
     #[diagnostic(
         code(chaosrun::boot::engine),
-        help("this is a defect of chaosrun or a limit of this host")
+        help(
+            "this is a defect of chaosrun or a limit of this host; the exact engine has no such limits, \
+             and `--allow-nondeterminism` lets a guest that does not exit go on"
+        )
     )]
     Engine {
         /// What happened.
@@ -141,8 +144,10 @@ impl Args {
         let (result, wall) = timed(&mut machine, &limits, interrupted, &mut terminal);
         let log = machine.finish_log();
         let summary = result
-            .map_err(|source| BootError::Engine { source })
-            .or_exit(Exit::Internal)?;
+            .map_err(|source| Failure::new(exit_of_engine(&source), BootError::Engine { source }))?;
+        for caveat in machine.caveats() {
+            eprintln!("chaosrun: not deterministic by design: {caveat}");
+        }
         eprintln!("{}", last_line(&machine, &summary, terminal.chain, wall));
         if let (Err(source), Some(path)) = (log, self.dlog) {
             return Err(Failure::new(

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use chaosrun_vmm::engine::{self, EngineError, EngineKind, EngineOptions};
 use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, MachineError};
 use chaosrun_vmm::tape::Tape;
 use miette::Diagnostic;
 use thiserror::Error;
 
 use super::artifact::exit_of;
-use super::{Exit, Failure, OrExit, units};
+use super::{Exit, Failure, OrExit, doctor, units};
 use crate::artifact::initrd::{Compression, Initrd, InitrdError};
 use crate::artifact::{Kernel, Progress, Store};
 
@@ -21,7 +22,7 @@ const INITRD_LIMIT: u64 = 2 << 30;
 #[derive(Debug, clap::Args)]
 pub(super) struct GuestArgs {
     /// The kernel: `debian`, `tiny`, `tiny-kcov`, or the path of a vmlinux or bzImage.
-    kernel: String,
+    pub(super) kernel: String,
     /// The initial RAM disk: a file, or a directory to make one of.
     initrd: Option<PathBuf>,
     /// RAM.
@@ -33,14 +34,38 @@ pub(super) struct GuestArgs {
     /// The kernel's command line.
     #[arg(long, default_value = "console=ttyS0 panic=-1")]
     cmdline: String,
-    /// What all decisions are drawn from.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// What all decisions are drawn from; by default 0, or the scenario's.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
     /// How virtual CPUs take turns: round-robin[:INSTRUCTIONS] or random[:MIN-MAX].
     #[arg(long, value_name = "HOW", default_value = "round-robin",
           value_parser = units::interleaving)]
     interleave: Interleaving,
+    /// What executes the guest: the software CPU, the host's KVM, or what `chaosrun doctor` says.
+    #[arg(long, value_name = "ENGINE", default_value = "exact", value_enum)]
+    engine: EngineChoice,
+    /// Bind the machine to one of the host's processors, which changes nothing but speed.
+    #[arg(long, value_name = "CPU")]
+    pin: Option<usize>,
+    /// Go on when a guest had to be stopped at a point that is not a function of its inputs.
+    #[arg(long)]
+    allow_nondeterminism: bool,
+    /// Milliseconds of processor time that a guest may go without an exit on the host's KVM.
+    #[arg(long, value_name = "MS", hide = true)]
+    patience: Option<u64>,
 }
+
+/// The engines as words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum EngineChoice {
+    Auto,
+    Exact,
+    Kvm,
+}
+
+/// Milliseconds that a guest may go without an exit if it may be stopped anywhere: few, since its timers
+/// tick only then.
+const PATIENCE_IF_ALLOWED: u64 = 10;
 
 /// A machine cannot be made, or cannot go on.
 #[derive(Debug, Error, Diagnostic)]
@@ -56,6 +81,30 @@ pub(super) enum GuestError {
         kernel: String,
         /// What is wrong.
         source: MachineError,
+    },
+    /// The engine can't run this kernel.
+    #[error("this host's KVM cannot run Linux: {why}")]
+    #[diagnostic(
+        code(chaosrun::boot::engine_refused),
+        help(
+            "use `--engine exact`, which needs nothing of the host; `chaosrun doctor` tells more"
+        )
+    )]
+    NoLinux {
+        /// What stands against it.
+        why: String,
+    },
+    /// The processor to bind to is not there.
+    #[error("cannot bind to processor {cpu} of this host")]
+    #[diagnostic(
+        code(chaosrun::boot::pin),
+        help("`nproc` and `taskset -p $$` tell which there are")
+    )]
+    Pin {
+        /// Its number.
+        cpu: usize,
+        /// What the operating system says.
+        source: std::io::Error,
     },
     /// The initial RAM disk cannot be read.
     #[error("cannot read the initrd `{}`", path.display())]
@@ -83,6 +132,7 @@ pub(super) struct Guest {
     kernel: Kernel,
     kernel_bytes: Vec<u8>,
     initrd: Option<Vec<u8>>,
+    engine: EngineKind,
     args: GuestArgs,
 }
 
@@ -94,7 +144,14 @@ impl Guest {
         let failed = |error| Failure::new(exit_of(&error), error);
         let kernel = store.kernel(&args.kernel).map_err(failed)?;
         let kernel_bytes = kernel.read().map_err(failed)?;
+        let engine = choose(args.engine, &kernel_bytes)?;
+        if let Some(cpu) = args.pin {
+            engine::pin_thread(cpu)
+                .map_err(|source| GuestError::Pin { cpu, source })
+                .or_exit(Exit::Usage)?;
+        }
         Ok(Self {
+            engine,
             kernel,
             kernel_bytes,
             initrd,
@@ -104,12 +161,23 @@ impl Guest {
 
     /// A machine that has not executed anything yet.
     pub(super) fn machine(&self) -> Result<Machine, Failure> {
+        let allow_nondeterminism = self.args.allow_nondeterminism;
+        let defaults = EngineOptions::default();
         let config = MachineConfig {
+            engine: self.engine,
+            engine_options: EngineOptions {
+                allow_nondeterminism,
+                patience_ms: self.args.patience.unwrap_or(if allow_nondeterminism {
+                    PATIENCE_IF_ALLOWED
+                } else {
+                    defaults.patience_ms
+                }),
+            },
             memory: self.args.memory,
             vcpus: self.args.vcpus,
             initrd: self.initrd.as_deref(),
             cmdline: self.args.cmdline.clone(),
-            tape: Tape::new(self.args.seed),
+            tape: Tape::new(self.args.seed.unwrap_or(0)),
             interleaving: self.args.interleave,
             ..MachineConfig::new(&self.kernel_bytes)
         };
@@ -139,7 +207,39 @@ impl Guest {
             interleave,
             ..
         } = &self.args;
+        let seed = seed.unwrap_or(0);
         format!("kernel {hash} memory {memory} vcpus {vcpus} seed {seed} {interleave:?}")
+    }
+}
+
+/// The engine for a kernel.
+///
+/// # Errors
+/// If the host's KVM is asked for and can't run it, in which case it is not even tried.
+fn choose(choice: EngineChoice, kernel: &[u8]) -> Result<EngineKind, Failure> {
+    match choice {
+        EngineChoice::Exact => Ok(EngineKind::Exact),
+        EngineChoice::Auto => doctor::auto(),
+        EngineChoice::Kvm if !is_linux(kernel) => Ok(EngineKind::Kvm),
+        EngineChoice::Kvm => match doctor::against_linux()? {
+            None => Ok(EngineKind::Kvm),
+            Some(why) => Err(GuestError::NoLinux { why }).or_exit(Exit::HostCannot),
+        },
+    }
+}
+
+/// Whether a kernel is Linux: a compressed image, or an executable with its banner.
+fn is_linux(kernel: &[u8]) -> bool {
+    const BANNER: &[u8] = b"Linux version ";
+    !kernel.starts_with(b"\x7fELF") || kernel.windows(BANNER.len()).any(|part| part == BANNER)
+}
+
+/// The exit code of an engine's failure.
+pub(super) fn exit_of_engine(error: &EngineError) -> Exit {
+    match error {
+        EngineError::Unavailable { .. } => Exit::HostCannot,
+        EngineError::NotDeterministic { .. } => Exit::Nondeterminism,
+        EngineError::Host { .. } => Exit::Internal,
     }
 }
 

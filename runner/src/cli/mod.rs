@@ -19,6 +19,7 @@ mod completions;
 mod diagnostics;
 mod divergence;
 mod dlog;
+mod doctor;
 mod exit;
 mod explain;
 mod fmt;
@@ -59,6 +60,7 @@ enum Command {
     Verify(verify::Args),
     Artifact(artifact::Args),
     Dlog(dlog::Args),
+    Doctor(doctor::Args),
 }
 
 impl Command {
@@ -77,6 +79,7 @@ impl Command {
             Self::Verify(args) => args.run(),
             Self::Artifact(args) => args.run(),
             Self::Dlog(args) => args.run(),
+            Self::Doctor(args) => args.run(),
         }
     }
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::boot::{BootError, described, start_log};
 use super::divergence;
-use super::guest::{Guest, GuestArgs};
+use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
 use super::{Exit, Failure, OrExit, interrupt, units};
 
@@ -152,8 +152,7 @@ fn one_run(
         console: blake3::Hasher::new(),
     };
     let summary = session::run(&mut machine, limits, interrupt::watch(), &mut collector)
-        .map_err(|source| BootError::Engine { source })
-        .or_exit(Exit::Internal)?;
+        .map_err(|source| Failure::new(exit_of_engine(&source), BootError::Engine { source }))?;
     // The log only gives detail about a divergence; if it is incomplete, that detail is missing.
     let _ = machine.finish_log();
     Ok(Run {

@@ -15,7 +15,7 @@ use super::sched::{Scheduler, Turn, VCPUS_MAX};
 use super::stop::{Stop, VcpuAt};
 use crate::devices::virtio::VirtioState;
 use crate::dlog::{DlogError, Event};
-use crate::engine::{self, Engine, EngineError};
+use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
 use crate::time::VirtTime;
 
 /// RFLAGS.IF.
@@ -29,6 +29,7 @@ pub struct Machine {
     pub(super) scheduler: Scheduler,
     pub(super) pages: PageHashes,
     pub(super) chain: u128,
+    model: CpuModel,
     booted: Booted,
     external_input: bool,
     /// vCPUs that were asked to stop as soon as they can be interrupted.
@@ -97,6 +98,7 @@ impl Machine {
             platform: Platform::new(power_on(config), disks, &config.tape, &config.name),
             scheduler: Scheduler::new(config.interleaving, &config.tape, &stream("sched")),
             chain: 0,
+            model: config.model.clone(),
             booted,
             external_input: config.external_input,
             windows: 0,
@@ -155,6 +157,31 @@ impl Machine {
     /// What makes this run depend on more than the machine's inputs: see [`Engine::caveats`].
     pub fn caveats(&self) -> Vec<String> {
         self.engine.caveats()
+    }
+
+    /// Saves the state of every vCPU and restores it on a fresh engine, which may be of another kind.
+    /// RAM and devices stay as they are.
+    ///
+    /// # Errors
+    /// If the host can't run the engine, or the state can't be had or taken.
+    pub fn change_engine(
+        &mut self,
+        kind: EngineKind,
+        options: &EngineOptions,
+    ) -> Result<(), EngineError> {
+        let model = CpuModel {
+            cpus: self.engine.vcpus(),
+            ..self.model.clone()
+        };
+        // The log of written pages is the old engine's.
+        self.engine.collect_dirty(&mut self.ram)?;
+        let mut engine = engine::build(kind, &model, options)?;
+        for vcpu in 0..self.engine.vcpus() {
+            engine.set_state(vcpu, &self.engine.state(vcpu)?)?;
+        }
+        self.engine = engine;
+        self.windows = 0;
+        Ok(())
     }
 
     /// Where kernel and initrd were put.

@@ -3,9 +3,9 @@
 
 mod suite;
 
-use chaosrun_vmm::engine::EngineKind;
+use chaosrun_vmm::engine::{EngineKind, EngineOptions};
 use chaosrun_vmm::machine::Component;
-use suite::{Mark, has, run};
+use suite::{Mark, Outcome, has, run, run_with};
 
 /// How often each engine runs the suite.
 const RUNS: usize = 10;
@@ -17,6 +17,14 @@ fn devices(mark: &Mark) -> Vec<&Component> {
         |name: &str| name.starts_with("vcpu") || matches!(name, "ram" | "scheduler" | "clock");
     let components = mark.hash.components.iter();
     components.filter(|part| !of_engine(&part.name)).collect()
+}
+
+/// Fails with the first line in which two runs differ.
+fn same_console(left: &Outcome, right: &Outcome) {
+    for (left, right) in left.console.lines().zip(right.console.lines()) {
+        assert_eq!(left, right);
+    }
+    assert_eq!(left.console, right.console);
 }
 
 fn check_console(console: &str) {
@@ -54,7 +62,7 @@ fn both_engines_print_the_same_and_have_the_same_devices_at_every_mark() {
         return;
     }
     let (exact, kvm) = (run(EngineKind::Exact), run(EngineKind::Kvm));
-    assert_eq!(exact.console, kvm.console);
+    same_console(&exact, &kvm);
     assert_eq!(exact.marks.len(), kvm.marks.len());
     for (left, right) in exact.marks.iter().zip(&kvm.marks) {
         assert_eq!(left.name, right.name);
@@ -62,4 +70,41 @@ fn both_engines_print_the_same_and_have_the_same_devices_at_every_mark() {
     }
     // Not because nothing is compared: what an engine decides does differ.
     assert_ne!(exact.retired, kvm.retired);
+}
+
+#[test]
+fn a_machine_that_is_restored_at_every_mark_is_the_same_as_one_that_never_stopped() {
+    if !has(EngineKind::Kvm) {
+        return;
+    }
+    let options = EngineOptions::default();
+    let restored = run_with(EngineKind::Kvm, |machine, _| {
+        let before = machine.state_hash().unwrap();
+        machine.change_engine(EngineKind::Kvm, &options).unwrap();
+        let after = machine.state_hash().unwrap();
+        assert_eq!(before.components, after.components);
+    });
+    let whole = run_with(EngineKind::Kvm, |machine, _| {
+        machine.state_hash().unwrap();
+        machine.state_hash().unwrap();
+    });
+    same_console(&restored, &whole);
+    assert_eq!(restored, whole);
+}
+
+#[test]
+fn a_machine_goes_on_on_the_other_engine() {
+    if !has(EngineKind::Kvm) {
+        return;
+    }
+    let options = EngineOptions::default();
+    let kinds = [EngineKind::Exact, EngineKind::Kvm];
+    for first in [0, 1] {
+        let mixed = run_with(kinds[first], |machine, mark| {
+            machine
+                .change_engine(kinds[(first + mark) % 2], &options)
+                .unwrap();
+        });
+        same_console(&mixed, &run(kinds[first]));
+    }
 }

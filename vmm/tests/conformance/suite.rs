@@ -84,12 +84,13 @@ pub fn has(engine: EngineKind) -> bool {
 
 /// Runs the suite to its end.
 pub fn run(engine: EngineKind) -> Outcome {
-    let mut machine = machine(engine).unwrap();
-    run_on(&mut machine)
+    run_with(engine, |_, _| {})
 }
 
-/// Runs the suite on, from wherever it is, to its end.
-pub fn run_on(machine: &mut Machine) -> Outcome {
+/// Runs the suite to its end, and has `at_mark` do something to the machine at each mark, after its
+/// state was noted. `at_mark` is told the number of the mark.
+pub fn run_with(engine: EngineKind, mut at_mark: impl FnMut(&mut Machine, usize)) -> Outcome {
+    let mut machine = machine(engine).unwrap();
     let mut console = String::new();
     let mut marks = Vec::new();
     loop {
@@ -109,6 +110,7 @@ pub fn run_on(machine: &mut Machine) -> Outcome {
                 hash: machine.state_hash().unwrap(),
             });
             console += &format!("({name})\n");
+            at_mark(&mut machine, marks.len());
             assert_eq!(machine.type_console(b"\n"), 1);
         }
     }

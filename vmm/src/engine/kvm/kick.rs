@@ -173,7 +173,7 @@ impl Drop for Watch {
 ///
 /// # Errors
 /// If there is no such processor, or it is not ours to use.
-pub fn pin_thread(processor: usize) -> std::io::Result<()> {
+pub(in crate::engine) fn pin_thread(processor: usize) -> std::io::Result<()> {
     if processor >= libc::CPU_SETSIZE as usize {
         return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
     }

@@ -14,7 +14,7 @@ mod host;
 mod ioctl;
 mod kick;
 mod msr;
-pub mod probe;
+pub(super) mod probe;
 mod ram;
 mod state;
 #[cfg(test)]
@@ -29,7 +29,7 @@ use kvm_ioctls::VmFd;
 use super::{Engine, EngineError, EngineOptions};
 use vcpu::Vcpu;
 
-pub use kick::pin_thread;
+pub(super) use kick::pin_thread;
 
 /// The engine's name.
 const NAME: &str = "kvm";

@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
+use chaosrun_x86::{Activity, Cpu, CpuModel, F80};
+
 use super::host;
-use crate::engine::{EngineError, EngineKind, EngineOptions};
+use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
+use crate::machine::boot::Booted;
 use crate::machine::boot::elf::tests::executable;
 use crate::machine::{Machine, MachineConfig, Stop};
 use crate::time::VirtTime;
@@ -117,4 +120,148 @@ fn exception_without_handlers_is_a_triple_fault() {
     let mut machine = machine(&[0x90, 0x0f, 0x0b], EngineOptions::default());
     let stop = machine.run_until(VirtTime(MILLI)).unwrap();
     assert!(matches!(stop, Stop::TripleFault { vcpu: 0, .. }), "{stop}");
+}
+
+#[test]
+fn every_register_that_is_set_is_read_back() {
+    if !has_kvm() {
+        return;
+    }
+    let model = CpuModel::default();
+    let mut engine = engine::build(EngineKind::Kvm, &model, &EngineOptions::default()).unwrap();
+    let reset = engine.state(0).unwrap();
+    assert_eq!(reset, Cpu::new(0, model.clone()).state());
+    let mut state = Booted {
+        entry: CODE_AT,
+        kernel: 0..0,
+        initrd: None,
+    }
+    .entry_state(reset);
+    state.gpr = std::array::from_fn(|index| 0x1111_2222_3333_0000 + index as u64);
+    state.rflags = 0x203;
+    state.cr2 = 0x1234_5000;
+    state.cr4 |= 0x600;
+    state.dr[..4].copy_from_slice(&[0x1000, 0x2000, 0x3000, 0x4000]);
+    state.xmm = std::array::from_fn(|index| [index as u64, !(index as u64)]);
+    state.mxcsr = 0x1fa0;
+    state.x87.control = 0x27f;
+    state.x87.status = 3 << 11;
+    state.x87.tag = 0x3fff;
+    state.x87.regs[7] = F80 {
+        mantissa: 1 << 63,
+        sign_exponent: 0x4001,
+    };
+    let msrs = &mut state.msrs;
+    msrs.star = 0x0013_0008_0000_0000;
+    (msrs.lstar, msrs.cstar) = (0xffff_8000_0000_1000, 0xffff_8000_0000_2000);
+    (msrs.sfmask, msrs.kernel_gs_base) = (0x700, 0x1_0000_0000);
+    (msrs.sysenter_cs, msrs.sysenter_esp, msrs.sysenter_eip) = (8, 0x5000, 0x6000);
+    (msrs.tsc_adjust, msrs.misc_enable, msrs.mtrr_def_type) = (77, 1, 0xc06);
+    msrs.mtrr_variable[3] = 0x8000_0800;
+    state.nmi_blocked = true;
+    state.interrupt_shadow = 1;
+    state.activity = Activity::Halted;
+    state.retired = 123_456;
+    engine.set_state(0, &state).unwrap();
+    assert_eq!(engine.state(0).unwrap(), state);
+    assert_eq!(
+        (engine.retired(0), engine.activity(0)),
+        (123_456, Activity::Halted)
+    );
+    let digest = |engine: &dyn Engine| {
+        let mut bytes = Vec::new();
+        engine
+            .hash_into(0, &mut |more| bytes.extend_from_slice(more))
+            .unwrap();
+        bytes
+    };
+    let before = digest(engine.as_ref());
+    state.xmm[15][1] ^= 1;
+    engine.set_state(0, &state).unwrap();
+    assert_ne!(digest(engine.as_ref()), before);
+}
+
+#[test]
+fn an_instruction_that_kvm_refuses_is_told_with_its_place_and_bytes() {
+    if !has_kvm() {
+        return;
+    }
+    // popcnt eax, ebx in kernel mode, then power-off: where it works, the guest ends well.
+    let mut code = vec![0xf3, 0x0f, 0xb8, 0xc3];
+    code.extend(out(0x600, 5 << 2 | 1 << 5));
+    match machine(&code, EngineOptions::default()).run_until(VirtTime(MILLI)) {
+        Ok(stop) => assert_eq!(stop, Stop::PowerOff),
+        Err(error) => {
+            let told = error.to_string();
+            assert!(told.contains("f3, 0f, b8, c3"), "{told}");
+            assert!(told.contains("0x100000"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn signals_from_elsewhere_change_nothing() {
+    if !has_kvm() {
+        return;
+    }
+    // mov ecx, 20000; loop: in al, 0x21; dec ecx; jnz; then power-off.
+    let mut code = vec![0xb9, 0x20, 0x4e, 0, 0, 0xe4, 0x21, 0xff, 0xc9, 0x75, 0xfa];
+    code.extend(out(0x600, 5 << 2 | 1 << 5));
+    let run = || {
+        let mut machine = machine(&code, options(60_000, false));
+        let stop = machine.run_until(VirtTime(1000 * MILLI)).unwrap();
+        (stop, machine.retired(), machine.state_hash().unwrap())
+    };
+    let calm = run();
+    let _storm = Storm::start();
+    assert_eq!(run(), calm);
+}
+
+/// Sends this thread the watch's own signal every 200 us, as long as it lives.
+struct Storm(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl Storm {
+    fn start() -> Self {
+        let on = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let seen = std::sync::Arc::clone(&on);
+        // SAFETY: it has no conditions.
+        let target = unsafe { libc::pthread_self() };
+        std::thread::spawn(move || {
+            while seen.load(std::sync::atomic::Ordering::SeqCst) {
+                // SAFETY: the thread lives while the flag is set, and its watch has installed a handler.
+                unsafe { libc::pthread_kill(target, libc::SIGRTMIN() + 5) };
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+        });
+        Self(on)
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.0.store(false, std::sync::atomic::Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn two_machines_at_once_do_not_disturb_each_other() {
+    if !has_kvm() {
+        return;
+    }
+    // mov ecx, 3000; loop: inc dword [0x200000]; in al, 0x21; dec ecx; jnz; hlt.
+    let code = [
+        0xb9, 0xb8, 0x0b, 0, 0, 0xff, 0x04, 0x25, 0, 0, 0x20, 0, 0xe4, 0x21, 0xff, 0xc9, 0x75,
+        0xf3, 0xf4,
+    ];
+    let run = move || {
+        let mut machine = machine(&code, EngineOptions::default());
+        machine.run_until(VirtTime(1000 * MILLI)).unwrap();
+        machine.state_hash().unwrap()
+    };
+    let alone = run();
+    let others: Vec<_> = (0..3).map(|_| std::thread::spawn(run)).collect();
+    for other in others {
+        assert_eq!(other.join().unwrap(), alone);
+    }
 }

@@ -1,0 +1,264 @@
+//! `chaosrun doctor`: what can this host run?
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use chaosrun_vmm::engine::EngineKind;
+use chaosrun_vmm::engine::doctor::{self, Finding, Report, Verdict};
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::{Exit, Failure, OrExit};
+
+/// How long a probe may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(2);
+/// The width of the table's text, in characters.
+const WIDTH: usize = 100;
+
+/// Find out by trying what this host's KVM can do, and which engine suits it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Run one probe in this process and print its finding as JSON. A probe may hang.
+    #[arg(long, value_name = "NAME", hide = true)]
+    probe: Option<String>,
+}
+
+/// The host can't be examined.
+#[derive(Debug, Error, Diagnostic)]
+enum DoctorError {
+    /// There is no such probe.
+    #[error("there is no probe `{name}`")]
+    #[diagnostic(code(chaosrun::doctor::probe), help("there are: {known}"))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The program can't find itself.
+    #[error("chaosrun can't find its own executable, which it runs once for each probe")]
+    #[diagnostic(code(chaosrun::doctor::executable))]
+    Executable {
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        if let Some(name) = self.probe {
+            return one_probe(&name);
+        }
+        let report = examine(doctor::names())?;
+        if self.json {
+            super::print(&format!("{}\n", json(&report)));
+        } else {
+            super::print(&table(&report));
+        }
+        Ok(Exit::Passed)
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("findings have a JSON form")
+}
+
+fn one_probe(name: &str) -> Result<Exit, Failure> {
+    let known = || doctor::names().collect::<Vec<_>>().join(", ");
+    let finding = doctor::run(name)
+        .ok_or_else(|| DoctorError::Unknown {
+            name: name.to_owned(),
+            known: known(),
+        })
+        .or_exit(Exit::Usage)?;
+    super::print(&json(&finding));
+    Ok(Exit::Passed)
+}
+
+/// Why this host's KVM can't run Linux; `None` if it can.
+///
+/// # Errors
+/// If it can't be found out.
+pub(super) fn against_linux() -> Result<Option<String>, Failure> {
+    Ok(examine(doctor::names_for_linux())?.against_linux())
+}
+
+/// The engine that suits this host.
+///
+/// # Errors
+/// If it can't be found out.
+pub(super) fn auto() -> Result<EngineKind, Failure> {
+    Ok(examine(doctor::names())?.auto)
+}
+
+/// Runs probes, each in a process of its own. If the first one says that there is nothing to try, the
+/// others are left out.
+fn examine(names: impl Iterator<Item = &'static str>) -> Result<Report, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|source| DoctorError::Executable { source })
+        .or_exit(Exit::HostCannot)?;
+    let mut findings = Vec::new();
+    for name in names {
+        findings.extend(probe(&program, name));
+        if findings.len() == 1 && findings[0].verdict == Verdict::Bad {
+            break;
+        }
+    }
+    Ok(Report::new(findings))
+}
+
+/// Runs one probe in a process of its own. Whatever becomes of that, there is a finding.
+fn probe(program: &PathBuf, name: &str) -> Option<Finding> {
+    let spawned = Command::new(program)
+        .args(["doctor", "--probe", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => return doctor::lost(name, &format!("its process can't be started: {error}")),
+    };
+    if let Err(why) = wait(&mut child) {
+        return doctor::lost(name, &why);
+    }
+    let mut output = String::new();
+    let read = child
+        .stdout
+        .take()
+        .map(|mut out| out.read_to_string(&mut output));
+    match (read, serde_json::from_str(&output)) {
+        (Some(Ok(_)), Ok(finding)) => Some(finding),
+        _ => doctor::lost(name, "its process said nothing that makes sense"),
+    }
+}
+
+/// Waits for the end of a process, but not for ever. A process that can't even be killed is left
+/// behind. What a probe prints fits in a pipe, so that it is read afterwards.
+fn wait(child: &mut Child) -> Result<(), String> {
+    let mut looks = PATIENCE.as_millis() / LOOK.as_millis();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("its process ended with {status}")),
+            Ok(None) if looks > 0 => looks -= 1,
+            Ok(None) => {
+                let killed = child.kill().is_ok();
+                std::thread::sleep(LOOK * 50);
+                let gone = killed && matches!(child.try_wait(), Ok(Some(_)));
+                let end = if gone {
+                    "it was killed"
+                } else {
+                    "it can't be killed"
+                };
+                return Err(format!("no answer in {} s; {end}", PATIENCE.as_secs()));
+            }
+            Err(error) => return Err(format!("its process can't be waited for: {error}")),
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Good => "good",
+        Verdict::Limited => "limited",
+        Verdict::Bad => "BAD",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+/// The report for people.
+fn table(report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        let Finding {
+            subject,
+            verdict,
+            measured,
+            means,
+            ..
+        } = finding;
+        text += &format!("{:<8} {subject}\n", mark(*verdict));
+        text += &wrapped(measured, "         ");
+        text += &wrapped(&format!("-> {means}"), "         ");
+    }
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    let auto = match report.auto {
+        EngineKind::Exact => "exact",
+        EngineKind::Kvm => "kvm",
+    };
+    text += &format!(
+        "\nthe kvm engine on this host\n  runs bare guests:    {}\n  runs Linux:          {}\n  \
+         deterministic:       {}\n  preempts exactly:    {}\n`auto` chooses {auto}: {}\n",
+        yes(report.runs_bare),
+        yes(report.runs_linux),
+        yes(report.deterministic),
+        yes(report.preempts),
+        report.why,
+    );
+    text
+}
+
+/// A text in lines of bounded width, each after `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("there is always a line");
+        if !last.is_empty() && indent.len() + last.chars().count() + word.chars().count() >= WIDTH {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+        .iter()
+        .map(|line| format!("{indent}{line}\n"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_wrapped_between_words() {
+        let text = "word ".repeat(60);
+        let wrapped = wrapped(&text, "  ");
+        assert!(
+            wrapped
+                .lines()
+                .all(|line| line.len() <= WIDTH && line.starts_with("  word"))
+        );
+        assert_eq!(wrapped.split_whitespace().count(), 60);
+    }
+
+    #[test]
+    fn a_process_that_fails_or_talks_nonsense_is_a_finding() {
+        let finding = probe(&PathBuf::from("/bin/false"), "device").unwrap();
+        assert_eq!(finding.verdict, Verdict::Bad);
+        let finding = probe(&PathBuf::from("/bin/true"), "device").unwrap();
+        assert_eq!(finding.verdict, Verdict::Bad);
+        let finding = probe(&PathBuf::from("/nonexistent"), "device").unwrap();
+        assert!(finding.measured.contains("started"), "{}", finding.measured);
+    }
+
+    #[test]
+    fn the_table_tells_every_finding_and_the_choice() {
+        let finding = doctor::lost("device", "nobody home").unwrap();
+        let table = table(&Report::new(vec![finding]));
+        assert!(table.contains("BAD      KVM\n"), "{table}");
+        assert!(table.contains("nobody home"), "{table}");
+        assert!(table.contains("`auto` chooses exact"), "{table}");
+    }
+}

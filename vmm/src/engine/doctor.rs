@@ -1,0 +1,266 @@
+//! What this host can run, found out by trying.
+//!
+//! Each probe runs a tiny guest on the host's KVM. Some hosts let a vCPU hang for ever, so a probe is
+//! meant to be run in a process of its own that can be given up; [`run`] is what such a process does,
+//! and [`Report`] is what all of them together mean.
+
+use serde::{Deserialize, Serialize};
+
+use super::EngineKind;
+
+/// How good what was found is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// It works, with limits.
+    Limited,
+    /// It does not work.
+    Bad,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// What a finding stands in the way of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blocks {
+    /// Any guest on this engine.
+    Everything,
+    /// Linux.
+    Linux,
+    /// A run that is a function of its inputs, whatever the guest does.
+    Determinism,
+    /// Stopping a guest that does not exit at an exact point.
+    Preemption,
+}
+
+/// What one probe found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The probe's name.
+    pub probe: String,
+    /// What it looks at, in a few words.
+    pub subject: String,
+    /// How good it is.
+    pub verdict: Verdict,
+    /// What was measured.
+    pub measured: String,
+    /// What that means for scenarios.
+    pub means: String,
+    /// What it stands in the way of.
+    pub blocks: Vec<Blocks>,
+}
+
+/// What a probe has to say, which its name and subject make a [`Finding`] of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    pub verdict: Verdict,
+    pub measured: String,
+    pub means: String,
+    pub blocks: Vec<Blocks>,
+}
+
+/// A probe: its name, what it looks at, and how.
+pub(super) struct Probe {
+    pub name: &'static str,
+    pub subject: &'static str,
+    /// What it means if the probe itself does not come back.
+    pub if_lost: (&'static str, &'static [Blocks]),
+    pub run: fn() -> Said,
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn probes() -> &'static [Probe] {
+    super::kvm::probe::ALL
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn probes() -> &'static [Probe] {
+    &[Probe {
+        name: "device",
+        subject: "KVM",
+        if_lost: ("the kvm engine can't be used", &[Blocks::Everything]),
+        run: || Said {
+            verdict: Verdict::Bad,
+            measured: "this is not Linux on an x86-64 processor".to_owned(),
+            means: "the kvm engine can't be used".to_owned(),
+            blocks: vec![Blocks::Everything],
+        },
+    }]
+}
+
+/// The names of all probes. The first one tells whether the others make sense.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    probes().iter().map(|probe| probe.name)
+}
+
+/// The names of the probes that decide whether Linux runs.
+pub fn names_for_linux() -> impl Iterator<Item = &'static str> {
+    probes()
+        .iter()
+        .filter(|probe| {
+            let blocks = probe.if_lost.1;
+            blocks.contains(&Blocks::Linux) || blocks.contains(&Blocks::Everything)
+        })
+        .map(|probe| probe.name)
+}
+
+/// Runs a probe in this process, which may hang. `None` if there is no such probe.
+pub fn run(name: &str) -> Option<Finding> {
+    let probe = probes().iter().find(|probe| probe.name == name)?;
+    let Said {
+        verdict,
+        measured,
+        means,
+        blocks,
+    } = (probe.run)();
+    Some(Finding {
+        probe: probe.name.to_owned(),
+        subject: probe.subject.to_owned(),
+        verdict,
+        measured,
+        means,
+        blocks,
+    })
+}
+
+/// The finding of a probe whose process did not come back, because of `why`.
+pub fn lost(name: &str, why: &str) -> Option<Finding> {
+    let probe = probes().iter().find(|probe| probe.name == name)?;
+    let (means, blocks) = probe.if_lost;
+    Some(Finding {
+        probe: probe.name.to_owned(),
+        subject: probe.subject.to_owned(),
+        verdict: Verdict::Bad,
+        measured: why.to_owned(),
+        means: means.to_owned(),
+        blocks: blocks.to_vec(),
+    })
+}
+
+/// All findings, and what follows from them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Whether the kvm engine can run guests without an operating system.
+    pub runs_bare: bool,
+    /// Whether it can run Linux.
+    pub runs_linux: bool,
+    /// Whether its runs are functions of their inputs whatever the guest does.
+    pub deterministic: bool,
+    /// Whether a guest that does not exit can be stopped at an exact point.
+    pub preempts: bool,
+    /// The engine that `auto` stands for on this host.
+    pub auto: EngineKind,
+    /// Why.
+    pub why: String,
+}
+
+impl Report {
+    /// Draws the conclusions.
+    pub fn new(findings: Vec<Finding>) -> Self {
+        let free_of = |what: Blocks| {
+            findings
+                .iter()
+                .all(|finding| !finding.blocks.contains(&what))
+        };
+        let runs_bare = !findings.is_empty() && free_of(Blocks::Everything);
+        let runs_linux = runs_bare && free_of(Blocks::Linux);
+        let deterministic = runs_bare && free_of(Blocks::Determinism);
+        let preempts = runs_bare && free_of(Blocks::Preemption);
+        let (auto, why) = if !runs_bare {
+            (EngineKind::Exact, "KVM can't be used here")
+        } else if !runs_linux {
+            (EngineKind::Exact, "this host's KVM can't run Linux")
+        } else if !deterministic {
+            (
+                EngineKind::Exact,
+                "on this host's KVM a guest can read what is not a function of its inputs",
+            )
+        } else if !preempts {
+            (
+                EngineKind::Exact,
+                "this host's KVM can't stop a guest that does not exit at an exact point",
+            )
+        } else {
+            (EngineKind::Kvm, "nothing that was tried stands against it")
+        };
+        Self {
+            runs_bare,
+            runs_linux,
+            deterministic,
+            preempts,
+            auto,
+            why: why.to_owned(),
+            findings,
+        }
+    }
+
+    /// Why Linux does not run on the kvm engine, in one sentence; `None` if it does.
+    pub fn against_linux(&self) -> Option<String> {
+        let against: Vec<String> = self
+            .findings
+            .iter()
+            .filter(|finding| {
+                let blocks = |what| finding.blocks.contains(&what);
+                blocks(Blocks::Everything) || blocks(Blocks::Linux)
+            })
+            .map(|finding| format!("{}: {}", finding.subject, finding.measured))
+            .collect();
+        (!self.runs_linux).then(|| against.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(blocks: &[Blocks]) -> Finding {
+        Finding {
+            probe: "p".to_owned(),
+            subject: "clock".to_owned(),
+            verdict: Verdict::Bad,
+            measured: "stands".to_owned(),
+            means: String::new(),
+            blocks: blocks.to_vec(),
+        }
+    }
+
+    #[test]
+    fn auto_is_kvm_only_if_nothing_stands_against_it() {
+        let auto = |blocks: &[Blocks]| Report::new(vec![finding(blocks)]).auto;
+        assert_eq!(auto(&[]), EngineKind::Kvm);
+        for what in [
+            Blocks::Everything,
+            Blocks::Linux,
+            Blocks::Determinism,
+            Blocks::Preemption,
+        ] {
+            assert_eq!(auto(&[what]), EngineKind::Exact, "{what:?}");
+        }
+        assert_eq!(Report::new(Vec::new()).auto, EngineKind::Exact);
+    }
+
+    #[test]
+    fn the_reason_against_linux_is_what_was_measured() {
+        let report = Report::new(vec![
+            finding(&[Blocks::Linux]),
+            finding(&[Blocks::Preemption]),
+        ]);
+        assert_eq!(report.against_linux().unwrap(), "clock: stands");
+        assert_eq!(Report::new(vec![finding(&[])]).against_linux(), None);
+    }
+
+    #[test]
+    fn a_lost_probe_stands_against_what_it_decides() {
+        let first = names().next().unwrap();
+        let finding = lost(first, "it hung").unwrap();
+        assert_eq!(finding.measured, "it hung");
+        assert!(finding.blocks.contains(&Blocks::Everything));
+        assert_eq!(lost("nonsense", ""), None);
+        assert_eq!(run("nonsense"), None);
+    }
+}

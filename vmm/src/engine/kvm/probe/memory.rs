@@ -1,0 +1,45 @@
+//! The log of written pages.
+
+use super::lab::{Did, Lab, guest};
+use super::{good, said};
+use crate::engine::doctor::{Blocks, Said, Verdict};
+use crate::engine::kvm::host::HostError;
+
+guest!(
+    writes,
+    "mov [0x100000], rax",
+    "mov [0x103ffc], rax",
+    "mov rbx, [0x200000]",
+    "out 0x10, al"
+);
+
+/// The pages at and above 1 MiB that a guest is said to have written.
+fn pages() -> Result<Vec<u64>, HostError> {
+    let mut lab = Lab::new(writes())?;
+    lab.ram.drain_dirty(|_, _| {});
+    if lab.run() != Did::Done {
+        return Ok(Vec::new());
+    }
+    lab.slots.collect_dirty(&lab.vm, &mut lab.ram)?;
+    let mut pages = Vec::new();
+    lab.ram.drain_dirty(|page, _| pages.push(page));
+    pages.retain(|page| *page >= 0x100);
+    Ok(pages)
+}
+
+/// Whether exactly what was written is logged.
+pub(super) fn dirty() -> Said {
+    match pages() {
+        Err(error) => error.into(),
+        Ok(pages) if pages == [0x100, 0x103, 0x104] => good(
+            "exactly the pages that were written",
+            "state hashes and snapshots cost what changed",
+        ),
+        Ok(pages) => said(
+            Verdict::Bad,
+            format!("pages 100, 103 and 104 were written, the log has {pages:x?}"),
+            "state hashes and snapshots would be wrong",
+            &[Blocks::Everything],
+        ),
+    }
+}
