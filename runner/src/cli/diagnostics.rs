@@ -25,7 +25,7 @@ pub(super) enum MessageFormat {
 }
 
 /// Flags about messages.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct Messages {
     /// How messages are written; `json` goes to stdout, one object per line.
     #[arg(long, value_enum, value_name = "FORMAT")]

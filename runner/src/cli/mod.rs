@@ -34,6 +34,7 @@ mod schema;
 mod session;
 mod units;
 mod verify;
+mod verify_scenario;
 
 pub use exit::{Exit, Failure, OrExit};
 

@@ -115,6 +115,21 @@ impl Args {
 }
 
 impl Options {
+    /// The options of `chaosrun verify`, which takes one seed and writes nothing.
+    pub(super) fn of_verify(jobs: Option<NonZeroUsize>, seed: Option<u64>) -> Self {
+        Self {
+            selection: Selection::default(),
+            seed,
+            seeds: None,
+            jobs,
+            out: None,
+            fail_fast: false,
+            replay: ReplayWhich::None,
+            outputs: Outputs::default(),
+            messages: Messages::default(),
+        }
+    }
+
     /// Reads the files and selects plans. None if a scenario is invalid, which has been shown.
     pub(super) fn select(&self, files: &[PathBuf]) -> Result<Option<Vec<Selected>>, Failure> {
         let selector = self.selection.parse().or_exit(Exit::Usage)?;

@@ -13,9 +13,9 @@ use super::boot::{BootError, described, start_log};
 use super::divergence;
 use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
-use super::{Exit, Failure, OrExit, interrupt, units};
+use super::{Exit, Failure, OrExit, interrupt, units, verify_scenario};
 
-/// Boot one machine several times and compare the chains of its state hashes.
+/// Run a scenario, or boot one machine, several times and compare the chains of state hashes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// How often the machine's state is hashed, in virtual time.
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = units::duration)]
     hash_every: u64,
+    /// How many threads to use for a scenario; by default one per core. It has no effect on results.
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
 }
 
 /// The runs cannot be compared, or differ.
@@ -93,6 +96,13 @@ impl Listener for Collector<'_> {
 
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        let file = Path::new(&self.guest.kernel);
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "kdl" || extension == "toml")
+        {
+            return verify_scenario::verify(file, self.runs, self.guest.seed, self.jobs);
+        }
         let guest = Guest::load(self.guest)?;
         let limits = Limits {
             until: self.until,

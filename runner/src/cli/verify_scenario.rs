@@ -1,0 +1,159 @@
+//! `chaosrun verify FILE -n N` with a scenario: is a run of a whole cluster a function of its inputs?
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::progress::Bars;
+use super::run::{Options, Selected, images};
+use super::{Exit, Failure, OrExit, interrupt, print};
+use crate::report::time::human_duration;
+use crate::run::campaign::{Task, TaskError, campaign};
+use crate::run::replay::{Replay, compare};
+use crate::run::{End, Outcome};
+
+/// The runs can't be compared, or differ.
+#[derive(Debug, Error, Diagnostic)]
+enum VerifyError {
+    /// Two runs differ.
+    #[error("run {run} of `{scenario}` is not the same as run 1: {difference}")]
+    #[diagnostic(
+        code(chaosrun::verify::nondeterminism),
+        help("this is a defect of chaosrun; please report it with the scenario and the seed")
+    )]
+    Differs {
+        /// The scenario.
+        scenario: String,
+        /// The number of the run that differs.
+        run: usize,
+        /// The first difference.
+        difference: String,
+    },
+    /// A run failed.
+    #[error("`{scenario}` could not be run")]
+    #[diagnostic(code(chaosrun::verify::failed))]
+    Failed {
+        /// The scenario.
+        scenario: String,
+        /// Why.
+        source: TaskError,
+    },
+}
+
+/// Runs the scenarios of `file` `runs` times each and compares.
+pub(super) fn verify(
+    file: &Path,
+    runs: u32,
+    seed: Option<u64>,
+    jobs: Option<NonZeroUsize>,
+) -> Result<Exit, Failure> {
+    let options = Options::of_verify(jobs, seed);
+    let Some(selected) = options.select(&[PathBuf::from(file)])? else {
+        return Ok(Exit::InvalidScenario);
+    };
+    let images = images(&selected)?;
+    let mut exit = Exit::Passed;
+    for (one, images) in selected.iter().zip(&images) {
+        let plan = &one.compiled.plan;
+        let seed = seed.unwrap_or(plan.run.seed_first);
+        let task = Task {
+            plan,
+            images,
+            seed,
+            captures: None,
+        };
+        let tasks = vec![task; runs as usize];
+        let bars = Bars::new(plan, &tasks, true, interrupt::watch());
+        let outcomes = campaign(&tasks, options.jobs(), &bars);
+        drop(bars.finish());
+        let same = compared(one, outcomes)?;
+        if same != Exit::Passed {
+            exit = same;
+        }
+    }
+    Ok(exit)
+}
+
+/// Compares all outcomes with the first one.
+fn compared(
+    one: &Selected,
+    outcomes: Vec<Option<Result<Outcome, TaskError>>>,
+) -> Result<Exit, Failure> {
+    let scenario = one.compiled.plan.name.clone();
+    let mut first: Option<Outcome> = None;
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        let Some(outcome) = outcome else {
+            return Ok(Exit::Inconclusive);
+        };
+        let outcome = outcome
+            .map_err(|source| VerifyError::Failed {
+                scenario: scenario.clone(),
+                source,
+            })
+            .or_exit(Exit::HostCannot)?;
+        if matches!(outcome.end, End::Stopped(_)) {
+            return Ok(Exit::Inconclusive);
+        }
+        print(&line(&scenario, index + 1, &outcome));
+        let Some(first) = &first else {
+            first = Some(outcome);
+            continue;
+        };
+        if let Some(difference) = difference(first, &outcome) {
+            let run = index + 1;
+            return Err(VerifyError::Differs {
+                scenario,
+                run,
+                difference,
+            })
+            .or_exit(Exit::Nondeterminism);
+        }
+    }
+    Ok(Exit::Passed)
+}
+
+fn line(scenario: &str, number: usize, outcome: &Outcome) -> String {
+    let chain = outcome.chain.last().map_or(0, |hash| hash.chain);
+    format!(
+        "{scenario} run {number}: {chain:032x} after {} state hashes, {}, {} instructions, {} events\n",
+        outcome.chain.len(),
+        human_duration(outcome.end_ns),
+        outcome.instructions,
+        outcome.events.len(),
+    )
+}
+
+/// The first difference of two runs, whose states, consoles, events and verdicts have to be equal.
+fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
+    if let Replay::Differs {
+        index,
+        time_ns,
+        parts,
+    } = compare(&first.chain, &second.chain)
+    {
+        return Some(format!(
+            "state hash {} at {} differs in {}",
+            index + 1,
+            human_duration(time_ns),
+            parts.join(", ")
+        ));
+    }
+    let parts = [
+        ("the consoles", first.consoles != second.consoles),
+        ("the events", first.events != second.events),
+        (
+            "the number of instructions",
+            first.instructions != second.instructions,
+        ),
+        ("the verdicts", first.judgements != second.judgements),
+        ("the counters", first.counters != second.counters),
+    ];
+    let differing: Vec<&str> = parts
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(name, _)| name)
+        .collect();
+    (!differing.is_empty()).then(|| format!("{} differ", differing.join(", ")))
+}
