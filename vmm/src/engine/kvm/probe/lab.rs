@@ -19,6 +19,12 @@ macro_rules! guest {
     ($name:ident, $($line:literal),+ $(,)?) => {
         core::arch::global_asm!(
             ".pushsection .rodata.chaosrun_probe, \"a\", @progbits",
+            // Global, since the code that refers to them may be in another object file; hidden, since
+            // nothing outside of the program does.
+            concat!(".globl chaosrun_probe_", stringify!($name)),
+            concat!(".hidden chaosrun_probe_", stringify!($name)),
+            concat!(".globl chaosrun_probe_", stringify!($name), "_end"),
+            concat!(".hidden chaosrun_probe_", stringify!($name), "_end"),
             concat!("chaosrun_probe_", stringify!($name), ":"),
             $($line,)+
             concat!("chaosrun_probe_", stringify!($name), "_end:"),
