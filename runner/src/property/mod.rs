@@ -28,6 +28,7 @@ pub mod observation;
 pub mod pattern;
 pub mod progress;
 pub mod reachable;
+pub mod sample;
 pub mod sometimes;
 pub mod subject;
 pub mod tally;
