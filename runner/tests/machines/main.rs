@@ -6,6 +6,7 @@
 mod bad_input;
 mod binary;
 mod determinism;
+mod devices;
 mod elf;
 mod guest;
 mod life;

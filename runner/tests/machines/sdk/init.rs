@@ -1,0 +1,301 @@
+//! What init does: supervision, commands, disks, names.
+
+use super::*;
+use chaosrun_vmm::disk::Disk;
+
+/// A node whose workload `net` waits for clients, under this policy.
+fn waiting_node(restart: Restart) -> Node {
+    let net_workload = Workload {
+        restart,
+        ..workload("net", "net", &["serve", "7000"])
+    };
+    let mut node = Node::boot(&[("net", net())], vec![net_workload], 1);
+    node.await_told("the start", |told| {
+        matches!(told.message, Message::SetupComplete { .. }).then_some(())
+    });
+    node
+}
+
+fn kill(process: Option<&str>, restart_after_ns: Option<u64>) -> Action {
+    Action::ProcessKill {
+        process: process.map(Into::into),
+        restart_after_ns,
+    }
+}
+
+/// The ends of processes: signal, whether a command asked, whether it restarts.
+fn exits(node: &Node) -> Vec<(Option<i32>, bool, bool)> {
+    node.reports()
+        .into_iter()
+        .filter_map(|report| match report {
+            InitReport::ProcessExited {
+                signal,
+                asked,
+                restarts,
+                ..
+            } => Some((*signal, *asked, *restarts)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn starts(node: &Node) -> Vec<u64> {
+    node.told
+        .iter()
+        .filter(|(_, told)| {
+            matches!(
+                told.message,
+                Message::Init(InitReport::ProcessStarted { .. })
+            )
+        })
+        .map(|(time, _)| *time)
+        .collect()
+}
+
+#[test]
+fn stages_of_the_start_are_told_in_order() {
+    let node = waiting_node(Restart::Never);
+    let stages: Vec<&str> = node
+        .reports()
+        .into_iter()
+        .filter_map(|report| match report {
+            InitReport::Stage { name } => Some(name.as_str()),
+            InitReport::Trouble { text } => panic!("{text}"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        stages,
+        ["mounts", "modules", "disks", "network", "workloads"]
+    );
+}
+
+#[test]
+fn killed_process_is_restarted_when_the_host_says() {
+    let mut node = waiting_node(Restart::Never);
+    let before = node.machine.now().0;
+    node.command(kill(Some("net"), Some(700 * MILLI))).unwrap();
+    node.run(3 * SECOND);
+    assert_eq!(exits(&node), [(Some(9), true, true)]);
+    let [_, second] = starts(&node)[..] else {
+        panic!("{:?}", node.reports());
+    };
+    let pause = second - before;
+    assert!((700 * MILLI..900 * MILLI).contains(&pause), "{pause} ns");
+}
+
+#[test]
+fn killed_process_stays_dead_under_the_policy_never() {
+    let mut node = waiting_node(Restart::Never);
+    node.command(kill(None, None)).unwrap();
+    node.await_end();
+    assert_eq!(exits(&node), [(Some(9), true, false)]);
+    let again = node.command(kill(Some("net"), None)).unwrap_err();
+    assert!(again.contains("does not run"), "{again}");
+    // The host may start it nevertheless.
+    node.command(Action::ProcessRestart {
+        process: None,
+        restart_after_ns: 0,
+    })
+    .unwrap();
+    node.run(SECOND);
+    assert_eq!(starts(&node).len(), 2);
+}
+
+#[test]
+fn policy_restarts_what_was_killed() {
+    let mut node = waiting_node(Restart::OnFailure);
+    node.command(kill(Some("net"), None)).unwrap();
+    node.run(2 * SECOND);
+    assert_eq!(exits(&node), [(Some(9), true, true)]);
+    assert_eq!(starts(&node).len(), 2);
+}
+
+/// The client publishes each answer; while it stands still there are none.
+#[test]
+fn paused_process_stands_still_until_it_is_resumed() {
+    let workloads = vec![
+        workload("server", "net", &["serve", "7000"]),
+        workload("client", "net", &["ping", "127.0.0.1:7000"]),
+    ];
+    let mut node = Node::boot(&[("net", net())], workloads, 1);
+    let answers = |node: &Node| {
+        let messages = node.told.iter().map(|(_, told)| &told.message);
+        messages
+            .filter(|message| matches!(message, Message::Publish { .. }))
+            .count()
+    };
+    node.await_told("an answer", |told| {
+        matches!(told.message, Message::Publish { .. }).then_some(())
+    });
+    let process = Some("client".to_owned());
+    node.command(Action::ProcessPause {
+        process: process.clone(),
+    })
+    .unwrap();
+    let before = answers(&node);
+    node.run(2 * SECOND);
+    assert_eq!(answers(&node), before);
+    node.command(Action::ProcessResume { process }).unwrap();
+    node.run(2 * SECOND);
+    assert!(answers(&node) > before + 10);
+    assert_eq!(exits(&node), []);
+    // With two workloads, each line says whose it is.
+    assert!(
+        node.console.contains("client: pong 10\r\n"),
+        "{}",
+        node.console
+    );
+}
+
+#[test]
+fn bad_commands_are_answered_and_change_nothing() {
+    let mut node = waiting_node(Restart::Never);
+    let missing = node.command(kill(Some("postgres"), None)).unwrap_err();
+    assert!(missing.contains("no workload \"postgres\""), "{missing}");
+    let garbage = [&[b'x'; 9000][..], b"\n{\"id\":1}\n\xff\xff\n"].concat();
+    for bytes in garbage.chunks(1000) {
+        node.machine.input(Input::Control(bytes.to_vec()));
+        node.run(100 * MILLI);
+    }
+    let failed = |report: &&InitReport| matches!(report, InitReport::CommandFailed { id: 0, .. });
+    assert_eq!(node.reports().into_iter().filter(failed).count(), 3);
+    node.command(Action::ClockStep { by_ns: 0 }).unwrap();
+    assert_eq!(exits(&node), []);
+}
+
+#[test]
+fn workload_that_cannot_start_is_told_and_does_not_stop_the_others() {
+    let workloads = vec![
+        workload("missing", "missing", &[]),
+        workload("demo", "demo", &["--iterations", "10"]),
+    ];
+    let mut node = Node::boot(&[("demo", demo())], workloads, 1);
+    node.await_end();
+    let not_started = node.reports().into_iter().find_map(|report| match report {
+        InitReport::ProcessNotStarted { process, reason } => {
+            Some((process.clone(), reason.clone()))
+        }
+        _ => None,
+    });
+    let (process, reason) = not_started.expect("it is told");
+    assert_eq!(process, "missing");
+    assert!(reason.contains("No such file"), "{reason}");
+    assert_eq!(exits(&node), [(None, false, false)]);
+}
+
+#[test]
+fn memory_is_taken_and_given_back() {
+    let config = NodeConfig {
+        workloads: vec![workload(
+            "shell",
+            "busybox",
+            &[
+                "sh",
+                "-c",
+                "while :; do grep MemAvail /proc/meminfo; sleep 1; done",
+            ],
+        )],
+        ..NodeConfig::default()
+    };
+    let busybox = std::fs::read(super::super::packages::busybox()).unwrap();
+    let mut node = Node::with(&archive(&[("busybox", &busybox)], &config), |_| ());
+    node.run(3 * SECOND);
+    let available = |node: &mut Node| -> u64 {
+        node.run(3 * SECOND);
+        let line = node.console.lines().rev().find(|line| line.contains("kB"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("{}", node.console))
+    };
+    let before = available(&mut node);
+    node.command(Action::MemoryTake { bytes: 48 << 20 })
+        .unwrap();
+    let during = available(&mut node);
+    node.command(Action::MemoryRelease {}).unwrap();
+    let after = available(&mut node);
+    assert!(before - during > 40 << 10, "{before} kB, then {during} kB");
+    assert!(after + 1024 > before, "{before} kB, then {after} kB");
+    let refused = node
+        .command(Action::MemoryTake { bytes: 1 << 60 })
+        .unwrap_err();
+    assert!(refused.contains("memory"), "{refused}");
+}
+
+#[test]
+fn clock_is_stepped_for_the_time_of_day_only() {
+    let script = "while :; do echo $(date +%s) $(cut -d. -f1 /proc/uptime); sleep 1; done";
+    let config = NodeConfig {
+        workloads: vec![workload("shell", "busybox", &["sh", "-c", script])],
+        ..NodeConfig::default()
+    };
+    let busybox = std::fs::read(super::super::packages::busybox()).unwrap();
+    let mut node = Node::with(&archive(&[("busybox", &busybox)], &config), |_| ());
+    // The last line: the time of day and the time since the start, in seconds.
+    let clocks = |node: &mut Node| -> (i64, i64) {
+        node.run(3 * SECOND);
+        let line = node.console.lines().last().unwrap_or_default().to_owned();
+        let mut numbers = line.split_whitespace().map(|word| word.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    };
+    let before = clocks(&mut node);
+    node.command(Action::ClockStep {
+        by_ns: -3600 * SECOND as i64,
+    })
+    .unwrap();
+    let after = clocks(&mut node);
+    let (day, uptime) = (after.0 - before.0, after.1 - before.1);
+    assert!((2..=5).contains(&uptime), "{uptime} s passed");
+    assert!(
+        (day + 3600 - uptime).abs() <= 1,
+        "{day} s by the clock in {uptime} s"
+    );
+}
+
+#[test]
+fn disks_hosts_and_interfaces_are_set_up() {
+    let script = "readlink /dev/disk/by-id/virtio-data; readlink /dev/disk/by-id/virtio-scratch; \
+                  cat /etc/hosts; hostname; ip -4 addr | grep inet; cat /sys/class/net/eth0/mtu; \
+                  mount | grep -c -E ' on /(dev|dev/pts|dev/shm|proc|sys|run|tmp) '; ulimit -n; id -u";
+    let config = NodeConfig {
+        hostname: "n7".into(),
+        hosts: vec![chaosrun_protocol::node::Host {
+            name: "n8".into(),
+            address: [10, 1, 0, 8].into(),
+        }],
+        nics: vec![chaosrun_protocol::node::Nic {
+            mac: "52:54:00:AB:00:01".into(),
+            address: [10, 1, 0, 7].into(),
+            prefix_len: 16,
+            mtu: Some(1400),
+        }],
+        workloads: vec![Workload {
+            user: Some((1000, 1000)),
+            ..workload("shell", "busybox", &["sh", "-c", script])
+        }],
+        ..NodeConfig::default()
+    };
+    let busybox = std::fs::read(super::super::packages::busybox()).unwrap();
+    let mut node = Node::with(&archive(&[("busybox", &busybox)], &config), |machine| {
+        let disk = |name| Disk::blank(name, 1 << 20).unwrap();
+        machine.disks = vec![disk("scratch"), disk("data")];
+        machine.nics = vec![[0x52, 0x54, 0, 0xab, 0, 1]];
+    });
+    node.await_end();
+    let said: Vec<&str> = node.console.lines().map(str::trim).collect();
+    let expected = [
+        "/dev/vdb",
+        "/dev/vda",
+        "127.0.0.1 localhost",
+        "10.1.0.8 n8",
+        "n7",
+        "inet 127.0.0.1/8 scope host lo",
+        "inet 10.1.0.7/16 brd 10.1.255.255 scope global eth0",
+        "1400",
+        "7",
+        "65536",
+        "1000",
+    ];
+    assert_eq!(said, expected);
+}
