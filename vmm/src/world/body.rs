@@ -45,6 +45,9 @@ pub(super) trait Body: Send {
     /// Instructions retired since power-on.
     fn retired(&self) -> u64;
 
+    /// What its engine can't promise on this host.
+    fn caveats(&self) -> Vec<String>;
+
     /// Outputs that were lost because there were too many, and bytes of the console.
     fn lost(&self) -> (u64, u64);
 }

@@ -8,7 +8,7 @@ use chaosrun_x86::CpuModel;
 
 pub use super::fabric::{Chance, LinkShape, Mac};
 use crate::disk::Disk;
-use crate::engine::EngineKind;
+use crate::engine::{EngineKind, EngineOptions};
 use crate::machine::{Interleaving, MachineConfig};
 use crate::tape::Tape;
 
@@ -82,6 +82,8 @@ pub struct NodeConfig {
     pub name: String,
     /// What executes its instructions.
     pub engine: EngineKind,
+    /// What that is told.
+    pub engine_options: EngineOptions,
     /// An ELF executable or a bzImage.
     pub kernel: Arc<[u8]>,
     /// The initial RAM disk.
@@ -122,6 +124,7 @@ impl NodeConfig {
         Self {
             name: name.to_owned(),
             engine: defaults.engine,
+            engine_options: defaults.engine_options,
             kernel,
             initrd: None,
             cmdline: String::new(),

@@ -62,6 +62,10 @@ impl Body for Machine {
         Machine::retired(self)
     }
 
+    fn caveats(&self) -> Vec<String> {
+        Machine::caveats(self)
+    }
+
     fn lost(&self) -> (u64, u64) {
         (self.outputs_dropped(), self.console_lost())
     }
@@ -112,6 +116,7 @@ impl Maker for Factory {
         let machine = Machine::new(&MachineConfig {
             name,
             engine: config.engine,
+            engine_options: config.engine_options.clone(),
             memory: config.memory,
             vcpus: config.vcpus,
             model: config.model.clone(),

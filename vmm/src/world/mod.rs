@@ -208,6 +208,16 @@ impl World {
         self.nodes.get(node).map(Node::status)
     }
 
+    /// What the engines of the nodes that are on can't promise on this host, with the node.
+    pub fn caveats(&self) -> Vec<(usize, String)> {
+        let bodies = self.nodes.iter().enumerate();
+        let of = |(index, node): (usize, &Node)| {
+            let caveats = node.body().map_or(Vec::new(), |body| body.caveats());
+            caveats.into_iter().map(move |caveat| (index, caveat))
+        };
+        bodies.flat_map(of).collect()
+    }
+
     /// What a node's clock shows now, in nanoseconds since the world began; with drift it is not the
     /// same as [`World::now`], and it goes on while the node is down.
     pub fn local_time(&self, node: usize) -> Option<VirtTime> {

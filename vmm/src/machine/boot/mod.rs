@@ -140,7 +140,7 @@ fn load_kernel(ram: &GuestRam, kernel: &[u8]) -> Result<(setup_header, elf::Load
         return Ok((params::plain_header(), elf::load(ram, kernel)?));
     }
     let image = bzimage::parse(kernel)?;
-    let unpacked = unpack::unpack(image.payload)?;
+    let unpacked = unpack::unpack_shared(image.payload)?;
     Ok((image.header, elf::load(ram, &unpacked)?))
 }
 

@@ -2,6 +2,7 @@
 //! instructions on it.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most bytes that a kernel unpacks to.
 const UNPACKED_MAX: u64 = 512 << 20;
@@ -33,6 +34,31 @@ pub enum UnpackError {
     /// The payload unpacks to more than any kernel needs.
     #[error("the kernel's payload unpacks to more than {UNPACKED_MAX} bytes")]
     TooLarge,
+}
+
+/// How many unpacked kernels are kept.
+const KEPT_MAX: usize = 2;
+
+/// The kernels that were unpacked last, by the hash of what they were unpacked from.
+static KEPT: Mutex<Vec<(blake3::Hash, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
+
+/// As [`unpack`], but does not do the same work again for the machines of a cluster, for restarts
+/// and for other seeds. What is kept is a function of the payload, so that nobody can tell.
+///
+/// # Errors
+/// As for [`unpack`].
+pub fn unpack_shared(payload: &[u8]) -> Result<Arc<Vec<u8>>, UnpackError> {
+    let name = blake3::hash(payload);
+    // Held while unpacking, so that several threads that need the same kernel unpack it once.
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = match kept.iter().position(|(known, _)| *known == name) {
+        Some(index) => kept.remove(index),
+        None => (name, Arc::new(unpack(payload)?)),
+    };
+    let kernel = Arc::clone(&entry.1);
+    kept.insert(0, entry);
+    kept.truncate(KEPT_MAX);
+    Ok(kernel)
 }
 
 /// Unpacks the payload of a bzImage, which is recognised by its first bytes.
@@ -163,6 +189,16 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn kernels_that_are_kept_are_never_mixed_up() {
+        let elf = |byte: u8| [&b"\x7fELF"[..], &[byte; 100]].concat();
+        for byte in [1, 1, 2, 3, 1, 2, 2] {
+            assert_eq!(*unpack_shared(&elf(byte)).unwrap(), elf(byte));
+        }
+        assert!(unpack_shared(b"neither").is_err());
+        assert!(KEPT.lock().unwrap().len() <= KEPT_MAX);
+    }
 
     fn plain() -> Vec<u8> {
         (0..3_000_000u32)

@@ -343,3 +343,11 @@ fn interrupts_and_control_bytes_reach_the_machine_now() {
         "{texts:?}"
     );
 }
+
+#[test]
+fn caveats_are_those_of_machines_that_are_on() {
+    let scripts = vec![Script::new(0, vec![]), Script::new(1, vec![])];
+    let mut world = world(scripts, plain(), 1, 1);
+    world.command(Command::Kill { node: 0 }).unwrap();
+    assert_eq!(world.caveats(), [(1, "it is scripted".to_owned())]);
+}

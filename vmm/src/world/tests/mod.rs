@@ -8,6 +8,7 @@ use script::{Act, STEP, Script, blueprint, frame, mac};
 
 mod lives;
 mod lockstep;
+mod overhead;
 mod script;
 
 const MICRO: u64 = 1_000;

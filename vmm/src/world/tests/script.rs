@@ -227,8 +227,16 @@ impl Body for Scripted {
     }
 
     fn input(&mut self, input: Input) {
-        for byte in format!("{} {input:?}", self.now).bytes() {
-            self.state = (self.state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let kind;
+        let what: &[u8] = match &input {
+            Input::Frame { bytes, .. } | Input::Control(bytes) => bytes,
+            other => {
+                kind = format!("{other:?}");
+                kind.as_bytes()
+            }
+        };
+        for word in what.iter().map(|byte| u64::from(*byte)).chain([self.now]) {
+            self.state = (self.state ^ word).wrapping_mul(0x0100_0000_01b3);
         }
         let text = match &input {
             Input::Frame { bytes, .. } => {
@@ -278,6 +286,10 @@ impl Body for Scripted {
 
     fn retired(&self) -> u64 {
         self.steps * STEP_RETIRED
+    }
+
+    fn caveats(&self) -> Vec<String> {
+        vec!["it is scripted".to_owned()]
     }
 
     fn lost(&self) -> (u64, u64) {
