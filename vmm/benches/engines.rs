@@ -102,12 +102,18 @@ fn elf(code: &[u8]) -> Vec<u8> {
     file.extend(2u16.to_le_bytes());
     file.extend(62u16.to_le_bytes());
     file.extend(1u32.to_le_bytes());
-    [ENTRY, 64, 0].map(|word| file.extend(word.to_le_bytes()));
+    let words = |file: &mut Vec<u8>, words: &[u64]| {
+        file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    };
+    words(&mut file, &[ENTRY, 64, 0]);
     file.extend(0u32.to_le_bytes());
-    [64u16, 56, 1, 0, 0, 0].map(|half| file.extend(half.to_le_bytes()));
-    [1u32, 7].map(|word| file.extend(word.to_le_bytes()));
+    for half in [64u16, 56, 1, 0, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // A segment to load, with all permissions.
+    words(&mut file, &[1 | 7 << 32]);
     let size = code.len() as u64;
-    [120, ENTRY, ENTRY, size, size, 0x1000].map(|word: u64| file.extend(word.to_le_bytes()));
+    words(&mut file, &[120, ENTRY, ENTRY, size, size, 0x1000]);
     file.extend(code);
     file
 }

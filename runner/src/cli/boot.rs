@@ -143,8 +143,9 @@ impl Args {
         let interrupted = interrupt::watch();
         let (result, wall) = timed(&mut machine, &limits, interrupted, &mut terminal);
         let log = machine.finish_log();
-        let summary = result
-            .map_err(|source| Failure::new(exit_of_engine(&source), BootError::Engine { source }))?;
+        let summary = result.map_err(|source| {
+            Failure::new(exit_of_engine(&source), BootError::Engine { source })
+        })?;
         for caveat in machine.caveats() {
             eprintln!("chaosrun: not deterministic by design: {caveat}");
         }

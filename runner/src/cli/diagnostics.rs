@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::artifact::{Progress, Store};
-use crate::report::terminal::ColorChoice;
 use crate::plan::{Compiled, HostFiles, compile};
+use crate::report::terminal::ColorChoice;
 use crate::scenario::diag::{Diag, Rendering, Severity, render};
 use crate::scenario::source::Sources;
 
@@ -139,7 +139,8 @@ impl Messages {
 
     fn color(&self) -> bool {
         let variable = |name: &str| std::env::var(name).ok();
-        self.color.resolve(std::io::stderr().is_terminal(), variable)
+        self.color
+            .resolve(std::io::stderr().is_terminal(), variable)
     }
 }
 

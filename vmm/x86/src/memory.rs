@@ -98,7 +98,10 @@ impl Memory {
     /// than this `Memory`: marks the pages dirty and drops decoded code. Returns `false`, having done
     /// nothing, if part of the range is not RAM.
     pub fn mark_written(&mut self, gpa: u64, len: u64) -> bool {
-        let Some(offset) = usize::try_from(len).ok().and_then(|len| self.range(gpa, len)) else {
+        let Some(offset) = usize::try_from(len)
+            .ok()
+            .and_then(|len| self.range(gpa, len))
+        else {
             return false;
         };
         self.note_write(offset as u64, len);

@@ -72,7 +72,9 @@ impl Cpu {
         number: u32,
         value: u64,
     ) -> MsrAccess {
-        self.access_msr(memory, bus, |cpu| cpu.write_msr(number, value).map(|()| value))
+        self.access_msr(memory, bus, |cpu| {
+            cpu.write_msr(number, value).map(|()| value)
+        })
     }
 
     fn access_msr(

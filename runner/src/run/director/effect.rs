@@ -136,9 +136,8 @@ impl Director<'_> {
                 None
             }
             Effect::Reset { node } => {
-                if self.nodes.is_up(node) {
-                    self.world(Command::PowerLoss { node, torn: (0, 1) });
-                }
+                // A reset is no loss of power: the disks keep what they have taken.
+                self.forget_pauses(node);
                 self.start_node(node);
                 None
             }
@@ -300,15 +299,18 @@ impl Director<'_> {
         let status = self.nodes.get(node);
         status.down = true;
         let boot = status.boot;
-        // The power goes for good: a pause of the machine that was does not hold the next one.
-        let pauses = std::mem::take(&mut status.pauses);
-        for id in pauses {
-            self.forget(id, |undo| *undo == Undo::Pause { node });
-        }
+        self.forget_pauses(node);
         self.world(Command::PowerLoss { node, torn });
         if let Some(after) = restart_after {
             self.agenda
                 .add(at.saturating_add(after), Item::Start { node, boot });
+        }
+    }
+
+    /// A machine is no more: a pause of it does not hold the next one.
+    fn forget_pauses(&mut self, node: usize) {
+        for id in std::mem::take(&mut self.nodes.get(node).pauses) {
+            self.forget(id, |undo| *undo == Undo::Pause { node });
         }
     }
 

@@ -14,6 +14,7 @@ mod host;
 mod ioctl;
 mod kick;
 mod msr;
+mod preempt;
 pub(super) mod probe;
 mod ram;
 mod state;

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
-use chaosrun_x86::{Activity, Cpu, CpuModel, F80};
+use chaosrun_x86::{Access, Activity, Bus, Cpu, CpuModel, Exit, F80};
 
-use super::host;
+use super::preempt::tests::Always;
+use super::{Kvm, host};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
 use crate::machine::boot::Booted;
 use crate::machine::boot::elf::tests::executable;
+use crate::machine::memory::GuestRam;
 use crate::machine::{Machine, MachineConfig, Stop};
 use crate::time::VirtTime;
 
@@ -263,5 +265,53 @@ fn two_machines_at_once_do_not_disturb_each_other() {
     let others: Vec<_> = (0..3).map(|_| std::thread::spawn(run)).collect();
     for other in others {
         assert_eq!(other.join().unwrap(), alone);
+    }
+}
+
+#[test]
+fn a_guest_is_preempted_at_the_point_if_the_host_can_tell_when_it_is_there() {
+    if !has_kvm() {
+        return;
+    }
+    let mut engine = Kvm::new(&CpuModel::default(), &options(20, false)).unwrap();
+    engine.vcpus[0].preemption = Box::new(Always::new());
+    let mut ram = GuestRam::new(4 << 20).unwrap();
+    // jmp . at F000:FFF0, where a processor starts; its upper part is out of the way.
+    let mut state = engine.state(0).unwrap();
+    (state.segments[1].selector, state.segments[1].base) = (0xf000, 0xf_0000);
+    engine.set_state(0, &state).unwrap();
+    assert!(ram.write(0xf_fff0, &[0xeb, 0xfe]));
+    let exit = engine.run(0, &mut ram, &mut NoBus, 12_345).unwrap();
+    assert_eq!((exit, engine.retired(0)), (Exit::Budget, 12_345));
+}
+
+/// A machine with nothing in it.
+struct NoBus;
+
+impl Bus for NoBus {
+    fn read_mmio(&mut self, _: &mut Access, _: u64, _: u8) -> u64 {
+        u64::MAX
+    }
+    fn write_mmio(&mut self, _: &mut Access, _: u64, _: u8, _: u64) {}
+    fn read_port(&mut self, _: &mut Access, _: u16, _: u8) -> u32 {
+        u32::MAX
+    }
+    fn write_port(&mut self, _: &mut Access, _: u16, _: u8, _: u32) {}
+    fn read_msr(&mut self, _: &mut Access, _: u32) -> Option<u64> {
+        None
+    }
+    fn write_msr(&mut self, _: &mut Access, _: u32, _: u64) -> bool {
+        false
+    }
+    fn read_tsc(&mut self, _: &mut Access) -> u64 {
+        0
+    }
+    fn tsc_adjusted(&mut self, _: &mut Access, _: u64) {}
+    fn read_cr8(&mut self, _: &mut Access) -> u64 {
+        0
+    }
+    fn write_cr8(&mut self, _: &mut Access, _: u64) {}
+    fn random(&mut self, _: &mut Access) -> u64 {
+        0
     }
 }

@@ -6,6 +6,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use super::exit::{self, Failure, Kind, Left};
 use super::host::{HostError, told};
 use super::kick::Watch;
+use super::preempt::{Never, Preempt};
 use super::{cpuid, msr, state};
 use crate::engine::{EngineError, EngineOptions};
 
@@ -36,6 +37,7 @@ pub(super) struct Vcpu {
     window: bool,
     /// The task priority that the guest was entered with.
     priority: u64,
+    pub(super) preemption: Box<dyn Preempt>,
     pub(super) counters: Counters,
 }
 
@@ -80,6 +82,7 @@ impl Vcpu {
             interruptible: false,
             window: false,
             priority: 0,
+            preemption: Box::new(Never),
             counters: Counters::default(),
         };
         vcpu.store(&kept).map_err(|why| HostError::Call {
@@ -211,11 +214,16 @@ impl Vcpu {
         options: &EngineOptions,
         watch: &mut Watch,
     ) -> Result<Exit, EngineError> {
+        let armed = self.preemption.arm(end.saturating_sub(self.progress));
         loop {
             self.prepare(bus);
             let left = exit::enter(&mut self.fd);
             if left == Left::Interrupted {
                 self.fd.set_kvm_immediate_exit(0);
+                if armed && self.preemption.arrived() {
+                    self.progress = end;
+                    return Ok(Exit::Budget);
+                }
                 if let Some(ran_ms) = watch.interrupted() {
                     return self.give_up(end, ran_ms, options);
                 }

@@ -77,7 +77,7 @@ pub(super) fn counters() -> Said {
         Ok(()) => {
             let said = limited(
                 format!("retired branches of a guest can be counted; {guests}"),
-                "exact preemption is possible on this host, but not built yet",
+                "exact preemption would be possible on this host; the engine does not use it yet",
             );
             Said {
                 blocks: vec![Blocks::Preemption],
