@@ -41,20 +41,20 @@ fn of_message(message: Message) -> Vec<ObservationKind> {
         Message::Assert(assertion) => of_assertion(assertion),
         Message::SetupComplete { details } => match json(&details) {
             Ok(details) => ObservationKind::Setup { details },
-            Err(bad) => {
+            Err(why) => {
                 return vec![
                     ObservationKind::Setup {
                         details: Value::Null,
                     },
-                    bad,
+                    bad(&why),
                 ];
             }
         },
         Message::Event { name, details } => match json(&details) {
             Ok(details) => ObservationKind::Event { name, details },
-            Err(bad) => {
+            Err(why) => {
                 let details = Value::Null;
-                return vec![ObservationKind::Event { name, details }, bad];
+                return vec![ObservationKind::Event { name, details }, bad(&why)];
             }
         },
         Message::Publish { key, value } => ObservationKind::Publish {
@@ -72,12 +72,12 @@ fn of_message(message: Message) -> Vec<ObservationKind> {
     vec![one]
 }
 
-/// JSON of a guest; an empty text is as good as `null`.
-fn json(text: &str) -> Result<Value, ObservationKind> {
+/// JSON of a guest, or why it is none; an empty text is as good as `null`.
+fn json(text: &str) -> Result<Value, String> {
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(text).map_err(|error| bad(&format!("its details are no JSON: {error}")))
+    serde_json::from_str(text).map_err(|error| format!("its details are no JSON: {error}"))
 }
 
 fn of_site(site: Site) -> AssertionSite {
@@ -125,7 +125,7 @@ fn of_operation(operation: Operation) -> ObservationKind {
             key: operation.key,
             value,
         }),
-        Err(bad) => bad,
+        Err(why) => bad(&why),
     }
 }
 

@@ -209,7 +209,7 @@ fn a_whole_initrd_keeps_its_init_and_gets_programs_beside_it() {
     let image = images(&store, &compiled)
         .node(&compiled.plan.nodes[0])
         .unwrap();
-    assert!(image.initrd.starts_with(b"whole!\0\0070701"));
+    assert!(image.initrd.starts_with(b"whole!\x00\x00070701"));
     let entries = entries(&image.initrd);
     assert!(entries.iter().all(|(name, _)| name != "init"));
     content(&entries, ".chaosrun/bin/app");
@@ -226,7 +226,7 @@ fn the_initrd_of_a_kernel_comes_first() {
     let image = images(&store, &compiled)
         .node(&compiled.plan.nodes[0])
         .unwrap();
-    assert!(image.initrd.starts_with(b"drivers\0070701"));
+    assert!(image.initrd.starts_with(b"drivers\x00070701"));
 }
 
 #[test]

@@ -223,8 +223,12 @@ fn is_serializable(all: &[Operation], done: u32, lists: &Lists, strict: bool) ->
     })
 }
 
+/// Steps, which append to or read a key; how long before its effect a transaction begins, how long after
+/// it it ends, and whether its end is known.
+type Shape = (Vec<(bool, u8)>, u64, u64, u8);
+
 /// A history that some serial order explains, with the order of effects being that of the vector.
-fn serial(shapes: &[(Vec<(bool, u8)>, u64, u64, u8)]) -> Vec<Operation> {
+fn serial(shapes: &[Shape]) -> Vec<Operation> {
     let mut lists = Lists::new();
     let mut next = 0;
     let mut out = Vec::new();
@@ -248,7 +252,7 @@ fn serial(shapes: &[(Vec<(bool, u8)>, u64, u64, u8)]) -> Vec<Operation> {
     out
 }
 
-fn shapes() -> impl Strategy<Value = Vec<(Vec<(bool, u8)>, u64, u64, u8)>> {
+fn shapes() -> impl Strategy<Value = Vec<Shape>> {
     let step = (any::<bool>(), 0..3_u8);
     let steps = prop::collection::vec(step, 1..4);
     prop::collection::vec((steps, 0..40_u64, 0..40_u64, 0..8_u8), 1..7)

@@ -324,7 +324,7 @@ impl Director<'_> {
                 network,
                 from: from.clone(),
                 to: to.clone(),
-                kind: kind.clone(),
+                kind,
             }));
         }
         prepared.hit = from.into_iter().collect();
@@ -337,7 +337,7 @@ impl Director<'_> {
         let has = |this: &Self, node: usize| !this.disks_of(node, ops).is_empty();
         let nodes = self.pick(name, &ops.target, has)?;
         let fault = DiskFault {
-            kind: kind.clone(),
+            kind,
             chance: pair(&ops.chance),
             times: ops.times,
             offset: ops.offset_bytes,
@@ -346,7 +346,6 @@ impl Director<'_> {
         let mut prepared = Prepared::default();
         for node in nodes {
             for disk in self.disks_of(node, ops) {
-                let fault = fault.clone();
                 prepared.effects.push(Effect::Disk { node, disk, fault });
             }
             prepared.hit.insert(node);

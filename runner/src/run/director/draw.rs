@@ -98,7 +98,7 @@ impl Director<'_> {
             name: generator.name.clone(),
             action,
             // What restarts by itself has its duration there.
-            duration: (!moment).then(|| generator.duration),
+            duration: (!moment).then_some(generator.duration),
         })
     }
 }

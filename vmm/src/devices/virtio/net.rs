@@ -136,12 +136,15 @@ impl NetState {
     }
 }
 
+/// Buffers of the driver, each with the head of its chain.
+type Buffers = Vec<(u16, Vec<Segment>)>;
+
 /// Takes buffers for `len` bytes, several if the driver can merge them, or none if there are too few.
 fn take_buffers(
     transport: &mut Transport,
     env: &Environment<'_>,
     len: usize,
-) -> Result<Option<Vec<(u16, Vec<Segment>)>>, Broken> {
+) -> Result<Option<Buffers>, Broken> {
     let most = if transport.has(FEATURE_MERGE_BUFFERS) {
         usize::from(super::queue::SIZE_MAX)
     } else {

@@ -73,7 +73,7 @@ impl Flight {
     }
 
     /// How many frames travel.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.nodes.iter().map(BTreeMap::len).sum()
     }
 }

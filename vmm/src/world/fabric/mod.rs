@@ -182,7 +182,7 @@ impl Fabric {
 
     /// How many frames travel.
     pub fn travelling(&self) -> usize {
-        self.flight.len()
+        self.flight.count()
     }
 
     /// Ends the captures, and returns for each network that has one what became of it.

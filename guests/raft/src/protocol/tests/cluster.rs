@@ -474,7 +474,7 @@ impl Cluster {
         // Some values are longer than a sector.
         let bytes = |value: u64| {
             let mut bytes = value.to_le_bytes().to_vec();
-            bytes.resize(if value % 3 == 0 { 700 } else { 8 }, value as u8);
+            bytes.resize(if value.is_multiple_of(3) { 700 } else { 8 }, value as u8);
             bytes
         };
         let op = match (dice, client.seen.get(&key)) {

@@ -107,7 +107,7 @@ fn leader() -> Node {
     node
 }
 
-fn append_of<'a>(output: &'a Output, to: NodeId) -> &'a Append {
+fn append_of(output: &Output, to: NodeId) -> &Append {
     match said_to(output, to)[..] {
         [Body::Append(append)] => append,
         ref other => panic!("{other:?}"),

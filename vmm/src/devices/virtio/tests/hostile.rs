@@ -30,7 +30,8 @@ fn is_broken(rig: &mut Rig) -> bool {
 fn chains_that_make_no_sense_break_the_device() {
     let data = BASE + 0x1000;
     let table = BASE + 0x2000;
-    let cases: &[(&str, &[(u64, u32, u16, u16)])] = &[
+    type Case<'a> = (&'a str, &'a [(u64, u32, u16, u16)]);
+    let cases: &[Case<'_>] = &[
         ("a loop", &[(data, 16, NEXT, 1), (data, 16, NEXT, 0)]),
         ("a descriptor that follows itself", &[(data, 16, NEXT, 0)]),
         ("next beyond the queue", &[(data, 16, NEXT, ENTRIES)]),
