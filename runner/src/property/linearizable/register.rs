@@ -6,11 +6,9 @@
 //! not yet done so is extended by open operations, the last of which is this one. If no
 //! configuration is left, no order explains what happened so far.
 //!
-//! Some things keep the set small, and none changes the answer:
+//! Three things keep the set small, and none changes the answer:
 //! - An operation that leaves the value as it is takes effect as soon as it can: that forbids
 //!   nothing to the others.
-//! - A value that no operation asks for any more is as good as any other such value.
-//! - A value that somebody still has to see is not overwritten if nobody can write it again.
 //! - Operations whose outcome is not known never have to take effect. Equal ones are
 //!   interchangeable, so that only their number counts; and one takes effect only immediately before
 //!   an operation that could not take effect without it, because anywhere else it can be left out
@@ -22,8 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The value of an object that was never written.
 pub const ABSENT: u32 = 0;
-/// Any value that nobody asks for any more.
-const FORGOTTEN: u32 = u32::MAX;
 /// How many operations with a known outcome may be open at once.
 pub const MAX_OPEN: usize = 128;
 /// How long a chain of operations of unknown outcome may be that makes one possible.
@@ -116,43 +112,6 @@ pub fn search(ops: &[Op], edges: &[Edge], budget: u64) -> Found {
     Found::Order
 }
 
-/// How many operations have to do with a value.
-#[derive(Debug, Clone, Copy, Default)]
-struct Interest {
-    /// They have to see it.
-    needs: u32,
-    /// They have to see it, or another one, or may see it.
-    asks: u32,
-    /// They write it.
-    puts: u32,
-}
-
-impl Interest {
-    /// What an operation has to do with values: calls with each value and its part.
-    fn of(op: &Op, mut each: impl FnMut(u32, Self)) {
-        let (needs, asks) = match op.action.guard {
-            Guard::Any => (0, None),
-            Guard::Is(value) => (u32::from(!op.optional), Some(value)),
-            Guard::IsNot(value) => (0, Some(value)),
-        };
-        if let Some(value) = asks {
-            let puts = 0;
-            each(
-                value,
-                Self {
-                    needs,
-                    asks: 1,
-                    puts,
-                },
-            );
-        }
-        if let Some(value) = op.action.put {
-            let (needs, asks, puts) = (0, 0, 1);
-            each(value, Self { needs, asks, puts });
-        }
-    }
-}
-
 struct Search<'a> {
     ops: &'a [Op],
     configs: Configs,
@@ -165,10 +124,6 @@ struct Search<'a> {
     /// The classes that put a value.
     producers: BTreeMap<u32, Vec<u32>>,
     optional: Vec<usize>,
-    /// By value: what the operations that have not begun have to do with it.
-    future: Vec<Interest>,
-    /// By value: how many optional operations that have begun ask for it.
-    optional_asks: Vec<u32>,
     steps: u64,
     budget: u64,
     /// Whether a chain was too long to be followed.
@@ -177,22 +132,8 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(ops: &'a [Op], budget: u64) -> Self {
-        let mut future = vec![Interest::default()];
-        for op in ops {
-            Interest::of(op, |value, part| {
-                if future.len() <= value as usize {
-                    future.resize(value as usize + 1, Interest::default());
-                }
-                let all = &mut future[value as usize];
-                all.needs += part.needs;
-                all.asks += part.asks;
-                all.puts += part.puts;
-            });
-        }
         Self {
             ops,
-            optional_asks: vec![0; future.len()],
-            future,
             configs: BTreeMap::from([((ABSENT, 0), vec![Vec::new()])]),
             slots: Vec::new(),
             classes: BTreeMap::new(),
@@ -206,23 +147,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// An operation is no longer in the future.
-    fn leave_future(&mut self, op: usize) {
-        let future = &mut self.future;
-        Interest::of(&self.ops[op], |value, part| {
-            let all = &mut future[value as usize];
-            all.needs -= part.needs;
-            all.asks -= part.asks;
-            all.puts -= part.puts;
-        });
-    }
-
     /// An optional operation can be used from now on.
     fn offer(&mut self, op: usize) {
-        self.leave_future(op);
-        if let Guard::Is(value) | Guard::IsNot(value) = self.ops[op].action.guard {
-            self.optional_asks[value as usize] += 1;
-        }
         let action = self.ops[op].action;
         let next = self.actions.len() as u32;
         let class = *self.classes.entry(action).or_insert(next);
@@ -337,92 +263,26 @@ impl<'a> Search<'a> {
             };
             for (before, used) in ways {
                 let after = action.put.unwrap_or(before);
-                if after != before && self.is_needed(before, done | bit, &used) {
-                    continue;
-                }
-                let (after, done) = self.settle(after, done | bit);
-                out.push((after, done, used));
+                out.push((after, self.absorb(after, done | bit), used));
             }
         }
         out
     }
 
-    /// Lets all operations take effect that leave the value as it is and can, and forgets the value
-    /// if nobody asks for it any more.
-    fn settle(&self, mut value: u32, mut done: u128) -> (u32, u128) {
-        loop {
-            if !self.is_asked_for(value, done) {
-                value = FORGOTTEN;
-            }
-            let before = done;
-            for (slot, op) in self.slots.iter().enumerate() {
-                let bit = 1_u128 << slot;
-                let Some(op) = op.filter(|_| done & bit == 0) else {
-                    continue;
-                };
-                let action = self.ops[op].action;
-                let stays = |put| put == value || self.becomes(put, done | bit) == value;
-                if action.holds(value) && action.put.is_none_or(stays) {
+    /// Lets all operations take effect that leave the value as it is and can.
+    fn absorb(&self, value: u32, mut done: u128) -> u128 {
+        for (slot, op) in self.slots.iter().enumerate() {
+            let bit = 1_u128 << slot;
+            if let Some(op) = op
+                && done & bit == 0
+            {
+                let action = self.ops[*op].action;
+                if action.put.is_none() && action.holds(value) {
                     done |= bit;
                 }
             }
-            if done == before {
-                return (value, done);
-            }
         }
-    }
-
-    /// What a value is as good as.
-    fn becomes(&self, value: u32, done: u128) -> u32 {
-        if self.is_asked_for(value, done) {
-            value
-        } else {
-            FORGOTTEN
-        }
-    }
-
-    /// The open operations that have not taken effect.
-    fn open(&self, done: u128) -> impl Iterator<Item = &Op> {
-        let left =
-            move |(slot, op): (usize, &Option<usize>)| op.filter(|_| done & (1 << slot) == 0);
-        let ops = self.ops;
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(left)
-            .map(move |op| &ops[op])
-    }
-
-    /// Whether an operation may still ask for a value.
-    fn is_asked_for(&self, value: u32, done: u128) -> bool {
-        if value == FORGOTTEN {
-            return false;
-        }
-        let asks = |op: &Op| {
-            let guard = op.action.guard;
-            guard == Guard::Is(value) || guard == Guard::IsNot(value)
-        };
-        self.future[value as usize].asks > 0
-            || self.optional_asks[value as usize] > 0
-            || self.open(done).any(asks)
-    }
-
-    /// Whether an operation still has to see a value, and nobody can write it again.
-    fn is_needed(&self, value: u32, done: u128, used: &Used) -> bool {
-        if value == FORGOTTEN || self.future[value as usize].puts > 0 {
-            return false;
-        }
-        let needs = |op: &Op| op.action.guard == Guard::Is(value);
-        let puts = |op: &Op| op.action.put == Some(value);
-        let needed = self.future[value as usize].needs > 0 || self.open(done).any(needs);
-        let classes = self.producers.get(&value);
-        needed
-            && !self.open(done).any(puts)
-            && !classes.is_some_and(|classes| {
-                classes
-                    .iter()
-                    .any(|class| self.using(*class, used).is_some())
-            })
+        done
     }
 
     /// The ways to make a guard hold by optional operations: the value then, and what was used.
