@@ -213,7 +213,7 @@ fn message(kind: &str, number: u64) -> Message {
         "history" => Message::History(Operation {
             history: "kv".to_owned(),
             process: 0,
-            op: if number % 2 == 0 {
+            op: if number.is_multiple_of(2) {
                 OpKind::Invoke
             } else {
                 OpKind::Ok
