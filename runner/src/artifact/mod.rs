@@ -3,7 +3,7 @@
 //!
 //! [`Store::kernel`] takes a name or a path: `debian` is Debian's current cloud kernel, unmodified;
 //! `tiny` is a minimal kernel built from Debian's kernel source; `tiny-kcov` has kernel coverage
-//! built in.
+//! built in; `tiny-kvm` does without the time stamp counter.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,7 @@ fn sources() -> Vec<Box<dyn Source>> {
         Box::new(debian::CloudKernel),
         Box::new(tiny::TINY),
         Box::new(tiny::TINY_KCOV),
+        Box::new(tiny::TINY_KVM),
     ]
 }
 

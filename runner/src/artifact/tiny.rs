@@ -14,12 +14,16 @@ const SOURCE_PACKAGE: &str = "linux-source-6.12";
 const SCRIPT: &str = include_str!("../../../guests/kernel/build.sh");
 const TINY_FRAGMENT: &str = include_str!("../../../guests/kernel/tiny.config");
 const KCOV_FRAGMENT: &str = include_str!("../../../guests/kernel/tiny-kcov.config");
+const KVM_SCRIPT: &str = include_str!("../../../guests/kernel/tiny-kvm.sh");
+const KVM_FRAGMENT: &str = include_str!("../../../guests/kernel/tiny-kvm.config");
 
 /// A kernel whose configuration is a list of fragments.
 pub(super) struct Built {
     name: &'static str,
     description: &'static str,
     fragments: &'static [&'static str],
+    /// A script that changes the source and goes on with the one that builds, if it has to be changed.
+    prepare: Option<&'static str>,
 }
 
 /// The kernel `tiny`.
@@ -27,6 +31,7 @@ pub(super) const TINY: Built = Built {
     name: "tiny",
     description: "a minimal kernel with virtio and ext4 built in, from Debian's source",
     fragments: &[TINY_FRAGMENT],
+    prepare: None,
 };
 
 /// The kernel `tiny-kcov`.
@@ -34,6 +39,15 @@ pub(super) const TINY_KCOV: Built = Built {
     name: "tiny-kcov",
     description: "tiny with coverage of the kernel itself (KCOV)",
     fragments: &[TINY_FRAGMENT, KCOV_FRAGMENT],
+    prepare: None,
+};
+
+/// The kernel `tiny-kvm`.
+pub(super) const TINY_KVM: Built = Built {
+    name: "tiny-kvm",
+    description: "tiny without the time stamp counter, for the kvm engine",
+    fragments: &[TINY_FRAGMENT, KVM_FRAGMENT],
+    prepare: Some(KVM_SCRIPT),
 };
 
 impl Source for Built {
@@ -47,7 +61,8 @@ impl Source for Built {
 
     fn recipe(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for part in [SCRIPT, SOURCE_PACKAGE].iter().chain(self.fragments) {
+        let parts = [SCRIPT, SOURCE_PACKAGE].iter().chain(self.fragments);
+        for part in parts.chain(&self.prepare) {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -95,7 +110,10 @@ impl Built {
                 .map_err(ArtifactError::io("write", &path))
                 .map(|()| path)
         };
-        let script = put("build.sh", SCRIPT)?;
+        let mut script = put("build.sh", SCRIPT)?;
+        if let Some(prepare) = self.prepare {
+            script = put("prepare.sh", prepare)?;
+        }
         let mut command = tools::command("bash");
         command
             .arg(script)
@@ -175,12 +193,19 @@ mod tests {
     #[test]
     fn the_recipes_of_the_kernels_differ() {
         assert_ne!(TINY.recipe(), TINY_KCOV.recipe());
+        assert_ne!(TINY.recipe(), TINY_KVM.recipe());
         assert_eq!(TINY.recipe(), TINY.recipe());
+        let unprepared = Built {
+            prepare: None,
+            ..TINY_KVM
+        };
+        assert_ne!(unprepared.recipe(), TINY_KVM.recipe());
     }
 
     #[test]
     fn every_line_of_a_fragment_is_an_answer_or_a_comment() {
-        for line in TINY_FRAGMENT.lines().chain(KCOV_FRAGMENT.lines()) {
+        let all = [TINY_FRAGMENT, KCOV_FRAGMENT, KVM_FRAGMENT];
+        for line in all.iter().flat_map(|fragment| fragment.lines()) {
             let answer = line.starts_with("CONFIG_") && line.contains('=');
             assert!(answer || line.starts_with('#') || line.is_empty(), "{line}");
         }

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chaosrun_vmm::engine::EngineKind;
@@ -56,7 +57,7 @@ impl Args {
         if let Some(name) = self.probe {
             return one_probe(&name);
         }
-        let report = examine(doctor::names())?;
+        let report = examine(doctor::names(), |_| false)?;
         if self.json {
             super::print(&format!("{}\n", json(&report)));
         } else {
@@ -82,32 +83,68 @@ fn one_probe(name: &str) -> Result<Exit, Failure> {
     Ok(Exit::Passed)
 }
 
+/// Why this host's KVM can't run even a guest without an operating system; `None` if it can.
+///
+/// # Errors
+/// If it can't be found out.
+pub(super) fn against_bare() -> Result<Option<String>, Failure> {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    once(&FOUND, || {
+        Ok(examine(doctor::names_for_bare(), |_| false)?.against_bare())
+    })
+}
+
 /// Why this host's KVM can't run Linux; `None` if it can.
 ///
 /// # Errors
 /// If it can't be found out.
 pub(super) fn against_linux() -> Result<Option<String>, Failure> {
-    Ok(examine(doctor::names_for_linux())?.against_linux())
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    once(&FOUND, || {
+        Ok(examine(doctor::names_for_linux(), |_| false)?.against_linux())
+    })
 }
 
-/// The engine that suits this host.
+/// The engine that suits this host. The first thing that stands against KVM decides.
 ///
 /// # Errors
 /// If it can't be found out.
 pub(super) fn auto() -> Result<EngineKind, Failure> {
-    Ok(examine(doctor::names())?.auto)
+    static FOUND: OnceLock<EngineKind> = OnceLock::new();
+    once(&FOUND, || {
+        let decides = |finding: &Finding| !finding.blocks.is_empty();
+        Ok(examine(doctor::names(), decides)?.auto)
+    })
 }
 
-/// Runs probes, each in a process of its own. If the first one says that there is nothing to try, the
-/// others are left out.
-fn examine(names: impl Iterator<Item = &'static str>) -> Result<Report, Failure> {
+/// What a host can do does not change while a program runs.
+fn once<T: Clone>(
+    place: &OnceLock<T>,
+    find: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match place.get() {
+        Some(found) => Ok(found.clone()),
+        None => {
+            let found = find()?;
+            Ok(place.get_or_init(|| found).clone())
+        }
+    }
+}
+
+/// Runs probes, each in a process of its own, up to one whose finding is `enough`. If the first one says
+/// that there is nothing to try, the others are left out.
+fn examine(
+    names: impl Iterator<Item = &'static str>,
+    enough: impl Fn(&Finding) -> bool,
+) -> Result<Report, Failure> {
     let program = std::env::current_exe()
         .map_err(|source| DoctorError::Executable { source })
         .or_exit(Exit::HostCannot)?;
     let mut findings = Vec::new();
     for name in names {
         findings.extend(probe(&program, name));
-        if findings.len() == 1 && findings[0].verdict == Verdict::Bad {
+        let nothing_to_try = findings.len() == 1 && findings[0].verdict == Verdict::Bad;
+        if nothing_to_try || findings.last().is_some_and(&enough) {
             break;
         }
     }

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use chaosrun_vmm::engine::{self, EngineError, EngineKind, EngineOptions};
+use chaosrun_vmm::engine::{self, EngineError, EngineKind};
 use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, MachineError};
 use chaosrun_vmm::tape::Tape;
 use miette::Diagnostic;
 use thiserror::Error;
 
 use super::artifact::exit_of;
+use super::engines::{StoppingArgs, is_linux};
 use super::{Exit, Failure, OrExit, doctor, units};
 use crate::artifact::initrd::{Compression, Initrd, InitrdError};
 use crate::artifact::{Kernel, Progress, Store};
@@ -21,7 +22,7 @@ const INITRD_LIMIT: u64 = 2 << 30;
 /// Options of a machine.
 #[derive(Debug, clap::Args)]
 pub(super) struct GuestArgs {
-    /// The kernel: `debian`, `tiny`, `tiny-kcov`, or the path of a vmlinux or bzImage.
+    /// The kernel: `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, or the path of a vmlinux or bzImage.
     pub(super) kernel: String,
     /// The initial RAM disk: a file, or a directory to make one of.
     initrd: Option<PathBuf>,
@@ -47,12 +48,8 @@ pub(super) struct GuestArgs {
     /// Bind the machine to one of the host's processors, which changes nothing but speed.
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
-    /// Go on when a guest had to be stopped at a point that is not a function of its inputs.
-    #[arg(long)]
-    allow_nondeterminism: bool,
-    /// Milliseconds of processor time that a guest may go without an exit on the host's KVM.
-    #[arg(long, value_name = "MS", hide = true)]
-    patience: Option<u64>,
+    #[command(flatten)]
+    stopping: StoppingArgs,
 }
 
 /// The engines as words.
@@ -62,10 +59,6 @@ enum EngineChoice {
     Exact,
     Kvm,
 }
-
-/// Milliseconds that a guest may go without an exit if it may be stopped anywhere: few, since its timers
-/// tick only then.
-const PATIENCE_IF_ALLOWED: u64 = 10;
 
 /// A machine cannot be made, or cannot go on.
 #[derive(Debug, Error, Diagnostic)]
@@ -161,18 +154,9 @@ impl Guest {
 
     /// A machine that has not executed anything yet.
     pub(super) fn machine(&self) -> Result<Machine, Failure> {
-        let allow_nondeterminism = self.args.allow_nondeterminism;
-        let defaults = EngineOptions::default();
         let config = MachineConfig {
             engine: self.engine,
-            engine_options: EngineOptions {
-                allow_nondeterminism,
-                patience_ms: self.args.patience.unwrap_or(if allow_nondeterminism {
-                    PATIENCE_IF_ALLOWED
-                } else {
-                    defaults.patience_ms
-                }),
-            },
+            engine_options: self.args.stopping.options(),
             memory: self.args.memory,
             vcpus: self.args.vcpus,
             initrd: self.initrd.as_deref(),
@@ -226,12 +210,6 @@ fn choose(choice: EngineChoice, kernel: &[u8]) -> Result<EngineKind, Failure> {
             Some(why) => Err(GuestError::NoLinux { why }).or_exit(Exit::HostCannot),
         },
     }
-}
-
-/// Whether a kernel is Linux: a compressed image, or an executable with its banner.
-fn is_linux(kernel: &[u8]) -> bool {
-    const BANNER: &[u8] = b"Linux version ";
-    !kernel.starts_with(b"\x7fELF") || kernel.windows(BANNER.len()).any(|part| part == BANNER)
 }
 
 /// The exit code of an engine's failure.

@@ -20,6 +20,7 @@ mod diagnostics;
 mod divergence;
 mod dlog;
 mod doctor;
+mod engines;
 mod exit;
 mod explain;
 mod fmt;

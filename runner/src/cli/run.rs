@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::diagnostics::{Checked, Messages, check};
 use super::out::{Places, Unwritable};
 use super::progress::Bars;
-use super::{Exit, Failure, OrExit, interrupt, print};
+use super::{Exit, Failure, OrExit, engines, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
 use crate::artifact::{Progress, Store};
 use crate::filter::{Seeds, Selection, Subject};
@@ -55,6 +55,8 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value = "first", value_name = "WHICH")]
     replay: ReplayWhich,
     #[command(flatten)]
+    stopping: engines::StoppingArgs,
+    #[command(flatten)]
     outputs: Outputs,
     #[command(flatten)]
     messages: Messages,
@@ -89,14 +91,6 @@ enum Refused {
         help("remove the `explore` block; `--seeds 1..20` tries several seeds")
     )]
     Explore { scenario: String },
-    #[error(
-        "node `{node}` of `{scenario}` asks for the kvm engine, which runs single machines only"
-    )]
-    #[diagnostic(
-        code(chaosrun::run::kvm_unsupported),
-        help("`engine \"exact\"` runs everywhere; `chaosrun boot --engine kvm` boots one machine")
-    )]
-    Kvm { scenario: String, node: String },
     #[error("there are more than a million runs to do")]
     #[diagnostic(code(chaosrun::run::too_many), help("give fewer seeds"))]
     TooMany,
@@ -125,6 +119,7 @@ impl Options {
             out: None,
             fail_fast: false,
             replay: ReplayWhich::None,
+            stopping: engines::StoppingArgs::default(),
             outputs: Outputs::default(),
             messages: Messages::default(),
         }
@@ -146,9 +141,10 @@ impl Options {
         if !valid {
             return Ok(None);
         }
-        let selected = selector.select(all, |one| Subject::of_plan(&one.compiled.plan));
-        for one in &selected {
+        let mut selected = selector.select(all, |one| Subject::of_plan(&one.compiled.plan));
+        for one in &mut selected {
             possible(&one.compiled.plan).or_exit(Exit::HostCannot)?;
+            engines::settle(&mut one.compiled.plan)?;
         }
         Ok(Some(selected))
     }
@@ -211,6 +207,7 @@ impl Options {
                 plan,
                 images,
                 seed: *seed,
+                engine_options: self.stopping.options(),
                 captures: Some(&folders[index]),
             };
             tasks.push(task);
@@ -320,26 +317,19 @@ fn possible(plan: &Plan) -> Result<(), Refused> {
             scenario: plan.name.clone(),
         });
     }
-    let kvm = plan
-        .nodes
-        .iter()
-        .find(|node| node.engine == crate::plan::model::Engine::Kvm);
-    kvm.map_or(Ok(()), |node| {
-        Err(Refused::Kvm {
-            scenario: plan.name.clone(),
-            node: node.name.clone(),
-        })
-    })
+    Ok(())
 }
 
 /// Fetches and builds what the plans need, before anything runs.
 pub(super) fn images(selected: &[Selected]) -> Result<Vec<Vec<NodeImage>>, Failure> {
     let store = Store::open(Progress::detect()).or_exit(Exit::HostCannot)?;
     let of = |one: &Selected| node_images(&store, &one.compiled.plan, &one.compiled.origins);
-    selected
-        .iter()
-        .map(|one| of(one).or_exit(Exit::HostCannot))
-        .collect()
+    let suited = |one: &Selected| {
+        let images = of(one).or_exit(Exit::HostCannot)?;
+        engines::suit(&one.compiled.plan, &images)?;
+        Ok(images)
+    };
+    selected.iter().map(suited).collect()
 }
 
 /// What running again showed.

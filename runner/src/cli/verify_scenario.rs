@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use chaosrun_vmm::engine::EngineOptions;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::guest::exit_of_engine;
 use super::progress::Bars;
 use super::run::{Options, Selected, images};
 use super::{Exit, Failure, OrExit, interrupt, print};
@@ -62,6 +64,7 @@ pub(super) fn verify(
             plan,
             images,
             seed,
+            engine_options: EngineOptions::default(),
             captures: None,
         };
         let tasks = vec![task; runs as usize];
@@ -87,12 +90,11 @@ fn compared(
         let Some(outcome) = outcome else {
             return Ok(Exit::Inconclusive);
         };
-        let outcome = outcome
-            .map_err(|source| VerifyError::Failed {
-                scenario: scenario.clone(),
-                source,
-            })
-            .or_exit(Exit::HostCannot)?;
+        let outcome = outcome.map_err(|source| {
+            let exit = source.engine().map_or(Exit::HostCannot, exit_of_engine);
+            let scenario = scenario.clone();
+            Failure::new(exit, VerifyError::Failed { scenario, source })
+        })?;
         if matches!(outcome.end, End::Stopped(_)) {
             return Ok(Exit::Inconclusive);
         }

@@ -69,7 +69,7 @@ pub trait Artefacts {
 }
 
 /// Kernels that chaosrun knows by name.
-pub const KERNELS: &[&str] = &["debian", "tiny", "tiny-kcov"];
+pub const KERNELS: &[&str] = &["debian", "tiny", "tiny-kcov", "tiny-kvm"];
 
 /// The real files of this host.
 #[derive(Debug, Default)]

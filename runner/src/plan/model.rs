@@ -85,7 +85,7 @@ impl Artefact {
 /// A kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
-    /// `debian`, `tiny`, `tiny-kcov`, or `file`.
+    /// `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, or `file`.
     pub name: String,
     /// The image.
     pub image: Artefact,

@@ -320,8 +320,12 @@ pub struct RunInfo {
     pub plan_hash: String,
     /// The seed, a 64-bit number in decimal.
     pub seed: String,
-    /// The engine that executed the nodes: `exact` or `kvm`.
+    /// The engine that executed the nodes: `exact`, `kvm`, or `exact and kvm`.
     pub engine: String,
+    /// What the engine could not keep from the guests on this host, so that the run depends on more than
+    /// its inputs. Empty on the exact engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
     /// The blake3 hashes of the kernels, guests and disks, by name.
     pub artefacts: BTreeMap<String, String>,
     /// How many timelines were run.

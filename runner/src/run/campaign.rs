@@ -4,7 +4,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use chaosrun_vmm::engine::{EngineError, EngineOptions};
 use chaosrun_vmm::tape::Tape;
+use chaosrun_vmm::world::WorldError;
 
 use super::cluster::{self, ClusterError};
 use super::{Outcome, Progress, RunError, Setup, Watch, run};
@@ -20,6 +22,8 @@ pub struct Task<'a> {
     pub images: &'a [NodeImage],
     /// The seed.
     pub seed: u64,
+    /// What the nodes' engines are told.
+    pub engine_options: EngineOptions,
     /// Where the traffic of its networks is written, if anywhere.
     pub captures: Option<&'a std::path::Path>,
 }
@@ -36,6 +40,17 @@ pub enum TaskError {
     /// chaosrun itself has a defect.
     #[error("the run panicked: {0}")]
     Panicked(String),
+}
+
+impl TaskError {
+    /// The failure of an engine, if it was one.
+    #[must_use]
+    pub fn engine(&self) -> Option<&EngineError> {
+        match self {
+            Self::Run(RunError::World(WorldError::Engine { source, .. })) => Some(source),
+            _ => None,
+        }
+    }
 }
 
 /// Whoever watches a campaign. It is called from several threads.
@@ -118,7 +133,8 @@ fn one(
         }
     }
     let tape = Tape::new(task.seed);
-    let mut world = cluster::world(task.plan, task.images, &tape, task.captures)?;
+    let options = task.engine_options;
+    let mut world = cluster::world(task.plan, task.images, &tape, options, task.captures)?;
     world.set_jobs(jobs);
     let setup = Setup {
         plan: task.plan,

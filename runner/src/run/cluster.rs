@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chaosrun_vmm::disk::{Base, Disk, DiskConfig, DiskError};
+use chaosrun_vmm::engine::{EngineKind, EngineOptions};
 use chaosrun_vmm::machine::Interleaving;
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::config::{
@@ -16,7 +17,7 @@ use chaosrun_vmm::world::{World, WorldError};
 
 use crate::artifact::node_image::{DiskImage, NodeImage};
 use crate::plan::Plan;
-use crate::plan::model::{self, Interleave, Network, Node, Ratio, Topology};
+use crate::plan::model::{self, Engine, Interleave, Network, Node, Ratio, Topology};
 
 /// Why a cluster can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,7 @@ pub fn world(
     plan: &Plan,
     images: &[NodeImage],
     tape: &Tape,
+    engine_options: EngineOptions,
     captures: Option<&Path>,
 ) -> Result<World, ClusterError> {
     let mut networks = Vec::new();
@@ -56,7 +58,10 @@ pub fn world(
     }
     let mut nodes = Vec::new();
     for (node, image) in plan.nodes.iter().zip(images) {
-        nodes.push(node_config(plan, node, image)?);
+        nodes.push(NodeConfig {
+            engine_options,
+            ..node_config(plan, node, image)?
+        });
     }
     Ok(World::new(WorldConfig {
         nodes,
@@ -85,6 +90,11 @@ fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig
         });
     }
     Ok(NodeConfig {
+        engine: match node.engine {
+            Engine::Kvm => EngineKind::Kvm,
+            // Where the host's KVM fits, whoever began the run has written that into the plan.
+            Engine::Auto | Engine::Exact => EngineKind::Exact,
+        },
         memory: node.memory_bytes,
         vcpus: node.vcpus,
         interleaving: match node.interleave {

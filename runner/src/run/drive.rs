@@ -448,6 +448,7 @@ impl<'a> Drive<'a> {
             }
         }
         Ok(Outcome {
+            caveats: self.world.caveats().into_iter().collect(),
             trouble: self.trouble,
             end,
             ready_ns: self.ready,

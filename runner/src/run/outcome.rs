@@ -1,6 +1,6 @@
 //! What a run came to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chaosrun_vmm::machine::StateHash;
 use chaosrun_vmm::world::Counters;
@@ -55,6 +55,8 @@ pub struct Outcome {
     pub crashes: Vec<u64>,
     /// How each node ended by itself, if it did.
     pub endings: Vec<Option<String>>,
+    /// What the engines could not keep from the guests on this host, for each node that it is about.
+    pub caveats: BTreeSet<(usize, String)>,
     /// What went wrong on the host without ending the run.
     pub trouble: Vec<String>,
     /// What networks and disks did.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use super::director::kdl;
 use super::replay::Replay;
 use super::{End, Outcome};
+use chaosrun_vmm::engine::EngineError;
 use chaosrun_vmm::world::fabric::LinkCounters;
 
+use crate::plan::model::Engine;
 use crate::plan::{Location, Origins, Plan};
 use crate::property::Judgement;
 use crate::report::event::{Event, EventKind};
@@ -79,7 +81,8 @@ fn info(plan: &Plan, outcome: &Outcome, context: &Context) -> RunInfo {
         scenario_hash: context.scenario_hash.clone(),
         plan_hash: plan.hash(),
         seed: context.seed.to_string(),
-        engine: "exact".to_owned(),
+        engine: engine(plan).to_owned(),
+        caveats: caveats(plan, outcome),
         artefacts: artefacts(plan),
         timelines: 1,
         virtual_time_ns: outcome.end_ns,
@@ -91,6 +94,27 @@ fn info(plan: &Plan, outcome: &Outcome, context: &Context) -> RunInfo {
         wall: context.wall,
         command: context.command.clone(),
     }
+}
+
+/// What executes the nodes.
+fn engine(plan: &Plan) -> &'static str {
+    let on_kvm = |node: &&crate::plan::model::Node| node.engine == Engine::Kvm;
+    match plan.nodes.iter().filter(on_kvm).count() {
+        0 => "exact",
+        some if some < plan.nodes.len() => "exact and kvm",
+        _ => "kvm",
+    }
+}
+
+/// What the engines could not keep from the nodes, each sentence with the nodes that it is about.
+fn caveats(plan: &Plan, outcome: &Outcome) -> Vec<String> {
+    let mut nodes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, caveat) in &outcome.caveats {
+        let about = nodes.entry(caveat).or_default();
+        about.extend(plan.nodes.get(*node).map(|node| node.name.as_str()));
+    }
+    let told = |(caveat, nodes): (&str, Vec<&str>)| format!("{}: {caveat}", nodes.join(", "));
+    nodes.into_iter().map(told).collect()
 }
 
 /// The hashes of what nodes are made of, by a name for people.
@@ -381,19 +405,39 @@ pub fn failed_to_run(plan: &Plan, context: &Context, error: &super::campaign::Ta
         scenario_hash: context.scenario_hash.clone(),
         plan_hash: plan.hash(),
         seed: context.seed.to_string(),
-        engine: "exact".to_owned(),
+        engine: engine(plan).to_owned(),
         command: context.command.clone(),
         wall: context.wall,
         ..RunInfo::default()
     });
+    let engine = error.engine();
+    if let Some(EngineError::NotDeterministic { .. }) = engine {
+        report.properties.push(not_deterministic(error.to_string()));
+        return report.finish();
+    }
     report.errors.push(ToolError {
-        cause: match error {
-            TaskError::Cluster(_) => ErrorCause::Host,
-            TaskError::Run(_) | TaskError::Panicked(_) => ErrorCause::Internal,
+        cause: match (error, engine) {
+            (TaskError::Cluster(_), _) | (_, Some(EngineError::Unavailable { .. })) => {
+                ErrorCause::Host
+            }
+            (TaskError::Run(_) | TaskError::Panicked(_), _) => ErrorCause::Internal,
         },
         code: "chaosrun::run::failed".to_owned(),
         message: error.to_string(),
         help: None,
     });
     report.finish()
+}
+
+/// A guest had to be stopped where the host's clock said, so that running again would not give the same.
+fn not_deterministic(why: String) -> Property {
+    let kind = PropertyKind::ReplayIsIdentical;
+    Property {
+        reason: format!("{why}; `--allow-nondeterminism` goes on all the same"),
+        counts: Counts {
+            passed: 0,
+            failed: 1,
+        },
+        ..Property::new(kind.name(), kind, Verdict::Fail)
+    }
 }

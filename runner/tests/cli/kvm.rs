@@ -1,9 +1,21 @@
 //! `chaosrun doctor` and the KVM engine as users see them. What needs a KVM says so where there is none,
 //! and checks nothing.
 
+use std::io::Write;
+
 use serde_json::Value;
 
 use super::*;
+
+/// Says past the harness, which shows nothing of tests that pass, that a test checks nothing and why.
+/// Where `CHAOSRUN_REQUIRE_KVM` is set, that is a failure.
+fn not_checked(why: &str) {
+    let required = std::env::var_os("CHAOSRUN_REQUIRE_KVM").is_some();
+    assert!(!required, "KVM is required here: {why}");
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "NOT CHECKED: {name}: {why}");
+}
 
 /// What the doctor says.
 fn doctor(world: &World) -> Value {
@@ -16,7 +28,7 @@ fn doctor(world: &World) -> Value {
 fn has_kvm(report: &Value) -> bool {
     let runs = report["runs_bare"].as_bool().unwrap();
     if !runs {
-        eprintln!("not checked: {}", report["findings"][0]["measured"]);
+        not_checked(&report["findings"][0]["measured"].to_string());
     }
     runs
 }
@@ -89,7 +101,7 @@ fn linux_is_refused_in_one_message_where_it_does_not_run() {
     let world = World::new();
     let report = doctor(&world);
     if report["runs_linux"] == true {
-        eprintln!("not checked: this host's KVM runs Linux");
+        not_checked("this host's KVM runs Linux");
         return;
     }
     let guest = world.guest(&[bare::power_off(), b"Linux version 6.12".to_vec()]);
@@ -108,5 +120,216 @@ fn a_processor_that_there_is_not_can_not_be_bound_to() {
             2,
             &["cannot bind"],
         );
+    }
+}
+
+/// Two nodes on KVM that boot `./guest` and nothing else.
+const CLUSTER: &str = r#"scenario "bare" schema=1 {
+    engine "kvm"
+    kernel path="guest"
+    guest "nothing" initrd="empty"
+    node "n1" "n2" { guest "nothing"; memory "32MiB" }
+    ready console="hello" within="50ms"
+    properties { never console="panicked" }
+    run duration="50ms"
+}"#;
+
+/// Writes the cluster's scenario beside a guest.
+fn cluster(world: &World) -> &'static str {
+    fs::write(world.path("empty"), "no archive").unwrap();
+    fs::write(world.path("bare.kdl"), CLUSTER).unwrap();
+    "bare.kdl"
+}
+
+fn report(world: &World) -> Value {
+    let text = fs::read_to_string(world.path("out/report.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    document["reports"][0].clone()
+}
+
+#[test]
+fn a_plan_runs_on_kvm_and_its_report_says_what_the_engine_lets_through() {
+    let world = World::new();
+    if !has_kvm(&doctor(&world)) {
+        return;
+    }
+    world.guest(&[bare::print("hello\n"), bare::power_off()]);
+    let file = cluster(&world);
+    let output = world.run(&[file, "--out", "out", "--replay", "all"]);
+    assert_exit(&output, 0, &[]);
+    let report = report(&world);
+    assert_eq!(report["run"]["engine"], "kvm");
+    let caveats = report["run"]["caveats"].to_string();
+    assert!(caveats.contains("n1, n2: RDTSC"), "{caveats}");
+    assert_exit(&world.run(&["verify", file, "-n", "3"]), 0, &[]);
+}
+
+#[test]
+fn a_plan_whose_guest_never_exits_is_nondeterminism_unless_that_is_allowed() {
+    let world = World::new();
+    if !has_kvm(&doctor(&world)) {
+        return;
+    }
+    world.guest(&[bare::print("hello\n"), bare::spin()]);
+    let file = cluster(&world);
+    let run = [file, "--out", "out", "--replay", "none"];
+    let refused = world.run(&[&run[..], &["--patience", "20"]].concat());
+    assert_exit(&refused, 6, &[]);
+    let told = report(&world)["properties"].to_string();
+    assert!(told.contains("not deterministic"), "{told}");
+    assert!(told.contains("0x1000"), "{told}");
+    let allowed = world.run(&[&run[..], &["--allow-nondeterminism"]].concat());
+    assert_exit(&allowed, 0, &[]);
+    let caveats = report(&world)["run"]["caveats"].to_string();
+    assert!(
+        caveats.contains("this run is not deterministic"),
+        "{caveats}"
+    );
+}
+
+#[test]
+fn a_plan_of_linux_on_kvm_is_refused_with_the_reason_where_it_does_not_run() {
+    let world = World::new();
+    if doctor(&world)["runs_linux"] == true {
+        not_checked("this host's KVM runs Linux");
+        return;
+    }
+    world.guest(&[bare::power_off(), b"Linux version 6.12".to_vec()]);
+    let file = cluster(&world);
+    for command in [vec![file], vec!["verify", file]] {
+        let output = world.run(&command);
+        assert_exit(
+            &output,
+            69,
+            &["`n1` of `bare`", "cannot run Linux", "exact"],
+        );
+    }
+}
+
+/// Runs chaosrun where /dev is made by `script`, with `$CHAOSRUN` for the program. None if this host
+/// does not let us make one.
+fn elsewhere(world: &World, script: &str) -> Option<Output> {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-ec", script])
+        .env("CHAOSRUN", env!("CARGO_BIN_EXE_chaosrun"))
+        .current_dir(world.directory.path());
+    let able = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "mount",
+            "-t",
+            "tmpfs",
+            "none",
+            "/mnt",
+        ])
+        .output();
+    if !able.is_ok_and(|output| output.status.success()) {
+        not_checked("this host has no user namespaces for us");
+        return None;
+    }
+    Some(command.output().unwrap())
+}
+
+/// An empty /dev with nothing in it but what a program cannot do without.
+const WITHOUT_KVM: &str = "touch null; mount --bind /dev/null null; mount -t tmpfs none /dev; \
+                           touch /dev/null; mount --bind null /dev/null; ";
+
+#[test]
+fn without_kvm_the_doctor_says_so_and_what_asks_for_it_is_refused() {
+    let world = World::new();
+    world.guest(&[bare::print("hello\n"), bare::power_off()]);
+    let file = cluster(&world);
+    let run = |rest: &str| elsewhere(&world, &format!("{WITHOUT_KVM} $CHAOSRUN {rest}"));
+    let Some(output) = run("doctor --json") else {
+        return;
+    };
+    assert_exit(&output, 0, &[]);
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(report["findings"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&report["runs_bare"], &report["auto"]),
+        (&false.into(), &"exact".into())
+    );
+    let table = run("doctor").unwrap();
+    assert_exit(&table, 0, &[]);
+    assert!(
+        stdout(&table).contains("there is no /dev/kvm"),
+        "{}",
+        stdout(&table)
+    );
+    let boot = run("boot ./guest --engine kvm").unwrap();
+    assert_exit(&boot, 69, &["there is no /dev/kvm"]);
+    assert_exit(
+        &run("boot ./guest --engine auto").unwrap(),
+        0,
+        &["powered off"],
+    );
+    let plan = run(file).unwrap();
+    assert_exit(&plan, 69, &["cannot run any guest", "there is no /dev/kvm"]);
+}
+
+#[test]
+fn a_device_that_is_not_kvm_and_a_host_without_devices_do_not_confuse_the_doctor() {
+    let world = World::new();
+    let lying = "touch kvm; mount --bind /dev/null kvm; mount -t tmpfs none /dev; \
+                 touch /dev/null /dev/kvm; mount --bind kvm /dev/null; mount --bind kvm /dev/kvm; \
+                 $CHAOSRUN doctor --json";
+    for (script, said) in [
+        (lying, "does not speak KVM's interface"),
+        (
+            "mount -t tmpfs none /dev; $CHAOSRUN doctor --json",
+            "can't be started",
+        ),
+    ] {
+        let Some(output) = elsewhere(&world, script) else {
+            return;
+        };
+        assert_exit(&output, 0, &[]);
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(report["auto"], "exact");
+        let measured = report["findings"][0]["measured"].as_str().unwrap();
+        assert!(measured.contains(said), "{measured}");
+    }
+}
+
+#[test]
+fn two_at_once_do_not_disturb_each_other() {
+    let world = World::new();
+    if !has_kvm(&doctor(&world)) {
+        return;
+    }
+    let guest = world.guest(&[bare::print(&"hello\n".repeat(200)), bare::power_off()]);
+    let spawn = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let boot = ["boot", guest, "--engine", "kvm"];
+    let alone = world.run(&boot);
+    let doctors = [spawn(&["doctor", "--json"]), spawn(&["doctor", "--json"])];
+    let guests: Vec<_> = (0..4).map(|_| spawn(&boot)).collect();
+    let hash = |output: &Output| {
+        stderr(output)
+            .rsplit_once("state hash")
+            .unwrap()
+            .1
+            .to_owned()
+    };
+    for child in guests {
+        let output = child.wait_with_output().unwrap();
+        assert_exit(&output, 0, &["powered off"]);
+        assert_eq!(
+            (stdout(&output), hash(&output)),
+            (stdout(&alone), hash(&alone))
+        );
+    }
+    for child in doctors {
+        let output = child.wait_with_output().unwrap();
+        assert_exit(&output, 0, &[]);
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(report["runs_bare"], true);
     }
 }

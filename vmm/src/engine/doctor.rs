@@ -96,15 +96,19 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     probes().iter().map(|probe| probe.name)
 }
 
+/// The names of the probes that decide whether any guest runs.
+pub fn names_for_bare() -> impl Iterator<Item = &'static str> {
+    names_for(&[Blocks::Everything])
+}
+
 /// The names of the probes that decide whether Linux runs.
 pub fn names_for_linux() -> impl Iterator<Item = &'static str> {
-    probes()
-        .iter()
-        .filter(|probe| {
-            let blocks = probe.if_lost.1;
-            blocks.contains(&Blocks::Linux) || blocks.contains(&Blocks::Everything)
-        })
-        .map(|probe| probe.name)
+    names_for(&[Blocks::Everything, Blocks::Linux])
+}
+
+fn names_for(what: &'static [Blocks]) -> impl Iterator<Item = &'static str> {
+    let decides = |probe: &&Probe| probe.if_lost.1.iter().any(|block| what.contains(block));
+    probes().iter().filter(decides).map(|probe| probe.name)
 }
 
 /// Runs a probe in this process, which may hang. `None` if there is no such probe.
@@ -199,18 +203,26 @@ impl Report {
         }
     }
 
+    /// Why no guest runs on the kvm engine, in one sentence; `None` if those without an operating
+    /// system do.
+    pub fn against_bare(&self) -> Option<String> {
+        (!self.runs_bare).then(|| self.against(&[Blocks::Everything]))
+    }
+
     /// Why Linux does not run on the kvm engine, in one sentence; `None` if it does.
     pub fn against_linux(&self) -> Option<String> {
+        (!self.runs_linux).then(|| self.against(&[Blocks::Everything, Blocks::Linux]))
+    }
+
+    fn against(&self, what: &[Blocks]) -> String {
+        let blocks = |finding: &&Finding| finding.blocks.iter().any(|block| what.contains(block));
         let against: Vec<String> = self
             .findings
             .iter()
-            .filter(|finding| {
-                let blocks = |what| finding.blocks.contains(&what);
-                blocks(Blocks::Everything) || blocks(Blocks::Linux)
-            })
+            .filter(blocks)
             .map(|finding| format!("{}: {}", finding.subject, finding.measured))
             .collect();
-        (!self.runs_linux).then(|| against.join("; "))
+        against.join("; ")
     }
 }
 
@@ -251,6 +263,10 @@ mod tests {
             finding(&[Blocks::Preemption]),
         ]);
         assert_eq!(report.against_linux().unwrap(), "clock: stands");
+        assert_eq!(report.against_bare(), None);
+        let report = Report::new(vec![finding(&[Blocks::Everything])]);
+        assert_eq!(report.against_bare().unwrap(), "clock: stands");
+        assert_eq!(report.against_linux(), report.against_bare());
         assert_eq!(Report::new(vec![finding(&[])]).against_linux(), None);
     }
 

@@ -24,7 +24,7 @@ pub enum EngineKind {
 }
 
 /// What an engine may be told besides the identity of its processors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Go on when a guest had to be stopped at a point that is not a function of its inputs, instead
     /// of ending with [`EngineError::NotDeterministic`]. The exact engine never has to.
@@ -32,6 +32,14 @@ pub struct EngineOptions {
     /// For how many milliseconds of the host's processor time a guest may run without an exit before
     /// it is stopped. It has no effect on guests that exit in time.
     pub patience_ms: u64,
+}
+
+impl EngineOptions {
+    /// For a guest that may be stopped anywhere: soon, since its timers tick only then.
+    pub const NONDETERMINISTIC: Self = Self {
+        allow_nondeterminism: true,
+        patience_ms: 10,
+    };
 }
 
 impl Default for EngineOptions {

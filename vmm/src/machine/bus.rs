@@ -199,6 +199,7 @@ impl Bus for Platform {
     }
 
     fn read_tsc(&mut self, at: &mut Access) -> u64 {
+        self.tsc_reads += 1;
         self.state.tsc.tsc(self.moment(at))
     }
 

@@ -144,6 +144,12 @@ impl Machine {
         self.platform.state.clock.retired()
     }
 
+    /// How often the guest has read the time stamp counter since the machine was made. An engine that
+    /// can't keep RDTSC from a guest does not see that.
+    pub fn tsc_reads(&self) -> u64 {
+        self.platform.tsc_reads
+    }
+
     /// How often another vCPU got its turn.
     pub fn switches(&self) -> u64 {
         self.scheduler.switches()

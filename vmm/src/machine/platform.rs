@@ -97,6 +97,8 @@ pub(super) struct Platform {
     pub state: PlatformState,
     /// Answers of RDRAND and RDSEED.
     pub random: Stream,
+    /// How often the time stamp counter was read, which decides nothing and is for people.
+    pub tsc_reads: u64,
     pub log: Option<Log>,
     pub plan: Plan,
     /// What nobody has taken yet.
@@ -120,6 +122,7 @@ impl Platform {
         Self {
             state,
             random: tape.stream(&format!("{name}/rdrand")),
+            tsc_reads: 0,
             log: None,
             plan,
             outputs: Outputs::default(),

@@ -116,7 +116,7 @@ impl Maker for Factory {
         let machine = Machine::new(&MachineConfig {
             name,
             engine: config.engine,
-            engine_options: config.engine_options.clone(),
+            engine_options: config.engine_options,
             memory: config.memory,
             vcpus: config.vcpus,
             model: config.model.clone(),

@@ -208,12 +208,12 @@ impl World {
         self.nodes.get(node).map(Node::status)
     }
 
-    /// What the engines of the nodes that are on can't promise on this host, with the node.
+    /// What the engines of the nodes can't promise on this host, or could not, with the node.
     pub fn caveats(&self) -> Vec<(usize, String)> {
         let bodies = self.nodes.iter().enumerate();
         let of = |(index, node): (usize, &Node)| {
-            let caveats = node.body().map_or(Vec::new(), |body| body.caveats());
-            caveats.into_iter().map(move |caveat| (index, caveat))
+            let caveats = node.caveats().into_iter();
+            caveats.map(move |caveat| (index, caveat))
         };
         bodies.flat_map(of).collect()
     }

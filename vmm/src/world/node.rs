@@ -1,5 +1,7 @@
 //! A node: a machine that can be switched off and on, its disks, and its clock.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::body::{Body, Maker};
@@ -71,6 +73,8 @@ pub(super) struct Node {
     power: Stream,
     /// Instructions that it ran in its last window.
     pub weight: u64,
+    /// What the engines of machines that are no more could not promise.
+    caveats: BTreeSet<String>,
     counters: NodeCounters,
 }
 
@@ -98,6 +102,7 @@ impl Node {
             held_bytes: 0,
             power: tape.stream(&format!("{name}/power-loss")),
             weight: 0,
+            caveats: BTreeSet::new(),
             counters: NodeCounters {
                 name: name.to_owned(),
                 ..NodeCounters::default()
@@ -174,6 +179,7 @@ impl Node {
             self.counters.outputs_lost += outputs;
             self.counters.console_lost += console;
             self.counters.retired += body.retired();
+            self.caveats.extend(body.caveats());
             self.disks = body.into_disks();
         }
     }
@@ -268,6 +274,12 @@ impl Node {
     /// Puts the machine back.
     pub fn give_back(&mut self, body: Box<dyn Body>) {
         self.body = Some(body);
+    }
+
+    /// What the engines of all its machines can't promise.
+    pub fn caveats(&self) -> BTreeSet<String> {
+        let now = self.body().map_or(Vec::new(), |body| body.caveats());
+        self.caveats.iter().cloned().chain(now).collect()
     }
 
     /// What happened so far.

@@ -1,5 +1,6 @@
 //! Builds guests/bare, runs it on an engine, and notes the machine's state at every mark.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -72,7 +73,7 @@ pub fn machine(engine: EngineKind) -> Result<Machine, MachineError> {
 pub fn has(engine: EngineKind) -> bool {
     match machine(engine) {
         Err(MachineError::Engine(EngineError::Unavailable { why, .. })) => {
-            eprintln!("not checked: {why}");
+            not_checked(&why);
             false
         }
         other => {
@@ -80,6 +81,16 @@ pub fn has(engine: EngineKind) -> bool {
             true
         }
     }
+}
+
+/// Says past the harness, which shows nothing of tests that pass, that a test checks nothing and why.
+/// Where `CHAOSRUN_REQUIRE_KVM` is set, that is a failure.
+fn not_checked(why: &str) {
+    let required = std::env::var_os("CHAOSRUN_REQUIRE_KVM").is_some();
+    assert!(!required, "KVM is required here: {why}");
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "NOT CHECKED: {name}: {why}");
 }
 
 /// Runs the suite to its end.

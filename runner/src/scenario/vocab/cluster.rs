@@ -5,11 +5,11 @@ use super::{Key, Kind, Ref, Section, key};
 /// A kernel.
 pub static KERNEL: Section = Section {
     name: "kernel",
-    doc: "The kernel to boot: `debian` (Debian's cloud kernel, unmodified), `tiny` (a small one that boots faster), `tiny-kcov` (which reports its own coverage), or a file.",
+    doc: "The kernel to boot: `debian` (Debian's cloud kernel, unmodified), `tiny` (a small one that boots faster), `tiny-kcov` (which reports its own coverage), `tiny-kvm` (which never reads the time stamp counter, for the kvm engine), or a file.",
     args: &["name"],
     variadic: false,
     groups: &[&[
-        key("name", Kind::Text, "`debian`, `tiny` or `tiny-kcov`."),
+        key("name", Kind::Text, "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`."),
         key(
             "path",
             Kind::Path,

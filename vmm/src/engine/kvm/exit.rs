@@ -50,6 +50,35 @@ pub(super) enum Failure {
     Call(String),
 }
 
+impl Failure {
+    /// The failure in words, with the place in the guest: its instruction pointer and the bytes there,
+    /// as far as they could be read.
+    pub(super) fn described(&self, rip: u64, code: &[u8]) -> String {
+        let place = match code {
+            [] => format!("{rip:#x}"),
+            code => format!("{rip:#x} (bytes {code:02x?})"),
+        };
+        match self {
+            Self::Emulation(bytes) => {
+                // KVM tells the instruction itself, which may be no longer what is in memory.
+                let code = if bytes.is_empty() { code } else { bytes };
+                format!(
+                    "this host's KVM can't execute the instruction {code:02x?} at {rip:#x} outside of \
+                     user mode; `chaosrun doctor` tells what it can"
+                )
+            }
+            Self::Internal { suberror, data } => {
+                format!("KVM's internal error {suberror} at {place}, with {data:x?}")
+            }
+            Self::Entry { reason } => {
+                format!("the processor refuses to enter the guest at {place}: reason {reason:#x}")
+            }
+            Self::Unexpected(what) => format!("KVM left the guest at {place} for {what}"),
+            Self::Call(why) => format!("KVM_RUN failed at {place}: {why}"),
+        }
+    }
+}
+
 /// The kinds of exits that are counted and charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -221,4 +250,53 @@ pub(super) fn answer_msr(fd: &mut VcpuFd, value: Option<u64>) {
     let run = fd.get_kvm_run();
     run.__bindgen_anon_1.msr.error = u8::from(value.is_none());
     run.__bindgen_anon_1.msr.data = value.unwrap_or(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_is_told_with_its_place_and_the_bytes_there() {
+        let failures = [
+            Failure::Emulation(Vec::new()),
+            Failure::Internal {
+                suberror: 3,
+                data: vec![7],
+            },
+            Failure::Entry {
+                reason: 0x8000_0021,
+            },
+            Failure::Unexpected("nothing known".to_owned()),
+            Failure::Call("no such thing".to_owned()),
+        ];
+        for failure in failures {
+            let told = failure.described(0x1234_5678, &[0x0f, 0x0b]);
+            assert!(told.contains("0x12345678"), "{told}");
+            assert!(told.contains("[0f, 0b]"), "{told}");
+        }
+        let entry = Failure::Entry {
+            reason: 0x8000_0021,
+        }
+        .described(0, &[]);
+        assert!(entry.contains("0x80000021"), "{entry}");
+    }
+
+    #[test]
+    fn exits_that_do_not_happen_are_failures_and_not_ignored() {
+        let entry = simple(VcpuExit::FailEntry(0x21, 0));
+        assert_eq!(entry, Some(Left::Failed(Failure::Entry { reason: 0x21 })));
+        assert_eq!(simple(VcpuExit::InternalError), None);
+        for strange in [
+            VcpuExit::S390Sieic,
+            VcpuExit::Hypercall,
+            VcpuExit::Unsupported(4711),
+        ] {
+            let left = simple(strange);
+            assert!(
+                matches!(left, Some(Left::Failed(Failure::Unexpected(_)))),
+                "{left:?}"
+            );
+        }
+    }
 }

@@ -109,17 +109,7 @@ pub(crate) fn open(path: &Path) -> Result<Kvm, HostError> {
     let named = || path.display().to_string();
     let c_path = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| HostError::Missing { path: named() })?;
-    let kvm = Kvm::new_with_path(c_path).map_err(|error| match error.errno() {
-        libc::ENOENT | libc::ENODEV | libc::ENXIO => HostError::Missing { path: named() },
-        libc::EACCES | libc::EPERM => HostError::Permission {
-            path: named(),
-            why: told(error),
-        },
-        _ => HostError::Open {
-            path: named(),
-            why: told(error),
-        },
-    })?;
+    let kvm = Kvm::new_with_path(c_path).map_err(|error| unopened(named(), error))?;
     let version = kvm.get_api_version();
     if version != KVM_API_VERSION as i32 {
         return Err(HostError::Version {
@@ -127,27 +117,35 @@ pub(crate) fn open(path: &Path) -> Result<Kvm, HostError> {
             version,
         });
     }
-    let missing = missing(&kvm);
-    if missing.is_empty() {
-        Ok(kvm)
-    } else {
-        Err(HostError::Lacks {
-            what: missing.join(", "),
-        })
+    complete(|capability| kvm.check_extension_raw(capability.into()) > 0)?;
+    Ok(kvm)
+}
+
+/// Why the device at `path` could not be opened.
+fn unopened(path: String, error: kvm_ioctls::Error) -> HostError {
+    let why = told(error);
+    match error.errno() {
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => HostError::Missing { path },
+        libc::EACCES | libc::EPERM => HostError::Permission { path, why },
+        _ => HostError::Open { path, why },
     }
 }
 
-/// The names of the needed capabilities that `kvm` lacks.
-fn missing(kvm: &Kvm) -> Vec<&'static str> {
-    let named = NEEDED
+/// Checks that a KVM has all that is needed; `has` is asked for one capability after the other.
+fn complete(has: impl Fn(u32) -> bool) -> Result<(), HostError> {
+    let needed = NEEDED
         .iter()
-        .filter(|(cap, _)| !kvm.check_extension(*cap))
-        .map(|(_, name)| *name);
-    let raw = NEEDED_RAW
-        .iter()
-        .filter(|(cap, _)| kvm.check_extension_raw((*cap).into()) <= 0)
-        .map(|(_, name)| *name);
-    named.chain(raw).collect()
+        .map(|(capability, name)| (*capability as u32, *name));
+    let missing: Vec<&str> = needed
+        .chain(NEEDED_RAW)
+        .filter(|(capability, _)| !has(*capability))
+        .map(|(_, name)| name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = missing.join(", ");
+    Err(HostError::Lacks { what })
 }
 
 /// A virtual machine without vCPUs and RAM. There is no interrupt controller and no timer of the
@@ -185,6 +183,26 @@ mod tests {
         let error = open(Path::new("/nonexistent/kvm")).unwrap_err();
         assert!(matches!(error, HostError::Missing { .. }), "{error}");
         assert!(error.to_string().contains("/nonexistent/kvm"));
+    }
+
+    #[test]
+    fn a_device_that_may_not_be_opened_is_told_with_what_helps() {
+        for errno in [libc::EACCES, libc::EPERM] {
+            let error = unopened("/dev/kvm".to_owned(), kvm_ioctls::Error::new(errno));
+            assert!(matches!(error, HostError::Permission { .. }), "{error}");
+            assert!(error.to_string().contains("group `kvm`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_told_by_all_that_it_lacks() {
+        assert_eq!(complete(|_| true), Ok(()));
+        let error = complete(|capability| capability == Cap::Xsave as u32).unwrap_err();
+        let told = error.to_string();
+        for lacking in ["KVM_CAP_X86_MSR_FILTER", "KVM_CAP_IMMEDIATE_EXIT"] {
+            assert!(told.contains(lacking), "{told}");
+        }
+        assert!(!told.contains("KVM_CAP_XSAVE"), "{told}");
     }
 
     #[test]

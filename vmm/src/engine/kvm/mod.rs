@@ -66,7 +66,7 @@ impl Kvm {
             vcpus,
             vm,
             slots: ram::Slots::default(),
-            options: options.clone(),
+            options: *options,
         })
     }
 

@@ -3,12 +3,16 @@
 use chaosrun_x86::{Access, Activity, Bus, Cpu, CpuModel, CpuState, Exit, Memory, MsrAccess};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
-use super::exit::{self, Failure, Kind, Left};
+use super::exit::{self, Kind, Left};
 use super::host::{HostError, told};
 use super::kick::Watch;
 use super::preempt::{Never, Preempt};
 use super::{cpuid, msr, state};
 use crate::engine::{EngineError, EngineOptions};
+
+/// The longest instruction of the architecture, in bytes.
+const CODE_BYTES: u64 = 15;
+const PAGE_BYTES: u64 = 4096;
 
 /// Exits by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -362,7 +366,10 @@ impl Vcpu {
                 exit = Some(Exit::TripleFault);
             }
             Left::Priority | Left::Interrupted => {}
-            Left::Failed(failure) => return Err(self.host(self.described(&failure))),
+            Left::Failed(failure) => {
+                let (rip, code) = self.place(memory);
+                return Err(self.host(failure.described(rip, &code)));
+            }
         }
         if let Some(kind) = kind {
             self.progress += kind.cost();
@@ -405,23 +412,22 @@ impl Vcpu {
         }
     }
 
-    /// A failure with the place in the guest.
-    fn described(&self, failure: &Failure) -> String {
-        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
-        match failure {
-            Failure::Emulation(bytes) => format!(
-                "this host's KVM can't execute the instruction {bytes:02x?} at {rip:#x} outside of \
-                 user mode; `chaosrun doctor` tells what it can"
-            ),
-            Failure::Internal { suberror, data } => {
-                format!("KVM's internal error {suberror} at {rip:#x}, with {data:x?}")
-            }
-            Failure::Entry { reason } => {
-                format!("the processor refuses to enter the guest at {rip:#x}: reason {reason:#x}")
-            }
-            Failure::Unexpected(what) => format!("KVM left the guest at {rip:#x} for {what}"),
-            Failure::Call(why) => format!("KVM_RUN failed at {rip:#x}: {why}"),
+    /// The instruction pointer, and the bytes there as far as they are in one page of RAM.
+    fn place(&self, memory: &Memory) -> (u64, Vec<u8>) {
+        let (Ok(regs), Ok(sregs)) = (self.fd.get_regs(), self.fd.get_sregs()) else {
+            return (0, Vec::new());
+        };
+        let linear = sregs.cs.base.wrapping_add(regs.rip);
+        let physical = match self.fd.translate_gva(linear) {
+            Ok(found) if found.valid != 0 => found.physical_address,
+            _ => return (regs.rip, Vec::new()),
+        };
+        let in_page = PAGE_BYTES - physical % PAGE_BYTES;
+        let mut bytes = vec![0; in_page.min(CODE_BYTES) as usize];
+        if !memory.read(physical, &mut bytes) {
+            bytes.clear();
         }
+        (regs.rip, bytes)
     }
 }
 

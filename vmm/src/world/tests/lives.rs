@@ -345,9 +345,10 @@ fn interrupts_and_control_bytes_reach_the_machine_now() {
 }
 
 #[test]
-fn caveats_are_those_of_machines_that_are_on() {
+fn caveats_are_those_of_all_machines_whether_they_are_on_or_not() {
     let scripts = vec![Script::new(0, vec![]), Script::new(1, vec![])];
     let mut world = world(scripts, plain(), 1, 1);
     world.command(Command::Kill { node: 0 }).unwrap();
-    assert_eq!(world.caveats(), [(1, "it is scripted".to_owned())]);
+    let scripted = "it is scripted".to_owned();
+    assert_eq!(world.caveats(), [(0, scripted.clone()), (1, scripted)]);
 }
