@@ -192,6 +192,7 @@ pub(super) const fn loses_memory(change: &NodeChange) -> bool {
         NodeChange::Crashed
             | NodeChange::Restarted
             | NodeChange::Exited
+            | NodeChange::Reset
             | NodeChange::Panicked { .. }
             | NodeChange::TripleFault
             | NodeChange::Unimplemented { .. }

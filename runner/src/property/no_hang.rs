@@ -163,12 +163,11 @@ impl Checker for NoHang {
             let for_long = human_duration(self.within_ns);
             let reason = match how {
                 Stuck::HaltedForEver => format!("{} has halted for ever", seen.place()),
-                Stuck::InterruptsOff => {
-                    format!(
-                        "{} spins with interrupts off since {for_long}",
-                        seen.place()
-                    )
-                }
+                Stuck::InterruptsOff { vcpu, rip } => format!(
+                    "processor {vcpu} of {} goes round at {rip:#x} with interrupts off, for {for_long} \
+                     and more",
+                    seen.place()
+                ),
             };
             fail(reason).seen(seen)
         } else if let Some((seen, what)) = &self.unimplemented {

@@ -290,8 +290,10 @@ pub enum NodeChange {
         /// What is known.
         detail: String,
     },
-    /// It powered off or reset by itself.
+    /// It powered off by itself.
     Exited,
+    /// It reset itself, as a program that reboots does, and is about to start again.
+    Reset,
     /// Nothing that is planned can make it go on, or it goes round without letting interrupts in.
     Stuck {
         /// How it is stuck.
@@ -314,7 +316,12 @@ pub enum Stuck {
     /// All its processors are halted and no interrupt can wake them.
     HaltedForEver,
     /// A processor executes with interrupts off and never lets one in.
-    InterruptsOff,
+    InterruptsOff {
+        /// The index of the processor.
+        vcpu: u32,
+        /// What it was executing when that was noticed.
+        rip: u64,
+    },
 }
 
 /// The phases of a run.

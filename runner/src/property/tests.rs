@@ -421,7 +421,7 @@ fn the_kernel_may_kill_programs_while_a_fault_takes_memory() {
 #[test]
 fn hangs() {
     let name = "no-hang";
-    let how = Stuck::InterruptsOff;
+    let how = Stuck::InterruptsOff { vcpu: 0, rip: 1 };
     let mut run = Run::of("no-hang within=\"5s\" on=\"n1\"");
     assert_eq!(run.verdict(name), Inconclusive, "nothing was seen");
     run.node(1_000, "n1", NodeChange::Stuck { how })

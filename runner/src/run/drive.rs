@@ -7,6 +7,7 @@ use chaosrun_vmm::world::{Command, World, WorldError, WorldEvent, WorldEventKind
 
 use super::director::{Deed, Director, Happening, Stage};
 use super::lines::Lines;
+use super::lives::Life;
 use super::outcome::{End, Outcome};
 use super::readiness::Readiness;
 use super::record::{Record, fault};
@@ -89,10 +90,7 @@ struct Drive<'a> {
     record: Record,
     lines: Vec<Lines>,
     consoles: Vec<Vec<u8>>,
-    /// How often each node was started.
-    boots: Vec<u64>,
-    crashes: Vec<u64>,
-    endings: Vec<Option<String>>,
+    lives: Vec<Life>,
     seq: u64,
     ready: Option<u64>,
     chain: Vec<StateHash>,
@@ -117,9 +115,7 @@ impl<'a> Drive<'a> {
             record: Record::default(),
             lines: (0..nodes).map(|_| Lines::default()).collect(),
             consoles: vec![Vec::new(); nodes],
-            boots: vec![0; nodes],
-            crashes: vec![0; nodes],
-            endings: vec![None; nodes],
+            lives: vec![Life::default(); nodes],
             seq: 0,
             ready: None,
             chain: Vec::new(),
@@ -152,6 +148,7 @@ impl<'a> Drive<'a> {
             if self.now() >= self.next_hash && !self.hash(watch)? {
                 return Ok(End::Diverged);
             }
+            self.reboot()?;
             self.direct()?;
             if let Some(what) = self.unimplemented.take() {
                 return Ok(End::Unimplemented(what));
@@ -195,9 +192,11 @@ impl<'a> Drive<'a> {
             .and_then(|ready| Some(ready.saturating_add(self.director.next()?)));
         let readiness = self.readiness.moment().filter(|_| self.ready.is_none());
         let moments = [Some(self.end()), Some(self.next_hash), directed, readiness];
+        let reboots = self.lives.iter().filter_map(Life::reboot);
         let next = moments
             .into_iter()
             .flatten()
+            .chain(reboots)
             .filter(|moment| *moment > self.now())
             .min();
         next.unwrap_or_else(|| self.now().saturating_add(1))
@@ -223,6 +222,18 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// Starts the nodes again that reset themselves.
+    fn reboot(&mut self) -> Result<(), RunError> {
+        let now = self.now();
+        for node in 0..self.lives.len() {
+            // A fault may have started it before.
+            if self.lives[node].reboots(now) && self.director.rebooted(node) {
+                self.world.command(Command::Start { node })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the director do what is due.
     fn direct(&mut self) -> Result<(), RunError> {
         let Some(ready) = self.ready else {
@@ -240,7 +251,7 @@ impl<'a> Drive<'a> {
             Deed::World(command) => {
                 let told = match &command {
                     Command::Kill { node } | Command::PowerLoss { node, .. } => {
-                        self.crashes[*node] += 1;
+                        self.lives[*node].crashes += 1;
                         Some((*node, NodeChange::Crashed))
                     }
                     Command::Pause { node } => Some((*node, NodeChange::Paused)),
@@ -298,15 +309,22 @@ impl<'a> Drive<'a> {
             WorldEventKind::Control(_) => {}
             WorldEventKind::Stopped(stop) => self.stopped(time, node, &stop),
             WorldEventKind::Started => {
-                self.boots[node] += 1;
-                self.endings[node] = None;
-                let first = self.boots[node] == 1;
-                let change = if first {
+                let change = if self.lives[node].started() {
                     NodeChange::Booting
                 } else {
                     NodeChange::Restarted
                 };
                 self.tell_node(time, node, change);
+            }
+            WorldEventKind::IgnoresInterrupts { vcpu, rip } => {
+                self.lives[node].ignores(vcpu);
+                let how = Stuck::InterruptsOff { vcpu, rip };
+                self.tell_node(time, node, NodeChange::Stuck { how });
+            }
+            WorldEventKind::TakesInterrupts { vcpu } => {
+                if self.lives[node].takes(vcpu) {
+                    self.tell_node(time, node, NodeChange::Unstuck);
+                }
             }
         }
     }
@@ -320,6 +338,7 @@ impl<'a> Drive<'a> {
             self.consoles[node].extend_from_slice(kept);
         }
         for line in self.lines[node].push(&bytes) {
+            self.lives[node].console(&line);
             if self.readiness.console(node, &line) {
                 self.tell_node(time, node, NodeChange::Ready);
             }
@@ -359,14 +378,19 @@ impl<'a> Drive<'a> {
 
     fn stopped(&mut self, time: u64, node: usize, stop: &Stop) {
         self.director.ended(node);
-        self.endings[node] = Some(stop.to_string());
+        self.lives[node].ending = Some(stop.to_string());
         let change = match stop {
             Stop::Reached => return,
             Stop::PowerOff => NodeChange::Exited,
-            // Guests are started with `panic=-1`, so a panic ends in a reset.
-            Stop::Reset => NodeChange::Panicked {
+            // Guests are started with `panic=-1`, so a panic ends in a reset. Such a node stays down.
+            Stop::Reset if self.lives[node].panicked() => NodeChange::Panicked {
                 detail: stop.to_string(),
             },
+            Stop::Reset => {
+                let now = self.now();
+                self.lives[node].reset(now);
+                NodeChange::Reset
+            }
             Stop::TripleFault { .. } => NodeChange::TripleFault,
             Stop::HaltedForever { .. } => NodeChange::Stuck {
                 how: Stuck::HaltedForEver,
@@ -460,9 +484,9 @@ impl<'a> Drive<'a> {
             events_dropped,
             faults,
             consoles: self.consoles,
-            boots: self.boots,
-            crashes: self.crashes,
-            endings: self.endings,
+            boots: self.lives.iter().map(|life| life.boots).collect(),
+            crashes: self.lives.iter().map(|life| life.crashes).collect(),
+            endings: self.lives.into_iter().map(|life| life.ending).collect(),
             counters: self.world.counters(),
         })
     }

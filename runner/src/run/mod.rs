@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod director;
 mod drive;
 mod lines;
+mod lives;
 mod outcome;
 mod readiness;
 mod record;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::property::observation::{
     AssertionHit, AssertionKind, AssertionSite, InitReport, NodeChange, Observation,
-    ObservationKind, Phase,
+    ObservationKind, Phase, Stuck,
 };
 use crate::report::event::{
     AssertLocation, AssertType, AssertionRecord, Event, EventKind, FaultRecord, NodeState,
@@ -163,12 +163,22 @@ fn node(change: &NodeChange) -> Option<EventKind> {
         NodeChange::Resumed => (NodeState::Resumed, None),
         NodeChange::Panicked { detail } => (NodeState::Panicked, Some(detail.clone())),
         NodeChange::Exited => (NodeState::Exited, None),
-        NodeChange::Stuck { how } => (NodeState::Panicked, Some(format!("stuck: {how:?}"))),
+        NodeChange::Reset => (NodeState::Exited, Some("it reset itself".to_owned())),
+        NodeChange::Stuck { how } => (NodeState::Panicked, Some(stuck(*how))),
         NodeChange::Unstuck => return None,
         NodeChange::TripleFault => (NodeState::Panicked, Some("triple fault".to_owned())),
         NodeChange::Unimplemented { what } => (NodeState::Panicked, Some(what.clone())),
     };
     Some(EventKind::Node { state, detail })
+}
+
+fn stuck(how: Stuck) -> String {
+    match how {
+        Stuck::HaltedForEver => "stuck: it has halted and nothing can wake it".to_owned(),
+        Stuck::InterruptsOff { vcpu, rip } => {
+            format!("stuck: processor {vcpu} goes round at {rip:#x} with interrupts off")
+        }
+    }
 }
 
 fn assertion(site: &AssertionSite, hit: Option<&AssertionHit>) -> EventKind {

@@ -1,14 +1,20 @@
 //! Every fault of the language, seen from inside of a guest: `guests/observer` measures what happens to
 //! it, in a scenario with the fault and in the same scenario without.
 //!
+//! `ends` is about machines that need no fault to go wrong.
+//!
 //! One target for all families, so that there is one program to link; kernel and guest come from
 //! chaosrun's cache.
 
+#[path = "../machines/elf.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod elf;
 mod pair;
 
 mod clock;
 mod crash;
 mod disk;
+mod ends;
 mod interrupt;
 mod memory;
 mod network;

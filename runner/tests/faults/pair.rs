@@ -12,6 +12,7 @@ use chaosrun::run::{End, Outcome, Setup, Unwatched, cluster, run};
 use chaosrun::scenario::diag::{Rendering, render};
 use chaosrun::scenario::load_text;
 use chaosrun::scenario::source::Language;
+use chaosrun_vmm::engine::EngineOptions;
 use chaosrun_vmm::tape::Tape;
 use serde_json::Value;
 
@@ -136,15 +137,7 @@ fn seen(base: &str, faults: &str) -> Arc<Seen> {
 fn run_text(base: &str, text: &str) -> Seen {
     let compiled = compiled(text);
     let images = images(base, &compiled);
-    let tape = Tape::new(compiled.plan.run.seed_first);
-    let world =
-        cluster::world(&compiled.plan, &images, &tape, None).expect("the cluster is possible");
-    let setup = Setup {
-        plan: &compiled.plan,
-        tape: &tape,
-        world,
-    };
-    let outcome = run(setup, &mut Unwatched).expect("the world works");
+    let outcome = run_on(&compiled, &images);
     let seen = Seen { outcome };
     let end = &seen.outcome.end;
     assert_eq!(*end, End::Complete, "consoles:\n{}", seen.consoles());
@@ -153,7 +146,22 @@ fn run_text(base: &str, text: &str) -> Seen {
     seen
 }
 
-fn compiled(text: &str) -> Compiled {
+/// Runs a plan whose nodes boot `images`.
+pub fn run_on(compiled: &Compiled, images: &[NodeImage]) -> Outcome {
+    let tape = Tape::new(compiled.plan.run.seed_first);
+    let options = EngineOptions::default();
+    let world = cluster::world(&compiled.plan, images, &tape, options, None)
+        .expect("the cluster is possible");
+    let setup = Setup {
+        plan: &compiled.plan,
+        tape: &tape,
+        world,
+    };
+    run(setup, &mut Unwatched).expect("the world works")
+}
+
+/// The plan of a scenario.
+pub fn compiled(text: &str) -> Compiled {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests");
     let mut loaded = load_text(text, Language::Kdl, "fault.kdl", &folder);
     let files = HostFiles {
@@ -161,12 +169,9 @@ fn compiled(text: &str) -> Compiled {
         presence_only: false,
     };
     let mut plans = compile_all(&mut loaded, &files);
-    assert_eq!(
-        plans.len(),
-        1,
-        "{}",
-        render(&loaded.sources, loaded.diags.as_slice(), Rendering::Json)
-    );
+    let diags = std::mem::take(&mut loaded.diags).into_sorted();
+    let problems = render(&loaded.sources, &diags, Rendering::Json);
+    assert_eq!(plans.len(), 1, "{problems}");
     plans.remove(0)
 }
 

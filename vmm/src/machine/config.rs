@@ -7,6 +7,7 @@ use super::boot::BootError;
 use super::clock::Clock;
 use super::memory::MemoryError;
 use super::platform::{PlatformState, Signals};
+use super::attention::AttentionState;
 use super::sched::{Interleaving, VCPUS_MAX};
 use crate::devices::ioapic::IoapicState;
 use crate::devices::lapic::LapicState;
@@ -157,5 +158,6 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
         shutdown: None,
         unclaimed: 0,
         timer_delay: 0,
+        attention: AttentionState::default(),
     }
 }

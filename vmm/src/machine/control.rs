@@ -57,6 +57,8 @@ impl Machine {
     /// happens afterwards. A moment in the past changes nothing.
     pub fn skip_to(&mut self, moment: VirtTime) {
         self.platform.state.clock.jump(moment);
+        let now = self.now();
+        self.platform.state.attention.stood_still(now);
     }
 
     /// From now on, timers of the local APICs expire `by_ns` nanoseconds late; zero ends that.

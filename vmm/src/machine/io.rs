@@ -40,6 +40,18 @@ pub enum OutputKind {
     Console(Vec<u8>),
     /// A call to the SDK port that was refused, and why.
     BadSdkCall(&'static str),
+    /// A vCPU has executed with interrupts off for [`super::PATIENCE_NS`] and longer.
+    IgnoresInterrupts {
+        /// The index of the vCPU.
+        vcpu: u32,
+        /// Its instruction pointer.
+        rip: u64,
+    },
+    /// A vCPU that ignored interrupts would take one.
+    TakesInterrupts {
+        /// The index of the vCPU.
+        vcpu: u32,
+    },
 }
 
 /// Something that a machine takes at the present moment.
@@ -160,7 +172,9 @@ impl OutputKind {
             | Self::Sdk(bytes)
             | Self::Control(bytes)
             | Self::Console(bytes) => bytes,
-            Self::BadSdkCall(_) => &[],
+            Self::BadSdkCall(_)
+            | Self::IgnoresInterrupts { .. }
+            | Self::TakesInterrupts { .. } => &[],
         }
     }
 }

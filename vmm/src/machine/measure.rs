@@ -84,6 +84,7 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         shutdown,
         unclaimed,
         timer_delay,
+        attention,
     } = state;
     let mut digests: Vec<(String, u128)> = lapics
         .iter()
@@ -101,5 +102,6 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
     add("sdk", digest_of(sdk));
     add("reset", digest_of(&(reset, shutdown)));
     add("signals", digest_of(&(signals, unclaimed)));
+    add("attention", digest_of(attention));
     digests
 }

@@ -1,6 +1,7 @@
 //! One machine: memory, boot, ACPI, bus, interrupt controllers, clock and scheduler around an engine.
 
 pub mod acpi;
+mod attention;
 pub mod boot;
 mod bus;
 pub mod clock;
@@ -20,6 +21,7 @@ mod stop;
 mod tests;
 
 pub use acpi::VirtioSlot;
+pub use attention::{AttentionState, PATIENCE_NS};
 pub use config::{MachineConfig, MachineError};
 pub use hash::{Component, StateHash};
 pub use io::{Input, Output, OutputKind};

@@ -8,6 +8,7 @@ use super::acpi;
 use super::boot::{self, BootSource, Booted};
 use super::config::{MachineConfig, MachineError, power_on};
 use super::hash::PageHashes;
+use super::io::OutputKind;
 use super::log::Log;
 use super::memory::GuestRam;
 use super::platform::{Plan, Platform, Shutdown, Signals};
@@ -117,6 +118,9 @@ impl Machine {
                 return Ok(stop.clone());
             }
             self.platform.expire();
+            if self.now() >= self.platform.state.attention.next() {
+                self.look_for_attention()?;
+            }
             self.serve_devices()?;
             self.apply_signals()?;
             if let Some(shutdown) = self.platform.state.shutdown {
@@ -127,7 +131,8 @@ impl Machine {
             } else if self.now() >= until {
                 return Ok(Stop::Reached);
             } else if let Some(turn) = self.scheduler.turn(self.runnable()) {
-                self.take_turn(turn, until)?;
+                let look = self.platform.state.attention.next();
+                self.take_turn(turn, until.min(look))?;
             } else {
                 self.idle(until)?;
             }
@@ -370,6 +375,7 @@ impl Machine {
             self.engine
                 .inject_nmi(vcpu, &mut self.ram, &mut self.platform)
         } else if self.platform.wants(vcpu) && self.engine.interruptible(vcpu) {
+            self.listens(vcpu);
             let vector = self.platform.acknowledge(vcpu);
             self.platform.note(|| Event::Interrupt { vcpu, vector });
             self.engine
@@ -382,18 +388,45 @@ impl Machine {
     /// Sees to it that `vcpu` stops in time for an interrupt that it does not take yet. Returns the
     /// budget for that.
     fn prepare_wishes(&mut self, vcpu: u32, budget: u64) -> u64 {
-        let wanted = self.platform.wants(vcpu);
+        let (wanted, interruptible) = (self.platform.wants(vcpu), self.engine.interruptible(vcpu));
+        if interruptible {
+            self.listens(vcpu);
+        }
         // One interrupt was just delivered and the next would be taken at once, or an NMI waits for
         // the end of the one before: look again after the next instruction.
-        let at_once = wanted && self.engine.interruptible(vcpu)
-            || self.platform.state.signals[vcpu as usize].nmi;
-        let window = wanted && !at_once;
+        let at_once = wanted && interruptible || self.platform.state.signals[vcpu as usize].nmi;
+        let watched = self.platform.state.attention.is_watched(vcpu);
+        let window = (wanted || watched) && !at_once;
         if window != (self.windows >> vcpu & 1 != 0) {
             self.engine.request_interrupt_window(vcpu, window);
             self.windows ^= 1 << vcpu;
         }
         self.platform.plan.window = window;
         if at_once { 1 } else { budget }
+    }
+
+    /// Looks which vCPUs execute with interrupts off, and tells of those that did at the last look, too.
+    fn look_for_attention(&mut self) -> Result<(), EngineError> {
+        let now = self.now();
+        let deaf = (0..self.engine.vcpus())
+            .filter(|vcpu| self.engine.activity(*vcpu) == Activity::Running)
+            .filter(|vcpu| !self.engine.interruptible(*vcpu))
+            .fold(0, |set, vcpu| set | 1 << vcpu);
+        let lost: u32 = self.platform.state.attention.look(now, deaf);
+        for vcpu in (0..self.engine.vcpus()).filter(|vcpu| lost >> vcpu & 1 != 0) {
+            let rip = self.engine.state(vcpu)?.rip;
+            let kind = OutputKind::IgnoresInterrupts { vcpu, rip };
+            self.platform.outputs.push(now, kind);
+        }
+        Ok(())
+    }
+
+    /// `vcpu` would take an interrupt now.
+    fn listens(&mut self, vcpu: u32) {
+        if self.platform.state.attention.listens(vcpu) {
+            let kind = OutputKind::TakesInterrupts { vcpu };
+            self.platform.outputs.push(self.now(), kind);
+        }
     }
 
     fn handle(&mut self, vcpu: u32, exit: Exit) -> Result<(), EngineError> {

@@ -3,6 +3,7 @@
 use chaosrun_x86::{Access, CpuState, Memory};
 use serde::{Deserialize, Serialize};
 
+use super::attention::AttentionState;
 use super::clock::Clock;
 use super::io::{OutputKind, Outputs};
 use super::log::Log;
@@ -77,6 +78,8 @@ pub struct PlatformState {
     pub unclaimed: u64,
     /// How much later than they should the timers of the local APICs expire, in nanoseconds.
     pub timer_delay: u64,
+    /// Whether the vCPUs let interrupts in.
+    pub attention: AttentionState,
 }
 
 /// What the machine knows when it lets a vCPU run, by which the bus decides whether to stop it.

@@ -25,6 +25,19 @@ pub enum WorldEventKind {
     Control(Vec<u8>),
     /// A call to the SDK port that was refused, and why.
     BadSdkCall(&'static str),
+    /// A processor has executed with interrupts off for [`crate::machine::PATIENCE_NS`] of the machine's
+    /// time and longer.
+    IgnoresInterrupts {
+        /// The index of the vCPU.
+        vcpu: u32,
+        /// Its instruction pointer.
+        rip: u64,
+    },
+    /// A processor that ignored interrupts would take one.
+    TakesInterrupts {
+        /// The index of the vCPU.
+        vcpu: u32,
+    },
     /// The machine ended by itself. It is down until it is started again.
     Stopped(Stop),
     /// The machine was switched on, for the first time or again.

@@ -208,6 +208,12 @@ impl World {
             OutputKind::Control(bytes) => Emission::Event(WorldEventKind::Control(bytes)),
             OutputKind::Console(bytes) => Emission::Event(WorldEventKind::Console(bytes)),
             OutputKind::BadSdkCall(why) => Emission::Event(WorldEventKind::BadSdkCall(why)),
+            OutputKind::IgnoresInterrupts { vcpu, rip } => {
+                Emission::Event(WorldEventKind::IgnoresInterrupts { vcpu, rip })
+            }
+            OutputKind::TakesInterrupts { vcpu } => {
+                Emission::Event(WorldEventKind::TakesInterrupts { vcpu })
+            }
         };
         self.push(index, time, what);
     }

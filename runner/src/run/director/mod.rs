@@ -213,6 +213,11 @@ impl<'p> Director<'p> {
         self.nodes.ended(node);
     }
 
+    /// A node that ended by itself is about to start again. False if it has not ended, or has started.
+    pub fn rebooted(&mut self, node: usize) -> bool {
+        self.nodes.rebooted(node)
+    }
+
     fn handle(&mut self, at: u64, item: Item) {
         let quiet = self.plan.faults.quiet_from_ns;
         match item {

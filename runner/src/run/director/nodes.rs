@@ -74,6 +74,17 @@ impl Nodes {
         self.all[node].ended = true;
     }
 
+    /// Starts a node that ended by itself. False if there is none to start.
+    pub fn rebooted(&mut self, node: usize) -> bool {
+        let status = &mut self.all[node];
+        let starts = status.ended && !status.down;
+        if starts {
+            status.ended = false;
+            status.boot += 1;
+        }
+        starts
+    }
+
     pub fn is_down_since(&self, node: usize, boot: u64) -> bool {
         self.all[node].down && self.all[node].boot == boot
     }

@@ -171,3 +171,72 @@ fn console_output_is_told_line_by_line_with_the_time_of_its_start() {
     assert_eq!(machine.take_outputs(), lines);
     assert_eq!(machine.take_console(), b"");
 }
+
+/// A vCPU that executes an instruction in a microsecond and stays so many milliseconds with
+/// interrupts off; then its timer interrupts it every millisecond.
+fn deaf_for(millis: u64) -> (Machine, Diary) {
+    let mut program = vec![Op::Work; (millis * 1000) as usize];
+    program.extend([
+        APIC_ON,
+        DIVIDE_BY_ONE,
+        Op::Mmio(LVT_TIMER, VECTOR | PERIODIC),
+        Op::Mmio(TIMER_INITIAL, (MILLI / TICK) as u32),
+        Op::Interrupts(true),
+    ]);
+    program.push(Op::Jump(program.len()));
+    machine_with(
+        &MachineConfig {
+            rate: 1,
+            ..MachineConfig::new(&[])
+        },
+        &[&program],
+    )
+}
+
+/// What is told of interrupts that are ignored or taken, with the milliseconds.
+fn attention(machine: &mut Machine) -> Vec<(u64, OutputKind)> {
+    let outputs = machine.take_outputs().into_iter();
+    outputs
+        .map(|output| (output.time.0 / MILLI, output.kind))
+        .collect()
+}
+
+const PATIENCE_MS: u64 = PATIENCE_NS / MILLI;
+
+#[test]
+fn vcpu_that_ignores_interrupts_is_told_wherever_the_run_is_cut() {
+    let told = |cuts: &[u64]| {
+        let (mut machine, _) = deaf_for(2 * PATIENCE_MS + 50);
+        for cut in cuts {
+            run(&mut machine, cut * MILLI);
+        }
+        run(&mut machine, 3 * PATIENCE_NS);
+        attention(&mut machine)
+    };
+    let whole = told(&[]);
+    let ignores = OutputKind::IgnoresInterrupts { vcpu: 0, rip: 0 };
+    let takes = OutputKind::TakesInterrupts { vcpu: 0 };
+    let expected = [(2 * PATIENCE_MS, ignores), (2 * PATIENCE_MS + 50, takes)];
+    assert_eq!(whole, expected);
+    let cuts = [1, 7, PATIENCE_MS, PATIENCE_MS + 2, 2 * PATIENCE_MS + 49];
+    assert_eq!(told(&cuts), whole);
+}
+
+#[test]
+fn vcpu_that_ignores_interrupts_for_less_is_not_told() {
+    let (mut machine, diary) = deaf_for(2 * PATIENCE_MS - 50);
+    run(&mut machine, 3 * PATIENCE_NS);
+    assert!(taken(&diary).len() > 100);
+    assert_eq!(attention(&mut machine), []);
+}
+
+#[test]
+fn standing_still_is_not_ignoring_interrupts() {
+    let (mut machine, _) = deaf_for(5 * PATIENCE_MS);
+    run(&mut machine, PATIENCE_NS + MILLI);
+    machine.skip_to(VirtTime(2 * PATIENCE_NS + MILLI));
+    run(&mut machine, 4 * PATIENCE_NS - MILLI);
+    assert_eq!(attention(&mut machine), []);
+    run(&mut machine, 4 * PATIENCE_NS + MILLI);
+    assert_eq!(attention(&mut machine).len(), 1);
+}
