@@ -2,7 +2,7 @@
 
 use std::ptr::{NonNull, null};
 
-use crate::code::Block;
+use crate::code::{Block, Callers};
 use crate::flags::{self, Lazy};
 use crate::memory::ProtectionCursor;
 use crate::mode::Mode;
@@ -91,6 +91,8 @@ pub struct Cpu {
     pub(crate) tlb_execute: *const tlb::Entry,
     /// The block being executed.
     pub(crate) block: *const Block,
+    /// The calls under way.
+    pub(crate) callers: Callers,
     /// The page that instructions come from, or `u64::MAX`.
     pub(crate) code_page: u64,
     /// What to add to a linear address in it to get its offset in the host mapping.
@@ -175,6 +177,7 @@ impl Cpu {
             tlb_write: null(),
             tlb_execute: null(),
             block: null(),
+            callers: Callers::new(),
             code_page: u64::MAX,
             code_add: 0,
             linear_mask: u64::from(u32::MAX),
@@ -387,6 +390,7 @@ impl Cpu {
     pub(crate) fn attach(&mut self, memory: &mut Memory, bus: &mut dyn Bus) {
         self.ram = memory.base();
         self.block = null();
+        self.callers.clear();
         self.link = None;
         memory.follow_protections(&mut self.cursor, &mut self.tlb);
         self.memory = Some(NonNull::from(memory));

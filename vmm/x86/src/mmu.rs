@@ -42,6 +42,7 @@ mod pte {
     pub(super) const ACCESSED: u64 = 1 << 5;
     pub(super) const DIRTY: u64 = 1 << 6;
     pub(super) const LARGE: u64 = 1 << 7;
+    pub(super) const GLOBAL: u64 = 1 << 8;
     pub(super) const NX: u64 = 1 << 63;
     /// The physical address: bits 12 to 45, as CPUID reports 46 bits.
     pub(super) const ADDRESS: u64 = ((1 << 46) - 1) & !0xfff;
@@ -404,7 +405,8 @@ impl Cpu {
     }
 
     /// Translates by the page tables (Intel SDM vol. 3, chapter 4), setting accessed and dirty bits.
-    /// The physical address and the binary logarithm of the page's size.
+    /// The physical address and the binary logarithm of the page's size, with [`tlb::GLOBAL`] if that
+    /// applies.
     pub(crate) fn walk(&mut self, linear: u64, kind: Kind, user: bool) -> Res<(u64, u8)> {
         if self.system.cr0 & cr0::PG == 0 {
             return Ok((linear & u64::from(u32::MAX), 12));
@@ -450,10 +452,20 @@ impl Cpu {
             if level == 1 || large {
                 let span = (1u64 << shift) - 1;
                 self.finish_walk(&walk)?;
-                return Ok((entry & pte::ADDRESS & !span | linear & span, shift as u8));
+                let size = shift as u8 | self.global(entry);
+                return Ok((entry & pte::ADDRESS & !span | linear & span, size));
             }
             table = entry & pte::ADDRESS;
             level -= 1;
+        }
+    }
+
+    /// [`tlb::GLOBAL`] if the entry of a page says so and that counts.
+    fn global(&self, entry: u64) -> u8 {
+        if entry & pte::GLOBAL != 0 && self.system.cr4 & cr4::PGE != 0 {
+            tlb::GLOBAL
+        } else {
+            0
         }
     }
 
@@ -547,9 +559,9 @@ impl Cpu {
         }
         Ok(if large {
             let address = entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32;
-            (address | linear & 0x3f_ffff, 22)
+            (address | linear & 0x3f_ffff, 22 | self.global(last))
         } else {
-            (last & 0xffff_f000 | linear & 0xfff, 12)
+            (last & 0xffff_f000 | linear & 0xfff, 12 | self.global(last))
         })
     }
 

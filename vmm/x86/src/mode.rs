@@ -180,4 +180,10 @@ impl Cpu {
         self.tlb.flush();
         self.code_page = u64::MAX;
     }
+
+    /// Forgets the translations that are not the same in all address spaces.
+    pub(crate) fn flush_address_space(&mut self) {
+        self.tlb.flush_address_space();
+        self.code_page = u64::MAX;
+    }
 }

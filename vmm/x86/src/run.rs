@@ -6,7 +6,7 @@ use crate::exit::Unimplemented;
 use crate::flags;
 use crate::memory::PAGE_SIZE;
 use crate::mmu::{Place, Raised, Res, vector};
-use crate::op::{At, Flow, dispatch};
+use crate::op::{Flow, dispatch};
 use crate::state::Activity;
 use crate::tlb::Kind;
 use crate::{Bus, Exit, Memory};
@@ -178,8 +178,7 @@ impl Cpu {
         }
         let found = self.memory().cache.find(key);
         let found = match found {
-            // SAFETY: the cache's blocks live until it is cleared.
-            Some(block) => match unsafe { (*block).second_page } {
+            Some(block) => match self.memory().cache.second_page(block) {
                 None => Some(block),
                 Some(second) if self.second_page(linear)? & !(PAGE_SIZE - 1) == second => {
                     Some(block)
@@ -196,8 +195,8 @@ impl Cpu {
             Some(block) => block,
             None => self.decode(linear, key)?,
         };
-        // SAFETY: as above.
-        if unsafe { (*block).second_page.is_none() } {
+        // SAFETY: the cache's blocks live until it is cleared.
+        if unsafe { !(*block).spans } {
             self.link_to(link.filter(|_| stays), block);
         }
         Ok(block)
@@ -242,6 +241,7 @@ impl Cpu {
     fn decode(&mut self, linear: u64, key: u64) -> Res<*const Block> {
         if self.memory().cache.full() {
             self.block = std::ptr::null();
+            self.callers.clear();
             self.memory().clear_code();
         }
         let offset = key >> 4;
@@ -296,16 +296,17 @@ impl Cpu {
     /// Executes a block, or as much of it as the chunk's budget covers.
     fn enter_block(&mut self, block: *const Block) -> Flow {
         // SAFETY: the cache's blocks live until it is cleared, which only `decode` does.
-        let block_ref = unsafe { &*block };
+        let len = unsafe { (*block).len };
         self.regs[slot::RIP] = self.rip;
         self.block = block;
-        if self.budget >= i64::from(block_ref.len) {
-            self.budget -= i64::from(block_ref.len);
-            // SAFETY: a block's operations end with a terminator.
-            return dispatch(self, unsafe { At::new(block_ref.ops.as_ptr()) });
+        if self.budget >= i64::from(len) {
+            self.budget -= i64::from(len);
+            // SAFETY: as above.
+            return dispatch(self, unsafe { Block::start(block) });
         }
-        let cut = code::cut(block_ref, self.budget as u32, self.ram, self.mode);
-        self.budget -= i64::from(block_ref.len);
+        // SAFETY: as above.
+        let cut = unsafe { code::cut(block, self.budget as u8, self.ram, self.mode) };
+        self.budget -= i64::from(len);
         let flow = dispatch(self, cut.start());
         // A link of the scratch block means nothing.
         self.link = None;

@@ -26,6 +26,10 @@ pub(crate) struct Entry {
 
 const NONE: Entry = Entry { tag: EMPTY, add: 0 };
 
+/// Set in a page's size if its translation is the same in all address spaces, so that loading CR3 need
+/// not forget it (Intel SDM vol. 3, 4.10.2.4).
+pub(crate) const GLOBAL: u8 = 0x80;
+
 /// What an access wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -40,8 +44,10 @@ pub(crate) enum Kind {
 pub(crate) struct Tlb {
     entries: [[[Entry; ENTRIES]; 2]; 3],
     /// The binary logarithm of the size of the page that an entry is a part of: INVLPG forgets all
-    /// of a large page.
+    /// of a large page. [`GLOBAL`] may be set beside it.
     spans: [[[u8; ENTRIES]; 2]; 3],
+    /// A bit for each entry that may be in use. It only saves a search and is no state of its own.
+    used: [[[u64; ENTRIES / 64]; 2]; 3],
     /// The largest span since the last flush. It only saves a search and is no state of its own.
     largest: u8,
 }
@@ -51,14 +57,40 @@ impl Tlb {
         Box::new(Self {
             entries: [[[NONE; ENTRIES]; 2]; 3],
             spans: [[[0; ENTRIES]; 2]; 3],
+            used: [[[0; ENTRIES / 64]; 2]; 3],
             largest: 0,
         })
     }
 
     /// Forgets every translation.
     pub(crate) fn flush(&mut self) {
-        self.entries = [[[NONE; ENTRIES]; 2]; 3];
+        self.forget(|_| true);
         self.largest = 0;
+    }
+
+    /// Forgets the translations that are not global.
+    pub(crate) fn flush_address_space(&mut self) {
+        self.forget(|span| span & GLOBAL == 0);
+    }
+
+    /// Forgets the entries of pages with such a size. The cost is that of what is in use, which is little
+    /// in a machine that goes from program to program.
+    fn forget(&mut self, goes: impl Fn(u8) -> bool) {
+        let entries = self.entries.as_flattened_mut().as_flattened_mut();
+        let spans = self.spans.as_flattened().as_flattened();
+        let used = self.used.as_flattened_mut().as_flattened_mut();
+        for (word, bits) in used.iter_mut().enumerate() {
+            let mut left = *bits;
+            while left != 0 {
+                let bit = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let position = word * 64 + bit;
+                if goes(spans[position]) {
+                    entries[position] = NONE;
+                    *bits &= !(1 << bit);
+                }
+            }
+        }
     }
 
     /// Forgets the translation of the page that `linear` is in, all of it if it is a large one
@@ -85,7 +117,7 @@ impl Tlb {
             .iter_mut()
             .zip(spans)
         {
-            if entry.tag != EMPTY && (entry.tag ^ linear) >> span == 0 {
+            if entry.tag != EMPTY && (entry.tag ^ linear) >> (span & !GLOBAL) == 0 {
                 *entry = NONE;
             }
         }
@@ -102,7 +134,7 @@ impl Tlb {
         (entry.tag != EMPTY && entry.tag & !SLOW == linear & !(PAGE_SIZE - 1)).then_some(entry.add)
     }
 
-    /// Remembers a translation in a page of `1 << span` bytes. `fast` is whether stores may use it
+    /// Remembers a translation in a page of `1 << span` bytes, or a global one with [`GLOBAL`]. `fast` is whether stores may use it
     /// without further ado.
     pub(crate) fn insert(
         &mut self,
@@ -119,7 +151,8 @@ impl Tlb {
         let (kind, user, index) = (kind as usize, usize::from(user), index(linear));
         self.entries[kind][user][index] = Entry { tag, add };
         self.spans[kind][user][index] = span;
-        self.largest = self.largest.max(span);
+        self.used[kind][user][index / 64] |= 1 << (index % 64);
+        self.largest = self.largest.max(span & !GLOBAL);
     }
 
     /// Lets stores use the translation of the page at `linear` without further ado, if there is

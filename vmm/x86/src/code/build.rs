@@ -1,13 +1,10 @@
 //! Decoding bytes into a block.
 
-use std::cell::Cell;
-
 use iced_x86::{
     Code, Decoder, DecoderError, DecoderOptions, Formatter, Instruction, IntelFormatter,
 };
 
-use super::block::{Block, MAX_LEN, Rare};
-use super::cache::CodeCache;
+use super::block::{Block, Decoded, MAX_LEN, Rare};
 use crate::lower::{self, End, Lowered};
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
@@ -16,7 +13,7 @@ use crate::op::{At, Op, OpFn};
 /// Decodes at most `most` instructions of a block out of `code`, which starts at the block's first
 /// byte and ends with its page (or holds one instruction that spans two pages). `fuse` allows pairs
 /// of instructions to become one operation. `None` if not even one instruction is complete.
-pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) -> Option<Block> {
+pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) -> Option<Decoded> {
     let mut builder = Builder {
         page_position: key >> 4 & (PAGE_SIZE - 1),
         ops: Vec::new(),
@@ -155,22 +152,20 @@ impl Builder {
         });
     }
 
-    fn finish(mut self, key: u64, count: usize, bytes: u64) -> Block {
+    fn finish(mut self, key: u64, count: usize, bytes: u64) -> Decoded {
         let mut rest = 0;
         for op in self.ops.iter_mut().rev() {
             rest += op.rest;
             op.rest = rest;
         }
         debug_assert_eq!(usize::from(rest), count);
-        Block {
-            ops: self.ops.into_boxed_slice(),
+        Decoded {
+            ops: self.ops,
             rares: self.rares,
             key,
-            len: count as u32,
-            bytes: bytes as u32,
+            len: count as u8,
+            bytes: bytes as u16,
             second_page: None,
-            valid: Cell::new(true),
-            links: CodeCache::no_links(),
         }
     }
 }
@@ -179,7 +174,7 @@ impl Builder {
 pub(crate) struct Cut {
     ops: Vec<Op>,
     /// Keeps the rare instructions alive that `ops` point to, if they are not the block's.
-    _decoded: Option<Block>,
+    _decoded: Option<Decoded>,
 }
 
 impl Cut {
@@ -192,16 +187,20 @@ impl Cut {
 
 /// The first `count` instructions of `block`, fewer than it has, as operations that return to the
 /// run loop behind them.
-pub(crate) fn cut(block: &Block, count: u32, ram: *const u8, mode: Mode) -> Cut {
+///
+/// # Safety
+/// `block` is a block of the cache.
+pub(crate) unsafe fn cut(block: *const Block, count: u8, ram: *const u8, mode: Mode) -> Cut {
+    // SAFETY: the caller's promise; the cache is not cleared in here.
+    let (block, all) = unsafe { (&*block, Block::ops(block)) };
     let kept = block.len - count;
-    let rest = |op: &Op| u32::from(op.rest);
     // `rest` falls from the block's length to zero; a fused pair skips one value.
-    if let Some(position) = block.ops.iter().position(|op| rest(op) == kept) {
-        let mut ops = block.ops[..position].to_vec();
-        let at = block.ops[position].at;
+    if let Some(position) = all.iter().position(|op| op.rest == kept) {
+        let mut ops = all[..position].to_vec();
+        let at = all[position].at;
         ops.push(Op {
             at,
-            rest: kept as u8,
+            rest: kept,
             ..lower::plain(crate::exec::cut)
         });
         return Cut {
@@ -211,13 +210,13 @@ pub(crate) fn cut(block: &Block, count: u32, ram: *const u8, mode: Mode) -> Cut 
     }
     // SAFETY: a block of more than one instruction lies within a page of the mapping.
     let code = unsafe {
-        std::slice::from_raw_parts(ram.add((block.key >> 4) as usize), block.bytes as usize)
+        std::slice::from_raw_parts(ram.add((block.key >> 4) as usize), block.bytes.into())
     };
     let decoded =
-        build(code, block.key, mode, count as usize, false).expect("the block was decoded before");
-    let mut ops = decoded.ops.to_vec();
+        build(code, block.key, mode, count.into(), false).expect("the block was decoded before");
+    let mut ops = decoded.ops.clone();
     for op in &mut ops {
-        op.rest += kept as u8;
+        op.rest += kept;
     }
     let last = ops.last_mut().expect("a block has a terminator");
     last.func = crate::exec::cut;

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::block::Block;
+use super::arena::Arena;
+use super::block::{Block, Decoded, Rare};
 use crate::memory::PAGE_SIZE;
 
 /// Slots of the direct-mapped first level.
@@ -12,16 +13,12 @@ const SLOTS: usize = 1 << 14;
 /// What the blocks may occupy before all are dropped and decoding starts afresh.
 const CAPACITY_BYTES: usize = 24 << 20;
 
+/// A block that a page has bytes of, and its key.
 #[derive(Clone, Copy)]
-struct Slot {
+struct Entry {
     key: u64,
     block: *const Block,
 }
-
-const EMPTY: Slot = Slot {
-    key: u64::MAX,
-    block: std::ptr::null(),
-};
 
 /// All decoded blocks of a machine.
 ///
@@ -29,97 +26,118 @@ const EMPTY: Slot = Slot {
 /// mode that it was decoded for in the low four bits. Blocks are dropped only by [`Self::clear`],
 /// so that a pointer to an invalidated block stays good until then.
 pub(crate) struct CodeCache {
-    slots: Box<[Slot; SLOTS]>,
+    /// The key is in the block, which is needed next anyway, so that the table stays small.
+    slots: Box<[*const Block; SLOTS]>,
+    /// What an empty slot points to: it has no block's key.
+    nothing: Box<Block>,
+    arena: Arena,
     #[expect(
         clippy::vec_box,
-        reason = "links and slots point to the blocks, so they must not move"
+        reason = "operations point to the elements, so they must not move"
     )]
-    arena: Vec<Box<Block>>,
+    rares: Vec<Box<Rare>>,
     /// The blocks by the pages that they have bytes in, each with its key beside it, so that looking
     /// for one touches none of the others.
-    pages: BTreeMap<u64, Vec<Slot>>,
-    bytes: usize,
+    pages: BTreeMap<u64, Vec<Entry>>,
+    /// The second pages of the blocks that have one, by their first bytes' addresses.
+    seconds: BTreeMap<*const Block, u64>,
 }
 
 impl CodeCache {
     pub(crate) fn new() -> Self {
-        let slots = vec![EMPTY; SLOTS].into_boxed_slice();
+        let nothing = Box::new(Block {
+            key: u64::MAX,
+            links: [Cell::new(std::ptr::null()), Cell::new(std::ptr::null())],
+            bytes: 0,
+            len: 0,
+            count: 0,
+            spans: false,
+            valid: Cell::new(false),
+        });
+        let empty: *const Block = &raw const *nothing;
+        let slots = vec![empty; SLOTS].into_boxed_slice();
         let slots = slots
             .try_into()
             .unwrap_or_else(|_| unreachable!("the length is SLOTS"));
         Self {
             slots,
-            arena: Vec::new(),
+            nothing,
+            arena: Arena::new(),
+            rares: Vec::new(),
             pages: BTreeMap::new(),
-            bytes: 0,
+            seconds: BTreeMap::new(),
         }
     }
 
     /// The block with `key`, if the first level has it. Never a block that spans two pages.
     #[inline(always)]
     pub(crate) fn fast(&self, key: u64) -> Option<*const Block> {
-        let slot = &self.slots[slot(key)];
-        (slot.key == key).then_some(slot.block)
+        let block = self.slots[slot(key)];
+        // SAFETY: slots point to blocks of the arena or to `nothing`.
+        (unsafe { (*block).key } == key).then_some(block)
     }
 
     /// The block with `key`, if there is one.
     pub(crate) fn find(&mut self, key: u64) -> Option<*const Block> {
         let blocks = self.pages.get(&(key >> 4 & !(PAGE_SIZE - 1)))?;
-        let found = blocks.iter().find(|slot| slot.key == key)?.block;
+        let found = blocks.iter().find(|entry| entry.key == key)?.block;
         self.remember(found);
         Some(found)
     }
 
     /// Whether so much has been decoded that the cache should be cleared.
     pub(crate) fn full(&self) -> bool {
-        self.bytes > CAPACITY_BYTES
+        self.arena.bytes() + self.rares.len() * size_of::<Rare>() > CAPACITY_BYTES
     }
 
     /// Adds a block.
-    pub(crate) fn insert(&mut self, block: Block) -> *const Block {
-        let first = block.key >> 4 & !(PAGE_SIZE - 1);
-        self.bytes += block.weight();
-        let block = Box::new(block);
-        let pointer: *const Block = &*block;
-        let entry = Slot {
-            key: block.key,
-            block: pointer,
-        };
+    pub(crate) fn insert(&mut self, decoded: Decoded) -> *const Block {
+        let first = decoded.key >> 4 & !(PAGE_SIZE - 1);
+        let block = self.arena.add(&decoded);
+        let key = decoded.key;
+        let entry = Entry { key, block };
         self.pages.entry(first).or_default().push(entry);
-        if let Some(second) = block.second_page {
+        if let Some(second) = decoded.second_page {
             self.pages.entry(second).or_default().push(entry);
+            self.seconds.insert(block, second);
         }
-        self.arena.push(block);
-        self.remember(pointer);
-        pointer
+        self.rares.extend(decoded.rares);
+        self.remember(block);
+        block
+    }
+
+    /// The offset of the page that the rest of a block's only instruction is in.
+    pub(crate) fn second_page(&self, block: *const Block) -> Option<u64> {
+        // SAFETY: callers pass blocks of the arena.
+        let spans = unsafe { (*block).spans };
+        spans.then(|| self.seconds[&block])
     }
 
     fn remember(&mut self, block: *const Block) {
         // SAFETY: callers pass blocks of the arena.
-        let (key, spans) = unsafe { ((*block).key, (*block).second_page.is_some()) };
+        let (key, spans) = unsafe { ((*block).key, (*block).spans) };
         if !spans {
-            self.slots[slot(key)] = Slot { key, block };
+            self.slots[slot(key)] = block;
         }
     }
 
     /// Invalidates all blocks that have bytes in the page at `page` (an offset).
     pub(crate) fn invalidate_page(&mut self, page: u64) {
-        for Slot { block: pointer, .. } in self.pages.remove(&page).unwrap_or_default() {
+        for Entry { key, block } in self.pages.remove(&page).unwrap_or_default() {
             // SAFETY: the lists hold blocks of the arena only.
-            let block = unsafe { &*pointer };
-            block.valid.set(false);
-            let slot = &mut self.slots[slot(block.key)];
-            if slot.key == block.key {
-                *slot = EMPTY;
+            unsafe { (*block).valid.set(false) };
+            let slot = &mut self.slots[slot(key)];
+            if *slot == block {
+                *slot = &raw const *self.nothing;
             }
-            let first = block.key >> 4 & !(PAGE_SIZE - 1);
-            for other in [Some(first), block.second_page]
+            let first = key >> 4 & !(PAGE_SIZE - 1);
+            for other in [Some(first), self.seconds.remove(&block)]
                 .into_iter()
                 .flatten()
                 .filter(|&other| other != page)
             {
                 if let Some(list) = self.pages.get_mut(&other) {
-                    list.retain(|entry| entry.block != pointer);
+                    list.retain(|entry| entry.block != block);
                 }
             }
         }
@@ -127,15 +145,11 @@ impl CodeCache {
 
     /// Drops everything. No pointer to a block may be used afterwards.
     pub(crate) fn clear(&mut self) {
-        self.slots.fill(EMPTY);
+        self.slots.fill(&raw const *self.nothing);
         self.arena.clear();
+        self.rares.clear();
         self.pages.clear();
-        self.bytes = 0;
-    }
-
-    /// The links of a new block.
-    pub(crate) fn no_links() -> [Cell<*const Block>; 2] {
-        [Cell::new(std::ptr::null()), Cell::new(std::ptr::null())]
+        self.seconds.clear();
     }
 }
 

@@ -1,9 +1,12 @@
 //! Decoded code: basic blocks, and the cache that finds them by physical address.
 
+mod arena;
 mod block;
 mod build;
 mod cache;
+mod callers;
 
 pub(crate) use block::{Block, Extra, Rare};
 pub(crate) use build::{build, cut, text};
 pub(crate) use cache::CodeCache;
+pub(crate) use callers::Callers;

@@ -23,8 +23,9 @@ fn enter(cpu: &mut Cpu, block: *const Block, rip: u64) -> Flow {
     cpu.budget -= i64::from(next.len);
     cpu.regs[slot::RIP] = rip;
     cpu.block = block;
-    // SAFETY: a block's operations end with a terminator.
-    dispatch(cpu, unsafe { At::new(next.ops.as_ptr()) })
+    next.fetch_ahead();
+    // SAFETY: as above.
+    dispatch(cpu, unsafe { Block::start(block) })
 }
 
 /// Goes on in the same page, `at.imm` bytes from the start of the block.
@@ -42,9 +43,12 @@ pub(crate) fn follow(cpu: &mut Cpu, at: At, link: usize) -> Flow {
     Flow::Block
 }
 
-/// Goes on anywhere in 64-bit mode.
+/// Goes on anywhere in 64-bit mode; `links[link]` of the block `from` says where that was the last time.
+///
+/// Most branches always lead to the same block, which is then found without looking into the cache. That
+/// nothing is at another address now is told by its key.
 #[inline(always)]
-fn transfer(cpu: &mut Cpu, rip: u64) -> Flow {
+fn transfer(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Flow {
     let page = rip & !(PAGE_SIZE - 1);
     if page != cpu.code_page {
         // SAFETY: the tables have `tlb::ENTRIES` entries and `index` is smaller than that.
@@ -57,8 +61,18 @@ fn transfer(cpu: &mut Cpu, rip: u64) -> Flow {
         cpu.code_add = entry.add;
     }
     let key = rip.wrapping_add(cpu.code_add) << 4 | cpu.mode_key;
+    // SAFETY: callers pass a block of the cache, which is not cleared while a chain runs.
+    let last = unsafe { &(&(*from).links)[link] };
+    let guess = last.get();
+    // SAFETY: as in `follow`.
+    if !guess.is_null() && unsafe { (*guess).key == key && (*guess).valid.get() } {
+        return enter(cpu, guess, rip);
+    }
     match cpu.memory().cache.fast(key) {
-        Some(block) => enter(cpu, block, rip),
+        Some(block) => {
+            last.set(block);
+            enter(cpu, block, rip)
+        }
         None => {
             cpu.rip = rip;
             Flow::Block
@@ -70,7 +84,7 @@ fn transfer(cpu: &mut Cpu, rip: u64) -> Flow {
 #[inline(always)]
 fn leave_page(cpu: &mut Cpu, at: At) -> Flow {
     let rip = cpu.regs[slot::RIP].wrapping_add(at.imm);
-    transfer(cpu, rip)
+    transfer(cpu, rip, cpu.block, 1)
 }
 
 /// Ends a block at the end of its page.
@@ -197,6 +211,7 @@ macro_rules! push_return {
             $cpu.store_stack::<$path>(rsp, back)
         );
         $cpu.set_reg(RSP, rsp);
+        $cpu.callers.push($cpu.block);
     }};
 }
 
@@ -241,7 +256,7 @@ macro_rules! check_target {
 pub(crate) fn jmp_r(cpu: &mut Cpu, at: At) -> Flow {
     let rip = cpu.reg::<u64>(at.src);
     check_target!(cpu, at, rip);
-    transfer(cpu, rip)
+    transfer(cpu, rip, cpu.block, 1)
 }
 
 /// `jmp mem`, 64-bit mode.
@@ -256,7 +271,7 @@ pub(crate) fn jmp_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     );
     check_target!(cpu, at, rip);
     stop_if_asked!(cpu, P, rip);
-    transfer(cpu, rip)
+    transfer(cpu, rip, cpu.block, 1)
 }
 
 /// `call reg`, 64-bit mode.
@@ -265,7 +280,7 @@ pub(crate) fn call_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     check_target!(cpu, at, rip);
     push_return!(cpu, at, P, call_r::<Slow>);
     stop_if_asked!(cpu, P, rip);
-    transfer(cpu, rip)
+    transfer(cpu, rip, cpu.block, 1)
 }
 
 /// `call mem`, 64-bit mode.
@@ -281,7 +296,7 @@ pub(crate) fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     check_target!(cpu, at, rip);
     push_return!(cpu, at, P, call_m::<General, Slow>);
     stop_if_asked!(cpu, P, rip);
-    transfer(cpu, rip)
+    transfer(cpu, rip, cpu.block, 1)
 }
 
 /// `ret` and `ret imm16`, 64-bit mode.
@@ -290,8 +305,14 @@ pub(crate) fn ret<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rip: u64 = access!(cpu, at, P, ret::<Slow>, cpu.load_stack::<P>(rsp));
     check_target!(cpu, at, rip);
     cpu.set_reg(RSP, rsp.wrapping_add(8).wrapping_add(at.imm));
+    let caller = cpu.callers.pop();
     stop_if_asked!(cpu, P, rip);
-    transfer(cpu, rip)
+    if caller.is_null() {
+        transfer(cpu, rip, cpu.block, 1)
+    } else {
+        // A call does not use the link to what is behind it.
+        transfer(cpu, rip, caller, 0)
+    }
 }
 
 impl Cpu {

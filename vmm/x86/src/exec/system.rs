@@ -93,7 +93,7 @@ impl Cpu {
                     return Err(self.raise_gp());
                 }
                 self.system.cr3 = value;
-                self.flush_tlb();
+                self.flush_address_space();
             }
             4 => self.write_cr4(value)?,
             8 => {

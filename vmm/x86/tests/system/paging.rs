@@ -381,34 +381,55 @@ fn instruction_across_pages_faults_on_its_second_page() {
 
 #[test]
 fn translations_last_until_they_are_invalidated() {
-    // The same page is read three times: the entry is changed behind the second read.
-    let program = |invalidate: Emit| {
-        let (mut m, _) = Machine::kernel(|a| {
-            a.mov(al, byte_ptr(rbx))?;
-            a.int(0x80)?;
-            a.mov(ah, byte_ptr(rbx))?;
-            invalidate(a)?;
-            a.mov(cl, byte_ptr(rbx))?;
-            a.hlt()
-        });
-        m.map(APART, 0x5_0000 | page::P | page::W);
-        m.poke(0x5_0000, &[1]);
-        m.poke(0x5_1000, &[2]);
-        m.change(|state| {
-            state.gpr[reg::RBX] = APART;
-            state.gpr[reg::RDX] = state.cr3;
-            state.gpr[reg::RSI] = state.cr4;
-            state.gpr[reg::RDI] = state.cr0;
-        });
-        m.event();
-        m.map(APART, 0x5_1000 | page::P | page::W);
-        m.halt();
-        (m.gpr(reg::RAX) & 0xffff, m.gpr(reg::RCX) & 0xff)
-    };
+    let program = |invalidate: Emit| remapped(0, 0, invalidate);
     assert_eq!(program(|a| a.nop()), (0x101, 1));
     assert_eq!(program(|a| a.invlpg(byte_ptr(rbx + 0xfff))), (0x101, 2));
     assert_eq!(program(|a| a.invlpg(byte_ptr(rbx + 0x1000))), (0x101, 1));
     assert_eq!(program(|a| a.mov(cr3, rdx)), (0x101, 2));
+}
+
+#[test]
+fn global_translations_outlast_loading_cr3_while_cr4_says_so() {
+    const PGE: u64 = 1 << 7;
+    let program = |control: u64, invalidate: Emit| remapped(page::G, control, invalidate);
+    assert_eq!(program(PGE, |a| a.mov(cr3, rdx)), (0x101, 1));
+    assert_eq!(program(0, |a| a.mov(cr3, rdx)), (0x101, 2));
+    assert_eq!(program(PGE, |a| a.invlpg(byte_ptr(rbx))), (0x101, 2));
+    // Any change of CR4.PGE invalidates everything.
+    let clear: Emit = |a| {
+        a.xor(rsi, PGE as i32)?;
+        a.mov(cr4, rsi)
+    };
+    assert_eq!(program(PGE, clear), (0x101, 2));
+    assert_eq!(remapped(0, PGE, |a| a.mov(cr3, rdx)), (0x101, 2));
+}
+
+/// Reads the same page three times, while its entry, which has `flags`, is changed behind the second
+/// read: the first two results, and the third, which comes after `invalidate`. RDX, RSI and RDI hold CR3,
+/// CR4 and CR0; `control` is added to what CR4 is.
+fn remapped(flags: u64, control: u64, invalidate: Emit) -> (u64, u64) {
+    let (mut m, _) = Machine::kernel(|a| {
+        a.mov(al, byte_ptr(rbx))?;
+        a.int(0x80)?;
+        a.mov(ah, byte_ptr(rbx))?;
+        invalidate(a)?;
+        a.mov(cl, byte_ptr(rbx))?;
+        a.hlt()
+    });
+    m.map(APART, 0x5_0000 | page::P | page::W | flags);
+    m.poke(0x5_0000, &[1]);
+    m.poke(0x5_1000, &[2]);
+    m.change(|state| {
+        state.cr4 |= control;
+        state.gpr[reg::RBX] = APART;
+        state.gpr[reg::RDX] = state.cr3;
+        state.gpr[reg::RSI] = state.cr4;
+        state.gpr[reg::RDI] = state.cr0;
+    });
+    m.event();
+    m.map(APART, 0x5_1000 | page::P | page::W | flags);
+    m.halt();
+    (m.gpr(reg::RAX) & 0xffff, m.gpr(reg::RCX) & 0xff)
 }
 
 #[test]
