@@ -114,6 +114,7 @@ impl<'a> Setup<'a> {
             now: machine.now(),
             retired: machine.retired(),
             switches: machine.switches(),
+            tsc_reads: machine.tsc_reads(),
             hashes,
         }
     }
@@ -128,6 +129,8 @@ pub struct Outcome {
     pub now: VirtTime,
     pub retired: u64,
     pub switches: u64,
+    /// How often the time stamp counter was read.
+    pub tsc_reads: u64,
     pub hashes: Vec<StateHash>,
 }
 

@@ -10,11 +10,13 @@ use suite::{Mark, Outcome, has, run, run_with};
 /// How often each engine runs the suite.
 const RUNS: usize = 10;
 
-/// The digests of the devices: everything but processors, RAM, the scheduler and the clock, which an
-/// engine's notion of progress decides.
+/// The digests of the devices: everything but processors, RAM, and what an engine's notion of progress
+/// decides: the scheduler, the clock, and when it is looked whether processors let interrupts in.
 fn devices(mark: &Mark) -> Vec<&Component> {
-    let of_engine =
-        |name: &str| name.starts_with("vcpu") || matches!(name, "ram" | "scheduler" | "clock");
+    let of_engine = |name: &str| {
+        let of_progress = matches!(name, "scheduler" | "clock" | "attention");
+        name.starts_with("vcpu") || name == "ram" || of_progress
+    };
     let components = mark.hash.components.iter();
     components.filter(|part| !of_engine(&part.name)).collect()
 }

@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(simple(VcpuExit::InternalError), None);
         for strange in [
             VcpuExit::S390Sieic,
-            VcpuExit::Hypercall,
+            VcpuExit::Watchdog,
             VcpuExit::Unsupported(4711),
         ] {
             let left = simple(strange);
