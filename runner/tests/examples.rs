@@ -99,6 +99,11 @@ fn exploration_is_refused_until_there_is_some() {
 }
 
 #[test]
+fn redis() {
+    passes("11-redis.kdl", &[]);
+}
+
+#[test]
 fn raft() {
     passes("raft.kdl", &[]);
 }
