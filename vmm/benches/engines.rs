@@ -66,6 +66,16 @@ guest!(
     "dec esi",
     "jnz 2b"
 );
+guest!(
+    priorities,
+    "mov ecx, 20000",
+    "2: mov eax, 1",
+    "mov cr8, rax",
+    "xor eax, eax",
+    "mov cr8, rax",
+    "dec ecx",
+    "jnz 2b"
+);
 guest!(kernel_loop, "mov ecx, 200000", "2: dec ecx", "jnz 2b");
 // Makes all memory the user's, enters user mode, counts, and ends in a triple fault.
 guest!(
@@ -200,6 +210,10 @@ fn main() {
     row(
         "RDMSR of the APIC base per second",
         &rate(ACCESSES, registers()),
+    );
+    row(
+        "lowerings of the task priority per second",
+        &rate(ACCESSES, priorities()),
     );
     row(
         "passes of a kernel loop per second",
