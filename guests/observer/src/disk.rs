@@ -16,14 +16,33 @@ const SECTOR: usize = 512;
 /// How many blocks the crash modes write.
 const CRASH_BLOCKS: u64 = 64;
 
-/// A buffer as direct access wants it.
-#[repr(C, align(4096))]
-struct Buffer([u8; BLOCK]);
+/// A block of memory that begins at a multiple of its length, as direct access wants it. It is a part of a
+/// larger one, because the compiler places types of such an alignment wrongly on the stack.
+struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        let memory = vec![0; 2 * BLOCK];
+        let start = memory.as_ptr().align_offset(BLOCK);
+        Self { memory, start }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..][..BLOCK]
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..BLOCK]
+    }
+}
 
 /// What block `number` holds when it was written for the `round`th time.
 fn content(number: u64, round: u64) -> Buffer {
-    let mut buffer = Buffer([0; BLOCK]);
-    for (sector, bytes) in buffer.0.chunks_mut(SECTOR).enumerate() {
+    let mut buffer = Buffer::new();
+    for (sector, bytes) in buffer.bytes_mut().chunks_mut(SECTOR).enumerate() {
         for (at, byte) in bytes.iter_mut().enumerate() {
             *byte = (number as u8)
                 .wrapping_mul(7)
@@ -42,12 +61,12 @@ fn open(path: &str) -> io::Result<File> {
 }
 
 fn write(disk: &File, number: u64, round: u64) -> io::Result<()> {
-    disk.write_all_at(&content(number, round).0, number * BLOCK as u64)
+    disk.write_all_at(content(number, round).bytes(), number * BLOCK as u64)
 }
 
 fn read(disk: &File, number: u64) -> io::Result<Buffer> {
-    let mut buffer = Buffer([0; BLOCK]);
-    disk.read_exact_at(&mut buffer.0, number * BLOCK as u64)?;
+    let mut buffer = Buffer::new();
+    disk.read_exact_at(buffer.bytes_mut(), number * BLOCK as u64)?;
     Ok(buffer)
 }
 
@@ -77,7 +96,7 @@ pub fn exercise(path: &str) -> io::Result<()> {
         let back = read(&disk, number);
         let wrong_bits = back.as_ref().map_or(0, |back| {
             let wanted = content(number, 1);
-            let pairs = back.0.iter().zip(&wanted.0);
+            let pairs = back.bytes().iter().zip(wanted.bytes());
             pairs.map(|(a, b)| (a ^ b).count_ones()).sum()
         });
         send_event(
@@ -100,7 +119,7 @@ pub fn crash(path: &str, flush: bool) -> io::Result<()> {
     for number in 1..=CRASH_BLOCKS {
         let block = read(&disk, number)?;
         let rounds = block
-            .0
+            .bytes()
             .chunks(SECTOR)
             .map(|sector| u64::from_le_bytes(sector[..8].try_into().unwrap_or_default()));
         let rounds: Vec<u64> = rounds.collect();
@@ -134,7 +153,7 @@ pub fn crash(path: &str, flush: bool) -> io::Result<()> {
 /// Counts up the number of lives in block 0, durably.
 fn life(disk: &File) -> io::Result<u64> {
     let before = read(disk, 0)?;
-    let life = 1 + u64::from_le_bytes(before.0[..8].try_into().unwrap_or_default());
+    let life = 1 + u64::from_le_bytes(before.bytes()[..8].try_into().unwrap_or_default());
     write(disk, 0, life)?;
     disk.sync_data()?;
     Ok(life)

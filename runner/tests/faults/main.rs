@@ -7,7 +7,6 @@
 //! chaosrun's cache.
 
 #[path = "../machines/elf.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
 mod elf;
 mod pair;
 

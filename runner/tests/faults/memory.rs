@@ -19,12 +19,13 @@ fn available(seen: &Seen, from_ms: u64, to_ms: u64) -> (i64, i64) {
 
 faults! { WATCH;
     "memory-pressure" => memory_is_taken_and_given_back,
-    r#"at "300ms" { memory-pressure "n1" take="16MiB" for="700ms" }"#,
+    r#"at "300ms" { memory-pressure "n1" take="24MiB" for="700ms" }"#,
     |with, without| {
+        // The kernel keeps some MiB of free pages for each processor, which it does not count.
         let (before, during, after) =
             (available(&with, 0, 300), available(&with, 500, 1000), available(&with, 1200, 2000));
-        assert!(before.0 - during.1 > 15 << 10, "{before:?} {during:?}");
-        assert!(after.0 - during.1 > 15 << 10, "{during:?} {after:?}");
+        assert!(before.0 - during.1 > 16 << 10, "{before:?} {during:?}");
+        assert!(after.0 - during.1 > 16 << 10, "{during:?} {after:?}");
         let (least, most) = available(&without, 0, 2000);
         assert!(most - least < 2 << 10, "{least}..{most}");
     }

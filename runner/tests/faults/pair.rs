@@ -102,6 +102,14 @@ impl Seen {
         events
     }
 
+    /// What went wrong, and what the consoles showed.
+    fn problems(&self) -> String {
+        let judgements = self.outcome.judgements.iter();
+        let failed = judgements.filter(|judgement| judgement.failure.is_some());
+        let reasons: Vec<&str> = failed.map(|judgement| judgement.reason.as_str()).collect();
+        format!("{reasons:?}, consoles:\n{}", self.consoles())
+    }
+
     /// What the consoles showed.
     pub fn consoles(&self) -> String {
         let all = self.outcome.consoles.iter();
@@ -140,7 +148,7 @@ fn run_text(base: &str, text: &str) -> Seen {
     let outcome = run_on(&compiled, &images);
     let seen = Seen { outcome };
     let end = &seen.outcome.end;
-    assert_eq!(*end, End::Complete, "consoles:\n{}", seen.consoles());
+    assert_eq!(*end, End::Complete, "{}", seen.problems());
     let failed = seen.events("command failed");
     assert!(failed.is_empty(), "init could not do it: {failed:?}");
     seen

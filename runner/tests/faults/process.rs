@@ -63,7 +63,8 @@ faults! { TWO;
         assert_eq!(pids(&without, "worker"), 1);
     }
     "process-pause" => a_paused_process_sleeps_too_long_and_goes_on,
-    r#"at "500ms" { process-pause "n1" process="worker" for="600ms" }"#,
+    // In the midst of a sleep, and not while it takes a sample, which is every 50 ms.
+    r#"at "522ms" { process-pause "n1" process="worker" for="600ms" }"#,
     |with, without| {
         let latest = |seen: &Seen, name| {
             samples(seen, name).iter().map(|told| told.number("latest_us")).max()
