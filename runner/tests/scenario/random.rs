@@ -38,7 +38,21 @@ impl Choices {
 const EXCLUSIVE: &[(&str, &[&str], bool)] = &[
     ("kernel", &["name", "path"], true),
     ("file", &["from", "content"], true),
-    ("guest", &["crate", "binary", "initrd", "directory"], true),
+    // A node can have one guest that is a whole file system, so most are not.
+    (
+        "guest",
+        &[
+            "crate",
+            "binary",
+            "crate",
+            "binary",
+            "crate",
+            "binary",
+            "initrd",
+            "directory",
+        ],
+        true,
+    ),
     ("disk", &["size", "image", "base"], true),
     ("ready", &["console", "event", "after"], false),
     ("run", &["seed", "seeds"], false),
@@ -61,6 +75,8 @@ const LEFT_OUT: &[&str] = &[
     "bin",
     "packages",
     "command",
+    "mount",
+    "filesystem",
     "features",
     "mode",
     "interleave",
