@@ -153,9 +153,10 @@ pub fn install() {
         let stack =
             addr_of!(INTERRUPT_STACK) as u64 + size_of_val(&*addr_of!(INTERRUPT_STACK)) as u64;
         (*addr_of_mut!(TASK_STATE)).stacks[0] = stack;
-        for vector in 0..256 {
-            let at = addr_of!(stubs) as u64 + 16 * vector as u64;
-            IDT[vector] = [
+        let gates = &mut *addr_of_mut!(IDT);
+        for (vector, gate) in (0..).zip(gates) {
+            let at = addr_of!(stubs) as u64 + 16 * vector;
+            *gate = [
                 at & 0xffff | u64::from(CODE) << 16 | 0x8e << 40 | (at >> 16 & 0xffff) << 48,
                 at >> 32,
             ];
@@ -245,6 +246,7 @@ pub fn report(name: &str) {
 #[macro_export]
 macro_rules! faults {
     ($name:literal, $($code:literal),+ $(, $operand:ident = $value:expr)* $(,)?) => {{
+        $(let $operand = $value;)*
         // SAFETY: an exception goes on behind the instructions, whose effects are this program's.
         unsafe {
             core::arch::asm!(
@@ -253,7 +255,7 @@ macro_rules! faults {
                 $($code,)+
                 "99:",
                 recover = out(reg) _,
-                $($operand = in(reg) $value,)*
+                $($operand = in(reg) $operand,)*
                 out("rax") _, out("rcx") _, out("rdx") _,
             );
         }
