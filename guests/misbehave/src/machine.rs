@@ -33,14 +33,3 @@ pub fn power_off() -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
-
-/// Makes the processor deaf and computes for ever. Only `iopl(3)` lets a program do that.
-pub fn interrupts_off() -> io::Result<()> {
-    begin();
-    // SAFETY: the call takes no pointers; it only gives this process the right to what follows.
-    if unsafe { libc::iopl(3) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: nothing is accessed; that nothing else runs any more is what is wanted.
-    unsafe { std::arch::asm!("cli", "2: jmp 2b", options(noreturn)) }
-}

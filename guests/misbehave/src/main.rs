@@ -4,11 +4,11 @@
 //! ```text
 //! misbehave calm             behaves: says that it is ready, and then something every 50 ms
 //! misbehave silent           never says that it is ready
+//! misbehave quit CODE        exits at once
 //! misbehave exit CODE        says that it is ready and exits
 //! misbehave spin             says that it is ready and computes for ever
 //! misbehave panic            panics the kernel
 //! misbehave power-off        switches its machine off
-//! misbehave interrupts-off   computes for ever with interrupts off
 //! misbehave console          prints for ever
 //! misbehave network HOST     sends datagrams for ever, to a port where nobody listens
 //! misbehave disk PATH        writes to a disk or a file until there is no room
@@ -32,8 +32,10 @@ use serde_json::json;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    if let ["exit", code] = args.as_slice() {
-        setup_complete(&json!(null));
+    if let ["exit" | "quit", code] = args.as_slice() {
+        if args[0] == "exit" {
+            setup_complete(&json!(null));
+        }
         return ExitCode::from(code.parse().unwrap_or(2));
     }
     let done = match args.as_slice() {
@@ -42,7 +44,6 @@ fn main() -> ExitCode {
         ["spin"] => machine::spin(),
         ["panic"] => machine::panic(),
         ["power-off"] => machine::power_off(),
-        ["interrupts-off"] => machine::interrupts_off(),
         ["console"] => flood::console(),
         ["network", host] => flood::network(host),
         ["disk", path] => flood::disk(path),

@@ -33,6 +33,7 @@ mod progress;
 mod run;
 mod schema;
 mod session;
+mod sweep;
 mod units;
 mod verify;
 mod verify_scenario;
@@ -104,7 +105,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     match catch_unwind(AssertUnwindSafe(|| cli.command.run())) {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(failure)) => {
-            eprintln!("{:?}", failure.report);
+            progress::say(&format!("{:?}", failure.report));
             failure.exit.into()
         }
         Err(_) => Exit::Internal.into(),

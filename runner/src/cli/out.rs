@@ -66,6 +66,13 @@ impl Places {
             folder: Self::folder(out, plan, several),
         };
         places.prepare(&places.folder)?;
+        // Should this run be killed, an old report must not be taken for its own.
+        for name in ["report.json", "junit.xml"] {
+            let old = places.folder.join(name);
+            if old.exists() {
+                writing(&old, || fs::remove_file(&old))?;
+            }
+        }
         let probe = places.folder.join(".chaosrun-probe");
         writing(&probe, || {
             File::create(&probe).and_then(|_| fs::remove_file(&probe))
@@ -86,44 +93,39 @@ impl Places {
         writing(folder, || fs::create_dir_all(folder))
     }
 
-    /// Writes the files of one run and returns its report, which names them.
-    pub fn write_run(
-        &self,
-        folder: &Path,
-        plan: &Plan,
-        outcome: &Outcome,
-        mut report: Report,
-    ) -> Result<Report, Unwritable> {
+    /// Writes what happened in a run: consoles and events. What can't be written does not keep the rest
+    /// from being written.
+    pub fn write_run(&self, folder: &Path, plan: &Plan, outcome: &Outcome) -> Written {
+        let mut written = Written::default();
         let consoles = folder.join("consoles");
-        self.prepare(&consoles)?;
+        written.failures.extend(self.prepare(&consoles).err());
         for (node, bytes) in plan.nodes.iter().zip(&outcome.consoles) {
             let path = consoles.join(format!("{}.log", node.name));
-            writing(&path, || fs::write(&path, bytes))?;
-            self.attach(
-                &mut report,
-                &path,
-                format!("console of {}", node.name),
-                "text/plain",
-            );
+            let done = writing(&path, || fs::write(&path, bytes));
+            let name = format!("console of {}", node.name);
+            written.add(done, self.attachment(&path, name, "text/plain"));
         }
         for network in plan.networks.iter().filter(|network| network.pcap) {
             let path = folder.join(format!("{}.pcapng", network.name));
             let name = format!("traffic of {}", network.name);
-            self.attach(&mut report, &path, name, "application/x-pcapng");
+            written.add(Ok(()), self.attachment(&path, name, "application/x-pcapng"));
         }
         let path = folder.join("events.jsonl");
-        writing(&path, || {
+        let done = writing(&path, || {
             let mut out = EventWriter::new(BufWriter::new(File::create(&path)?));
-            outcome
-                .events
-                .iter()
-                .try_for_each(|event| out.write(event))?;
+            let events = &mut outcome.events.iter();
+            events.try_for_each(|event| out.write(event))?;
             out.finish().map(drop)
-        })?;
-        self.attach(&mut report, &path, "events".to_owned(), "application/jsonl");
-        self.write_findings(folder, &report)?;
-        self.write_assertions(folder, &report)?;
-        Ok(report)
+        });
+        let events = self.attachment(&path, "events".to_owned(), "application/jsonl");
+        written.add(done, events);
+        written
+    }
+
+    /// Writes a run's findings and assertions.
+    pub fn write_verdicts(&self, folder: &Path, report: &Report, failures: &mut Vec<Unwritable>) {
+        failures.extend(self.write_findings(folder, report).err());
+        failures.extend(self.write_assertions(folder, report).err());
     }
 
     /// Each finding in a file of its own. Files of an earlier run would be mistaken for this one's.
@@ -160,13 +162,31 @@ impl Places {
         Ok(write_all(&document, &Targets::in_directory(&self.folder))?)
     }
 
-    fn attach(&self, report: &mut Report, path: &Path, name: String, content_type: &str) {
+    fn attachment(&self, path: &Path, name: String, content_type: &str) -> Attachment {
         let relative = path.strip_prefix(&self.folder).unwrap_or(path);
-        report.attachments.push(Attachment {
+        Attachment {
             name,
             path: relative.display().to_string(),
             content_type: content_type.to_owned(),
-        });
+        }
+    }
+}
+
+/// What was written of a run.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// The files.
+    pub attachments: Vec<Attachment>,
+    /// Those that could not be written.
+    pub failures: Vec<Unwritable>,
+}
+
+impl Written {
+    fn add(&mut self, done: Result<(), Unwritable>, attachment: Attachment) {
+        match done {
+            Ok(()) => self.attachments.push(attachment),
+            Err(failure) => self.failures.push(failure),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is seen of runs while they are under way: bars on a terminal, a line per run elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::run::Walls;
 use crate::plan::Plan;
 use crate::report::model::{Verdict, WallClock};
+use crate::report::time::counted;
 use crate::run::campaign::{Board, Task, TaskError};
 use crate::run::{End, Outcome, Progress};
 
@@ -52,6 +53,11 @@ fn unix_ms() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+/// Prints a line to stderr. One that nobody takes, as when a pager ended, is no reason to end a run.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Bars {
@@ -100,7 +106,7 @@ impl Board for Bars {
     fn begin(&self, task: usize) {
         let seat = &self.seats[task];
         if self.plain {
-            eprintln!("chaosrun: {} begins", seat.label);
+            say(&format!("chaosrun: {} begins", seat.label));
         }
         let style = ProgressStyle::with_template("{prefix:24!} [{bar:30}] {msg}");
         let bar = self.all.add(ProgressBar::new(1000));
@@ -171,7 +177,7 @@ impl Board for Bars {
             bar.finish_and_clear();
         }
         if self.plain {
-            eprintln!("chaosrun: {} {}", seat.label, told(outcome));
+            say(&format!("chaosrun: {} {}", seat.label, told(outcome)));
         }
         !self.interrupted.load(Ordering::Relaxed) && (!self.fail_fast || passed(outcome))
     }
@@ -209,7 +215,10 @@ fn told(outcome: &Result<Outcome, TaskError>) -> String {
                 End::NotReady(_) => "did not get ready".to_owned(),
                 End::Stopped(why) => format!("was ended: {why}"),
                 End::Unimplemented(what) => format!("was ended: {what}"),
-                _ if failed > 0 => format!("ended, {failed} properties failed"),
+                _ if failed > 0 => {
+                    let failed = counted(failed as u64, "property", "properties");
+                    format!("ended, {failed} failed")
+                }
                 _ => "ended".to_owned(),
             }
         }

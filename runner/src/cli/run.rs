@@ -3,22 +3,19 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use chaosrun_vmm::engine::EngineOptions;
+
 use super::diagnostics::{Checked, Messages, check};
 use super::out::{Places, Unwritable};
-use super::progress::Bars;
+use super::sweep::{Sweep, interrupted};
 use super::{Exit, Failure, OrExit, engines, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
 use crate::artifact::{Progress, Store};
 use crate::filter::{Seeds, Selection, Subject};
 use crate::plan::{Compiled, Plan};
-use crate::property::Tally;
 use crate::report::model::{Document, ExitStatus, Report, WallClock};
 use crate::report::outputs::{Outputs, style};
 use crate::report::terminal;
-use crate::run::campaign::{Task, TaskError, campaign};
-use crate::run::replay::{Replay, compare};
-use crate::run::report::{Context, failed_to_run, report};
-use crate::run::{End, Outcome};
 use crate::scenario::diag::Severity;
 
 /// Run scenarios, judge them, and write reports.
@@ -167,105 +164,80 @@ impl Options {
         Ok(seeds.iter().collect())
     }
 
+    /// How the nodes of the host's KVM are stopped.
+    pub(super) fn engine_options(&self) -> EngineOptions {
+        self.stopping.options()
+    }
+
+    /// Whether no run begins after one that failed.
+    pub(super) fn stops_at_failure(&self) -> bool {
+        self.fail_fast
+    }
+
+    /// Whether the run of the seed with this number is run a second time.
+    pub(super) fn replays(&self, index: usize) -> bool {
+        match self.replay {
+            ReplayWhich::None => false,
+            ReplayWhich::First => index == 0,
+            ReplayWhich::All => true,
+        }
+    }
+
     fn run_all(&self, selected: &[Selected]) -> Result<Exit, Failure> {
+        interrupt::prepare();
+        let several = selected.len() > 1;
+        let place = |one: &Selected| {
+            let plan = &one.compiled.plan;
+            Places::new(self.out.as_deref(), plan, several).or_exit(Exit::HostCannot)
+        };
+        // Before anything is built or run for nothing.
+        let places: Vec<Places> = selected.iter().map(place).collect::<Result<_, _>>()?;
         let images = images(selected)?;
-        let mut reports = Vec::new();
-        for (one, images) in selected.iter().zip(&images) {
-            let several = selected.len() > 1;
-            let places = Places::new(self.out.as_deref(), &one.compiled.plan, several);
-            let own = self.run_scenario(one, images, &places.or_exit(Exit::HostCannot)?)?;
-            let failed = own.iter().any(|report| report.totals.failed > 0);
-            reports.extend(own);
-            if (self.fail_fast && failed) || interrupted() {
-                break;
+        let mut reports: Vec<Report> = Vec::new();
+        let mut unwritten = None;
+        for (number, (one, images)) in selected.iter().zip(&images).enumerate() {
+            let sweep = Sweep {
+                selected: one,
+                images,
+                places: &places[number],
+            };
+            let swept = sweep.run(self)?;
+            let failed = swept.reports.iter().any(|report| report.totals.failed > 0);
+            reports.extend(swept.reports);
+            unwritten = unwritten.or(swept.unwritten);
+            let left = selected.len() - number - 1;
+            let of = format!("{left} of {} scenarios", selected.len());
+            match reports.last_mut().filter(|_| left > 0) {
+                Some(last) if interrupt::is_set() => {
+                    interrupted(last, &of);
+                    break;
+                }
+                Some(last) if self.fail_fast && failed => {
+                    last.notes
+                        .push(format!("{of} were not run, because of --fail-fast"));
+                    break;
+                }
+                _ => {}
             }
         }
         let document = Document::new(env!("CARGO_PKG_VERSION"), reports);
-        self.publish(&document, selected)
+        self.publish(&document, selected, unwritten)
     }
 
-    /// Runs one scenario with all of its seeds and writes its folder.
-    fn run_scenario(
+    /// Prints the summary and writes the files that were asked for. `unwritten` is a file that could not
+    /// be written before.
+    fn publish(
         &self,
-        one: &Selected,
-        images: &[NodeImage],
-        places: &Places,
-    ) -> Result<Vec<Report>, Failure> {
-        let plan = &one.compiled.plan;
-        let seeds = self.seeds(plan)?;
-        let several = seeds.len() > 1;
-        let mut tasks = Vec::new();
-        // Each run with the place of its replay behind it.
-        let mut runs: Vec<(u64, usize, Option<usize>)> = Vec::new();
-        let folders: Vec<PathBuf> = seeds
-            .iter()
-            .map(|seed| places.of_seed(*seed, several))
-            .collect();
-        for (index, seed) in seeds.iter().enumerate() {
-            places.prepare(&folders[index]).or_exit(Exit::HostCannot)?;
-            let task = Task {
-                plan,
-                images,
-                seed: *seed,
-                engine_options: self.stopping.options(),
-                captures: Some(&folders[index]),
-            };
-            tasks.push(task);
-            let again = match self.replay {
-                ReplayWhich::None => false,
-                ReplayWhich::First => index == 0,
-                ReplayWhich::All => true,
-            };
-            let first = tasks.len() - 1;
-            if again {
-                tasks.push(Task {
-                    captures: None,
-                    ..task
-                });
-            }
-            runs.push((*seed, first, again.then_some(first + 1)));
-        }
-        let bars = Bars::new(plan, &tasks, self.fail_fast, interrupt::watch());
-        let mut outcomes = campaign(&tasks, self.jobs(), &bars);
-        let wall = bars.finish();
-        settle(&runs, &mut outcomes);
-        let mut reports = Vec::new();
-        for (index, (seed, first, again)) in runs.into_iter().enumerate() {
-            let Some(outcome) = outcomes[first].take() else {
-                continue;
-            };
-            let second = again.and_then(|again| outcomes[again].take());
-            let context = Context {
-                scenario_file: one.file.display().to_string(),
-                scenario_hash: one.hash.clone(),
-                seed,
-                command: format!("chaosrun {} --seed {seed}", quoted(&one.file)),
-                wall: wall.get(first).copied().unwrap_or_default(),
-                replay: replayed(&outcome, second, again.is_some()),
-            };
-            let own = match &outcome {
-                Ok(outcome) => {
-                    let own = report(plan, &one.compiled.origins, outcome, &context);
-                    places
-                        .write_run(&folders[index], plan, outcome, own)
-                        .or_exit(Exit::HostCannot)?
-                }
-                Err(error) => failed_to_run(plan, &context, error),
-            };
-            reports.push(own);
-        }
-        places.write_documents(&reports).or_exit(Exit::HostCannot)?;
-        Ok(reports)
-    }
-
-    /// Writes the files that were asked for and prints the summary.
-    fn publish(&self, document: &Document, selected: &[Selected]) -> Result<Exit, Failure> {
+        document: &Document,
+        selected: &[Selected],
+        unwritten: Option<Unwritable>,
+    ) -> Result<Exit, Failure> {
         let variable = |name: &str| std::env::var(name).ok();
-        let annotations = self
-            .outputs
-            .publish(document, variable)
-            .map_err(Unwritable::from);
-        let annotations = annotations.or_exit(Exit::HostCannot)?;
+        let (annotations, more) = match self.outputs.publish(document, variable) {
+            Ok(annotations) => (annotations, None),
+            Err(error) => (String::new(), Some(Unwritable::from(error))),
+        };
+        let unwritten = unwritten.or(more);
         if self.messages.is_json() {
             let json = serde_json::to_string(document).unwrap_or_default();
             print(&(json + "\n"));
@@ -279,10 +251,18 @@ impl Options {
                     .unwrap_or_else(|| PathBuf::from("chaosrun-out")),
             };
             let path = folder.join("report.json").display().to_string();
-            print(&terminal::render(document, style, Some(&path)));
+            let path = unwritten.is_none().then_some(path);
+            print(&terminal::render(document, style, path.as_deref()));
         }
         print(&annotations);
-        Ok(exit_of(document))
+        match (exit_of(document), unwritten) {
+            (exit, None) => Ok(exit),
+            // A failure of the system under test is certain, and stays one.
+            (exit @ (Exit::PropertyFailed | Exit::Nondeterminism), Some(unwritten)) => {
+                Err(unwritten).or_exit(exit)
+            }
+            (_, Some(unwritten)) => Err(unwritten).or_exit(Exit::HostCannot),
+        }
     }
 }
 
@@ -332,48 +312,8 @@ pub(super) fn images(selected: &[Selected]) -> Result<Vec<Vec<NodeImage>>, Failu
     selected.iter().map(suited).collect()
 }
 
-/// What running again showed.
-fn replayed(
-    first: &Result<Outcome, TaskError>,
-    second: Option<Result<Outcome, TaskError>>,
-    wanted: bool,
-) -> Result<Replay, String> {
-    let stopped = |outcome: &Outcome| matches!(outcome.end, End::Stopped(_));
-    match (first, second) {
-        (_, _) if !wanted => Err("`--replay` did not ask for this run".to_owned()),
-        (Ok(first), Some(Ok(second))) if stopped(first) || stopped(&second) => {
-            Err("a run was ended before its time".to_owned())
-        }
-        (Ok(first), Some(Ok(second))) => Ok(compare(&first.chain, &second.chain)),
-        (_, Some(Err(error))) => Err(format!("the second run failed: {error}")),
-        _ => Err("there was no second run".to_owned()),
-    }
-}
-
-/// Gives what has to happen in one of all runs the verdict that holds over all of them.
-fn settle(
-    runs: &[(u64, usize, Option<usize>)],
-    outcomes: &mut [Option<Result<Outcome, TaskError>>],
-) {
-    let mut tally = Tally::default();
-    for (_, first, _) in runs {
-        if let Some(Ok(outcome)) = &outcomes[*first] {
-            tally.add(&outcome.judgements);
-        }
-    }
-    for (_, first, _) in runs {
-        if let Some(Ok(outcome)) = &mut outcomes[*first] {
-            tally.settle(&mut outcome.judgements);
-        }
-    }
-}
-
-fn interrupted() -> bool {
-    interrupt::watch().load(std::sync::atomic::Ordering::Relaxed)
-}
-
 /// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -55,6 +55,7 @@ pub(super) fn verify(
     let Some(selected) = options.select(&[PathBuf::from(file)])? else {
         return Ok(Exit::InvalidScenario);
     };
+    interrupt::prepare();
     let images = images(&selected)?;
     let mut exit = Exit::Passed;
     for (one, images) in selected.iter().zip(&images) {
@@ -69,7 +70,7 @@ pub(super) fn verify(
         };
         let tasks = vec![task; runs as usize];
         let bars = Bars::new(plan, &tasks, true, interrupt::watch());
-        let outcomes = campaign(&tasks, options.jobs(), &bars);
+        let outcomes = campaign(&tasks, options.jobs(), &bars, &|_, outcome| outcome);
         drop(bars.finish());
         let same = compared(one, outcomes)?;
         if same != Exit::Passed {

@@ -7,9 +7,12 @@ use serde_json::Value;
 use super::exit::loses_memory;
 use super::observation::{HistoryStep, Observation, ObservationKind, Step};
 use crate::report::time::seconds_micros;
+use crate::report::weight::of_json;
 
 /// How many operations of one history are kept.
 pub const MAX_OPERATIONS: usize = 1_000_000;
+/// The memory that their arguments and results take, in bytes.
+pub const MAX_BYTES: usize = 256 << 20;
 /// How long an argument or a result is in evidence, in bytes.
 const MAX_SHOWN_BYTES: usize = 200;
 
@@ -99,6 +102,8 @@ pub struct Recorder {
     open: BTreeMap<(String, u64), usize>,
     /// Ends of operations that never began.
     strays: u64,
+    /// The memory that arguments and results take.
+    bytes: usize,
     too_many: bool,
 }
 
@@ -111,6 +116,7 @@ impl Recorder {
             operations: Vec::new(),
             open: BTreeMap::new(),
             strays: 0,
+            bytes: 0,
             too_many: false,
         }
     }
@@ -137,7 +143,8 @@ impl Recorder {
         };
         let client = (node.to_owned(), step.process);
         if step.step == Step::Invoke {
-            if self.operations.len() >= MAX_OPERATIONS {
+            self.bytes += of_json(&step.value) + step.key.as_ref().map_or(0, String::len);
+            if self.operations.len() >= MAX_OPERATIONS || self.bytes > MAX_BYTES {
                 self.too_many = true;
                 return None;
             }
@@ -164,6 +171,7 @@ impl Recorder {
         let operation = &mut self.operations[place];
         match step.step {
             Step::Ok => {
+                self.bytes += of_json(&step.value);
                 operation.outcome = Outcome::Ok;
                 operation.result = step.value.clone();
                 operation.returned = Some(stamp);
@@ -193,7 +201,8 @@ impl Recorder {
             ))
         } else if self.too_many {
             Some(format!(
-                "only the first {MAX_OPERATIONS} operations are kept"
+                "only the first {} operations are kept",
+                self.operations.len()
             ))
         } else if self.strays > 0 {
             Some(format!(

@@ -17,6 +17,7 @@ pub mod summary;
 pub mod terminal;
 pub mod text;
 pub mod time;
+pub mod weight;
 pub mod write;
 
 #[cfg(test)]

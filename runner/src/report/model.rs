@@ -139,6 +139,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What kept chaosrun from doing its work.
     pub errors: Vec<ToolError>,
+    /// What a reader has to know besides: what guests did of which nobody said that it is wrong, and
+    /// what is not kept because there was too much of it.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What each node did.
     pub nodes: Vec<NodeSummary>,
     /// What each network carried.
@@ -162,6 +166,7 @@ impl Report {
             skipped: Vec::new(),
             findings: Vec::new(),
             errors: Vec::new(),
+            notes: Vec::new(),
             nodes: Vec::new(),
             networks: Vec::new(),
             faults_injected: BTreeMap::new(),

@@ -89,6 +89,11 @@ fn summary(out: &mut String, report: &Report, name: &str, style: Style) {
     listed(out, report, Verdict::Inconclusive, width, style);
     held(out, report, style);
     skipped(out, report, style);
+    for note in report.notes.iter().take(MAX_LISTED) {
+        let mark = style.paint(Paint::Note, "note");
+        let note = style.fit(&text::short_line(note), INDENT.len() + 5);
+        out.push_str(&format!("{INDENT}{mark} {note}\n"));
+    }
     for caveat in report.run.caveats.iter().take(MAX_LISTED) {
         let line = format!("- not deterministic by design  {}", text::short_line(caveat));
         let line = style.dim(&style.fit(&line, INDENT.len()));

@@ -63,20 +63,22 @@ pub trait Board: Sync {
     fn end(&self, task: usize, outcome: &Result<Outcome, TaskError>) -> bool;
 }
 
-/// Runs `tasks` on `jobs` threads. A run that did not begin has no result.
-pub fn campaign(
+/// Runs `tasks` on `jobs` threads. What is kept of a run is what `keep` makes of it as soon as it is over,
+/// so that a long campaign need not hold all that all of its runs said. A run that did not begin has no
+/// result.
+pub fn campaign<T: Send>(
     tasks: &[Task<'_>],
     jobs: usize,
     board: &dyn Board,
-) -> Vec<Option<Result<Outcome, TaskError>>> {
+    keep: &(dyn Fn(usize, Result<Outcome, TaskError>) -> T + Sync),
+) -> Vec<Option<T>> {
     let jobs = jobs.max(1);
     let workers = jobs.min(tasks.len()).max(1);
     // Threads that are left over help inside of the worlds.
     let inside = (jobs / workers).max(1);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let results: Vec<Mutex<Option<Result<Outcome, TaskError>>>> =
-        tasks.iter().map(|_| Mutex::new(None)).collect();
+    let results: Vec<Mutex<Option<T>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -90,8 +92,9 @@ pub fn campaign(
                     if !board.end(index, &outcome) {
                         stop.store(true, Ordering::Relaxed);
                     }
+                    let kept = keep(index, outcome);
                     if let Ok(mut slot) = results[index].lock() {
-                        *slot = Some(outcome);
+                        *slot = Some(kept);
                     }
                 }
             });

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -184,10 +184,57 @@ fn network_config(
     })
 }
 
-fn capture(folder: &Path, name: &str) -> Result<Box<dyn std::io::Write + Send>, ClusterError> {
+/// The most bytes of a network's traffic that are recorded. A flood would fill the host's disk.
+pub(super) const CAPTURE_MAX: u64 = 256 << 20;
+
+/// A file that takes whole blocks up to a number of bytes, and nothing after the first that does not fit.
+struct Capped<W> {
+    out: W,
+    left: u64,
+}
+
+impl<W: Write> Capped<W> {
+    fn new(out: W, most: u64) -> Self {
+        Self { out, left: most }
+    }
+}
+
+impl<W: Write> Write for Capped<W> {
+    fn write(&mut self, block: &[u8]) -> io::Result<usize> {
+        self.write_all(block).map(|()| block.len())
+    }
+
+    fn write_all(&mut self, block: &[u8]) -> io::Result<()> {
+        match self.left.checked_sub(block.len() as u64) {
+            Some(left) => self.left = left,
+            None => {
+                self.left = 0;
+                self.out.flush()?;
+                return Err(io::Error::other(IsCut));
+            }
+        }
+        self.out.write_all(block)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// There is more traffic than is recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("there is more of it than is recorded")]
+struct IsCut;
+
+/// Whether a recording ended because it is as long as it may be, and not by a failure of the host.
+pub(super) fn is_cut(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<IsCut>())
+}
+
+fn capture(folder: &Path, name: &str) -> Result<Box<dyn Write + Send>, ClusterError> {
     let path = folder.join(format!("{name}.pcapng"));
     match File::create(&path) {
-        Ok(file) => Ok(Box::new(BufWriter::new(file))),
+        Ok(file) => Ok(Box::new(Capped::new(BufWriter::new(file), CAPTURE_MAX))),
         Err(source) => Err(ClusterError::Capture { path, source }),
     }
 }
@@ -251,4 +298,26 @@ fn reach(
         }
     }
     Reach::Pairs(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capped_file_has_whole_blocks_and_says_that_it_is_cut() {
+        let mut file = Capped::new(Vec::new(), 10);
+        file.write_all(b"1234").expect("there is room");
+        file.write_all(b"5678").expect("there is room");
+        let error = file.write_all(b"9abc").expect_err("there is none");
+        assert!(is_cut(&error));
+        assert!(file.write_all(b"d").is_err());
+        assert_eq!(file.out, b"12345678");
+    }
+
+    #[test]
+    fn a_full_disk_is_no_cut() {
+        assert!(!is_cut(&io::Error::from(io::ErrorKind::StorageFull)));
+        assert!(!is_cut(&io::Error::other("something else")));
+    }
 }

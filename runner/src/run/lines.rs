@@ -7,12 +7,17 @@ const MAX_LINE: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     open: Vec<u8>,
+    /// All bytes so far.
+    bytes: u64,
+    /// All lines so far.
+    lines: u64,
 }
 
 impl Lines {
     /// Adds bytes and returns the lines that they complete, without their ends.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
+        self.bytes += bytes.len() as u64;
         for byte in bytes {
             match byte {
                 b'\n' => lines.push(self.take()),
@@ -28,7 +33,18 @@ impl Lines {
         (!self.open.is_empty()).then(|| self.take())
     }
 
+    /// How many bytes the console has shown.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many lines the console has shown.
+    pub fn count(&self) -> u64 {
+        self.lines
+    }
+
     fn take(&mut self) -> String {
+        self.lines += 1;
         let bytes = std::mem::take(&mut self.open);
         let text = String::from_utf8_lossy(&bytes);
         text.trim_end_matches('\r').to_owned()
@@ -46,6 +62,7 @@ mod tests {
         assert_eq!(lines.push(b"o\n\nthr"), ["two", ""]);
         assert_eq!(lines.rest().as_deref(), Some("thr"));
         assert_eq!(lines.rest(), None);
+        assert_eq!((lines.count(), lines.bytes()), (4, 13));
     }
 
     #[test]

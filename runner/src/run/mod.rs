@@ -4,12 +4,14 @@
 //! go to the judges, to the director and to the record; and what the director decides goes back to the
 //! world. Nothing here looks at the host's clock: whoever watches the run may, and may end it.
 
+mod allowance;
 pub mod campaign;
 pub mod cluster;
 pub mod director;
 mod drive;
 mod lines;
 mod lives;
+mod notes;
 mod outcome;
 mod readiness;
 mod record;

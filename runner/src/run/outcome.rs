@@ -43,8 +43,16 @@ pub struct Outcome {
     pub judgements: Vec<Judgement>,
     /// What happened.
     pub events: Vec<Event>,
-    /// How many more events there were than were kept.
-    pub events_dropped: u64,
+    /// How many more events there were than were kept, by node.
+    pub events_dropped: BTreeMap<String, u64>,
+    /// How many SDK messages of each node were not looked at, because it sent too many.
+    pub unheard: Vec<u64>,
+    /// The networks whose traffic is recorded in part only, because there was too much of it.
+    pub captures_cut: Vec<String>,
+    /// How many bytes each console showed, kept or not.
+    pub console_bytes: Vec<u64>,
+    /// How many lines each console showed, kept or not.
+    pub console_lines: Vec<u64>,
     /// How many faults of each kind were injected.
     pub faults: BTreeMap<String, u64>,
     /// What the consoles showed, as far as it is kept.
@@ -57,6 +65,8 @@ pub struct Outcome {
     pub endings: Vec<Option<String>>,
     /// What the engines could not keep from the guests on this host, for each node that it is about.
     pub caveats: BTreeSet<(usize, String)>,
+    /// What a reader has to know besides the verdicts.
+    pub notes: Vec<String>,
     /// What went wrong on the host without ending the run.
     pub trouble: Vec<String>,
     /// What networks and disks did.

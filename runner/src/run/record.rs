@@ -10,24 +10,49 @@ use crate::report::event::{
     AssertLocation, AssertType, AssertionRecord, Event, EventKind, FaultRecord, NodeState,
     SetupRecord,
 };
+use crate::report::weight::of_json;
 
-/// Events that are kept. A guest that says more is cut off, and the record says so.
+/// What guests say that is kept, in events of all nodes together. Each node has its share, so that one
+/// that floods the record leaves room to the others; and what is not said by guests is always kept.
 const MAX_EVENTS: usize = 400_000;
-/// Bytes of text that are kept in all events together.
-const MAX_BYTES: usize = 256 << 20;
+/// The memory that those events take, in bytes.
+const MAX_BYTES: usize = 128 << 20;
 
 /// The events so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Record {
     events: Vec<Event>,
-    bytes: usize,
-    dropped: u64,
+    share: Share,
+    said: BTreeMap<String, Share>,
+    dropped: BTreeMap<String, u64>,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
 }
 
+/// A part of the record: how many events, and how much memory.
+#[derive(Debug, Default)]
+struct Share {
+    events: usize,
+    bytes: usize,
+}
+
 impl Record {
-    /// Adds an event unless the record is full.
+    /// The empty record of a cluster of this many nodes.
+    pub fn new(nodes: usize) -> Self {
+        let nodes = nodes.max(1);
+        Self {
+            events: Vec::new(),
+            share: Share {
+                events: MAX_EVENTS / nodes,
+                bytes: MAX_BYTES / nodes,
+            },
+            said: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            faults: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an event, unless it is one that a guest makes and its node has used up its share.
     pub fn add(&mut self, seq: u64, time_ns: u64, node: Option<&str>, kind: EventKind) {
         if let EventKind::Fault(record) = &kind
             && record
@@ -38,13 +63,29 @@ impl Record {
         {
             *self.faults.entry(record.fault.name.clone()).or_default() += 1;
         }
-        let bytes = size_of(&kind);
-        if self.events.len() >= MAX_EVENTS || self.bytes + bytes > MAX_BYTES {
-            self.dropped += 1;
+        if let (Some(node), Some(bytes)) = (node, size_said(&kind))
+            && !self.has_room(node, bytes)
+        {
+            *self.dropped.entry(node.to_owned()).or_default() += 1;
             return;
         }
-        self.bytes += bytes;
         self.events.push(Event::new(seq, time_ns, node, kind));
+    }
+
+    /// Takes room for an event of a node, if there is any.
+    fn has_room(&mut self, node: &str, bytes: usize) -> bool {
+        if !self.said.contains_key(node) {
+            self.said.insert(node.to_owned(), Share::default());
+        }
+        let Some(said) = self.said.get_mut(node) else {
+            return false;
+        };
+        let fits = said.events < self.share.events && said.bytes + bytes <= self.share.bytes;
+        if fits {
+            said.events += 1;
+            said.bytes += bytes;
+        }
+        fits
     }
 
     /// Adds what an observation says, if the reports show such things.
@@ -54,22 +95,32 @@ impl Record {
         }
     }
 
-    /// All events, and how many there was no room for.
-    pub fn finish(self) -> (Vec<Event>, u64) {
+    /// All events, and how many of which node there was no room for.
+    pub fn finish(self) -> (Vec<Event>, BTreeMap<String, u64>) {
         (self.events, self.dropped)
     }
 }
 
-/// About how much memory an event takes besides its fixed part.
-fn size_of(kind: &EventKind) -> usize {
-    match kind {
+/// About how much memory an event takes that a guest makes as often as it likes; none for others.
+fn size_said(kind: &EventKind) -> Option<usize> {
+    let inside = match kind {
         EventKind::Console { line } => line.len(),
-        EventKind::Guest { name, details } => name.len() + details.to_string().len(),
+        EventKind::Guest { name, details } => name.len() + of_json(details),
+        EventKind::Setup { antithesis_setup } => of_json(&antithesis_setup.details),
         EventKind::Assertion { antithesis_assert } => {
-            512 + antithesis_assert.details.to_string().len()
+            let AssertionRecord {
+                id,
+                message,
+                details,
+                location,
+                ..
+            } = antithesis_assert;
+            let place = location.file.len() + location.function.len();
+            id.len() + message.len() + place + of_json(details)
         }
-        _ => 256,
-    }
+        _ => return None,
+    };
+    Some(size_of::<Event>() + inside)
 }
 
 /// The event for an observation. Consoles are recorded line by line and faults with their details,
@@ -214,4 +265,42 @@ fn assertion(site: &AssertionSite, hit: Option<&AssertionHit>) -> EventKind {
 /// The event of a fault.
 pub(super) fn fault(time_ns: u64, fault: crate::report::event::Fault) -> EventKind {
     EventKind::Fault(FaultRecord::new(time_ns, fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(length: usize) -> EventKind {
+        let line = "x".repeat(length);
+        EventKind::Console { line }
+    }
+
+    #[test]
+    fn a_node_that_says_too_much_is_cut_and_the_others_are_not() {
+        let mut record = Record::new(2);
+        for seq in 0..MAX_EVENTS as u64 {
+            record.add(seq, seq, Some("loud"), line(1));
+        }
+        record.add(1, 1, Some("quiet"), line(1));
+        let state = NodeState::Crashed;
+        let detail = None;
+        record.add(2, 2, Some("loud"), EventKind::Node { state, detail });
+        let (events, dropped) = record.finish();
+        assert_eq!(events.len(), MAX_EVENTS / 2 + 2);
+        let half = MAX_EVENTS as u64 / 2;
+        assert_eq!(dropped, BTreeMap::from([("loud".to_owned(), half)]));
+    }
+
+    #[test]
+    fn long_events_count_by_their_memory() {
+        let mut record = Record::new(1);
+        let many = MAX_BYTES / 4096 + 1;
+        for seq in 0..many as u64 {
+            record.add(seq, seq, Some("n1"), line(4096));
+        }
+        let (events, dropped) = record.finish();
+        assert!(events.len() < many && events.len() > many / 2);
+        assert_eq!(dropped["n1"], (many - events.len()) as u64);
+    }
 }

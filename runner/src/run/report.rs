@@ -1,8 +1,9 @@
 //! From outcomes to the report of a scenario with a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::director::kdl;
+use super::notes::{CONSOLE_TAIL, explained, program_ended, tail, unheard};
 use super::replay::Replay;
 use super::{End, Outcome};
 use chaosrun_vmm::engine::EngineError;
@@ -46,7 +47,11 @@ pub struct Context {
 #[must_use]
 pub fn report(plan: &Plan, origins: &Origins, outcome: &Outcome, context: &Context) -> Report {
     let mut report = Report::new(info(plan, outcome, context));
-    for judgement in &outcome.judgements {
+    let missing = match &outcome.end {
+        End::NotReady(nodes) => nodes.as_slice(),
+        _ => &[],
+    };
+    for judgement in &explained(plan, outcome, missing) {
         let declared = origins.properties.get(&judgement.name).map(location);
         report.properties.push(judgement.to_property(declared));
         let number = report.findings.len() as u32 + 1;
@@ -66,6 +71,7 @@ pub fn report(plan: &Plan, origins: &Origins, outcome: &Outcome, context: &Conte
     }
     replayed(&mut report, outcome, context);
     errors(&mut report, plan, outcome);
+    report.notes.clone_from(&outcome.notes);
     report.nodes = nodes(plan, outcome);
     report.networks = networks(plan, outcome);
     report.faults_injected.clone_from(&outcome.faults);
@@ -154,11 +160,43 @@ fn location(location: &Location) -> FileLocation {
     }
 }
 
-/// The events that lead to a failure: the last ones before it, and before those the last faults.
-fn nearest(outcome: &Outcome, judgement: &Judgement) -> Vec<Event> {
-    if judgement.verdict != Verdict::Fail {
-        return Vec::new();
+/// Forgets of a run, whose files are written, what its report does not need: a campaign keeps the outcomes
+/// of all its runs until what has to happen in one of them is settled.
+pub fn trim(outcome: &mut Outcome) {
+    let mut needed = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for judgement in &outcome.judgements {
+        // What was not reached may become a failure when all runs are over.
+        let shown = judgement.verdict == Verdict::Fail || judgement.unreached;
+        let moment = judgement.moment.as_ref().map(|moment| moment.vtime_ns);
+        if shown && seen.insert((judgement.seqs.last().copied(), moment)) {
+            needed.extend(leading_to(outcome, judgement).iter().map(|event| event.seq));
+        }
     }
+    outcome.events.retain(|event| {
+        let fault = matches!(event.kind, EventKind::Fault(_));
+        fault || needed.contains(&event.seq) || program_ended(event).is_some()
+    });
+    outcome.events.shrink_to_fit();
+    for console in &mut outcome.consoles {
+        console.drain(..console.len().saturating_sub(CONSOLE_TAIL));
+        console.shrink_to_fit();
+    }
+}
+
+/// The events that are shown with a failure.
+fn nearest(outcome: &Outcome, judgement: &Judgement) -> Vec<Event> {
+    match judgement.verdict {
+        Verdict::Fail => leading_to(outcome, judgement)
+            .into_iter()
+            .cloned()
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The events that lead to a failure: the last ones before it, and before those the last faults.
+fn leading_to<'a>(outcome: &'a Outcome, judgement: &Judgement) -> Vec<&'a Event> {
     let last_seq = judgement.seqs.last().copied();
     let moment = judgement
         .moment
@@ -184,9 +222,9 @@ fn nearest(outcome: &Outcome, judgement: &Judgement) -> Vec<Event> {
         .rev()
         .filter(|event| event.is_disturbance())
         .take(DISTURBANCES);
-    let mut events: Vec<Event> = disturbed.map(|event| (*event).clone()).collect();
+    let mut events: Vec<&Event> = disturbed.copied().collect();
     events.reverse();
-    events.extend(late.iter().map(|event| (*event).clone()));
+    events.extend(late);
     events
 }
 
@@ -302,40 +340,30 @@ fn errors(report: &mut Report, plan: &Plan, outcome: &Outcome) {
             help: None,
         });
     }
-    if outcome.events_dropped > 0 {
-        report.errors.push(ToolError {
-            cause: ErrorCause::Host,
-            code: "chaosrun::run::events_dropped".to_owned(),
-            message: format!("{} events were not recorded", outcome.events_dropped),
-            help: Some("the guests said more than a report holds".to_owned()),
-        });
-    }
+    report.errors.extend(unheard(plan, outcome));
 }
 
-/// A cluster that does not start has hung, whatever else was judged.
+/// A cluster that does not start has hung, also when the scenario does not ask for `no-hang`.
 fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome, nodes: &[usize]) {
-    let names: Vec<&str> = nodes
-        .iter()
-        .map(|node| plan.nodes[*node].name.as_str())
-        .collect();
-    let reason = format!(
-        "not ready within {}: {}",
-        human_duration(plan.ready.within_ns),
-        names.join(", ")
-    );
-    let evidence = nodes.iter().map(|node| {
-        let text = String::from_utf8_lossy(&outcome.consoles[*node]).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(8)..].join("\n");
-        Evidence::new(
-            format!("end of the console of {}", plan.nodes[*node].name),
-            last,
-        )
-    });
     let kind = PropertyKind::NoHang;
+    if report
+        .properties
+        .iter()
+        .any(|p| p.kind == kind && p.verdict == Verdict::Fail)
+    {
+        return;
+    }
+    let names = nodes.iter().map(|node| plan.nodes[*node].name.as_str());
+    let names: Vec<&str> = names.collect();
+    let within = human_duration(plan.ready.within_ns);
+    let evidence = nodes.iter().map(|node| {
+        let name = &plan.nodes[*node].name;
+        let label = format!("end of the console of {name}");
+        Evidence::new(label, tail(&outcome.consoles[*node]))
+    });
     report.properties.retain(|property| property.kind != kind);
     report.properties.push(Property {
-        reason,
+        reason: format!("not ready within {within}: {}", names.join(", ")),
         moment: Some(Moment {
             vtime_ns: outcome.end_ns,
             node: names.first().map(|n| (*n).into()),
@@ -352,10 +380,6 @@ fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome, nodes: &[usize
 fn nodes(plan: &Plan, outcome: &Outcome) -> Vec<NodeSummary> {
     let of = |(index, node): (usize, &crate::plan::model::Node)| {
         let counters = outcome.counters.nodes.get(index);
-        let lines = outcome.consoles[index]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
         NodeSummary {
             name: node.name.clone(),
             vcpus: node.vcpus,
@@ -363,7 +387,7 @@ fn nodes(plan: &Plan, outcome: &Outcome) -> Vec<NodeSummary> {
             instructions: counters.map_or(0, |c| c.retired),
             boots: outcome.boots[index],
             crashes: outcome.crashes[index],
-            console_lines: lines as u64,
+            console_lines: outcome.console_lines[index],
             disk_read_bytes: counters.map_or(0, |c| c.disks.iter().map(|d| d.bytes_read).sum()),
             disk_written_bytes: counters
                 .map_or(0, |c| c.disks.iter().map(|d| d.bytes_written).sum()),

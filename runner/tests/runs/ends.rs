@@ -1,0 +1,135 @@
+//! Guests that end, or never begin, or stop listening: the verdict says what happened on which node.
+
+use crate::program::{PASSED, PROPERTY_FAILED, Place, cluster, run};
+
+#[test]
+fn a_kernel_that_panics_fails_no_panic() {
+    let text = cluster("panic", "", r#"run duration="1s" stop-on-failure=#false"#);
+    let (_place, ran) = run(&text, &[]);
+    ran.exits(PROPERTY_FAILED).spared_the_others();
+    let reason = ran.judges("no-panic", "fail");
+    assert!(reason.contains("the kernel crashed on bad"), "{reason}");
+    assert!(reason.contains("Kernel panic - not syncing"), "{reason}");
+    let junit = String::from_utf8(ran.file("junit.xml")).expect("it is text");
+    assert!(junit.contains("<failure"), "{junit}");
+    assert!(!ran.file("findings/001.json").is_empty());
+}
+
+#[test]
+fn a_node_that_is_never_ready_ends_the_run_and_shows_its_console() {
+    let text = cluster("silent", "", r#"ready within="2s"; run duration="1s""#);
+    let (_place, ran) = run(&text, &[]);
+    ran.exits(PROPERTY_FAILED).says("did not get ready");
+    let reason = ran.judges("no-hang", "fail");
+    assert!(
+        reason.contains("not ready") && reason.contains("bad"),
+        "{reason}"
+    );
+    assert!(!reason.contains("calm"), "{reason}");
+    let evidence = ran.report()["properties"].to_string();
+    assert!(evidence.contains("it will never be ready"), "{evidence}");
+    assert_eq!(ran.report()["run"]["virtual_time_ns"], 2_000_000_000u64);
+}
+
+#[test]
+fn a_program_that_ends_before_it_is_ready_is_told_as_the_reason() {
+    let text = cluster("quit 3", "", r#"ready within="1s"; run duration="1s""#);
+    let (_place, ran) = run(&text, &[]);
+    let reason = ran.exits(PROPERTY_FAILED).judges("no-hang", "fail");
+    assert!(
+        reason.contains("bad on bad ended with exit code 3"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_program_that_ends_well_is_no_failure() {
+    let (_place, ran) = run(&cluster("exit 0", "", r#"run duration="500ms""#), &[]);
+    ran.exits(PASSED).spared_the_others();
+    assert_eq!(ran.report()["notes"], serde_json::json!([]));
+}
+
+#[test]
+fn a_program_that_ends_badly_is_told_and_fails_if_the_scenario_minds() {
+    let (_place, ran) = run(&cluster("exit 3", "", r#"run duration="500ms""#), &[]);
+    ran.exits(PASSED).spared_the_others();
+    ran.notes("bad on bad ended with exit code 3")
+        .says("exit code 3");
+    let minds = r#"properties { exit "bad" code=0; }; run duration="500ms" stop-on-failure=#false"#;
+    let (_place, ran) = run(&cluster("exit 3", "", minds), &[]);
+    ran.exits(PROPERTY_FAILED).spared_the_others();
+    let reason = ran.judges("exit", "fail");
+    assert!(reason.contains("bad") && reason.contains('3'), "{reason}");
+}
+
+#[test]
+fn a_machine_that_switches_itself_off_is_told() {
+    let (_place, ran) = run(&cluster("power-off", "", r#"run duration="500ms""#), &[]);
+    ran.exits(PASSED).spared_the_others();
+    ran.notes("bad was switched off by its own guest");
+}
+
+#[test]
+fn a_program_that_computes_for_ever_ends_with_the_run() {
+    let text = cluster("spin", "speed 100", r#"run duration="1s""#);
+    let (_place, ran) = run(&text, &[]);
+    ran.exits(PASSED).spared_the_others();
+    let instructions = ran.report()["nodes"][0]["instructions"].as_u64();
+    // All of the time behind the first 200 ms, but for the ticks of the kernel.
+    assert!(instructions > Some(75_000_000), "{instructions:?}");
+}
+
+#[test]
+fn a_processor_that_ignores_interrupts_fails_no_hang() {
+    let more = r#"
+    node "deaf" { kernel "deaf.elf"; memory "16MiB"; speed 10; }
+    properties { no-hang within="300ms"; }
+    run duration="1s" stop-on-failure=#false"#;
+    let place = Place::new(&cluster("exit 0", "", more));
+    std::fs::write(place.path("deaf.elf"), deaf()).expect("it can be written");
+    let ran = place.run(&[]);
+    ran.exits(PROPERTY_FAILED).spared_the_others();
+    let reason = ran.judges("no-hang", "fail");
+    assert!(
+        reason.contains("deaf") && reason.contains("interrupts"),
+        "{reason}"
+    );
+    // The same machine is none of this property's business for as long as it is allowed.
+    let patient = cluster("exit 0", "", &more.replace("300ms", "5s"));
+    let place = Place::new(&patient);
+    std::fs::write(place.path("deaf.elf"), deaf()).expect("it can be written");
+    place.run(&[]).exits(PASSED);
+}
+
+/// A kernel that does nothing but `jmp $`, with interrupts off as it is entered: an ELF executable with one
+/// segment (ELF-64 object file format, version 1.5).
+fn deaf() -> Vec<u8> {
+    const CODE_AT: u64 = 0x10_0000;
+    let code = [0xeb, 0xfe];
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let mut put = |value: u64, bytes: usize| file.extend(&value.to_le_bytes()[..bytes]);
+    // The header: type EXEC, machine x86-64, version, entry, program headers, section headers, flags, and
+    // the sizes and counts of the headers.
+    for (value, bytes) in [
+        (2, 2),
+        (62, 2),
+        (1, 4),
+        (CODE_AT, 8),
+        (64, 8),
+        (0, 8),
+        (0, 4),
+    ] {
+        put(value, bytes);
+    }
+    for value in [64, 56, 1, 64, 0, 0] {
+        put(value, 2);
+    }
+    // The program header: type LOAD, flags RWX, offset, addresses, sizes, alignment.
+    put(1, 4);
+    put(7, 4);
+    for value in [64 + 56, CODE_AT, CODE_AT, 2, 2, 1] {
+        put(value, 8);
+    }
+    file.extend(code);
+    file
+}

@@ -1,0 +1,141 @@
+//! Ctrl-C and its kin, at each stage: a word about it, and what ran so far is reported as a part.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::host::of_package;
+use crate::program::{INCONCLUSIVE, Place, Ran, cluster};
+
+/// Reads stderr until a line has this in it, and goes on reading it elsewhere.
+pub fn wait_for(child: &mut Child, text: &str) -> String {
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines();
+    let mut said = String::new();
+    for line in &mut lines {
+        let line = line.expect("it is text");
+        said += &(line.clone() + "\n");
+        if line.contains(text) {
+            // Nobody may find its stderr closed because of this test.
+            std::thread::spawn(move || lines.count());
+            return said;
+        }
+    }
+    panic!("no `{text}` in:\n{said}");
+}
+
+fn signal(child: &Child, name: &str) {
+    let mut kill = Command::new("kill");
+    kill.args(["-s", name, &child.id().to_string()]);
+    assert!(kill.status().expect("there is `kill`").success());
+}
+
+/// Runs a scenario, and does something to the process as soon as its stderr has a text.
+fn while_it_runs(place: &Place, options: &[&str], text: &str, act: impl FnOnce(&Child)) -> Ran {
+    let mut command = place.command(options);
+    let log = place.path("stderr.txt");
+    let file = std::fs::File::create(&log).expect("it can be made");
+    command.stdout(Stdio::piped()).stderr(file);
+    let child = command.spawn().expect("it can be started");
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let mut waited = 0;
+    while !said().contains(text) {
+        waited += 1;
+        assert!(waited < 6000, "no `{text}` in:\n{}", said());
+        sleep(Duration::from_millis(20));
+    }
+    act(&child);
+    let mut output = child.wait_with_output().expect("it ends");
+    output.stderr = said().into_bytes();
+    place.left(&output)
+}
+
+/// The report is marked as one of a part.
+#[track_caller]
+fn is_partial(ran: &Ran) {
+    ran.exits(INCONCLUSIVE).says("chaosrun: interrupted");
+    let stopped = ran.error("chaosrun::run::stopped");
+    assert!(stopped.contains("interrupted"), "{stopped}");
+    assert_eq!(ran.report()["verdict"], "inconclusive");
+    let junit = String::from_utf8(ran.file("junit.xml")).expect("it is text");
+    assert!(junit.contains("chaosrun::run::stopped"), "{junit}");
+    ran.file("events.jsonl");
+    ran.file("consoles/calm.log");
+}
+
+const ENDLESS: &str = r#"run duration="1000s" wall-limit="10m""#;
+
+#[test]
+fn ctrl_c_while_it_runs_reports_what_ran() {
+    let place = Place::new(&cluster("spin", "", ENDLESS));
+    let ran = while_it_runs(&place, &[], "begins", |child| {
+        sleep(Duration::from_secs(2));
+        signal(child, "INT");
+    });
+    is_partial(&ran);
+    assert!(!ran.events("calm", "calm").is_empty());
+}
+
+#[test]
+fn sigterm_is_as_good_and_seeds_that_did_not_run_are_told() {
+    let place = Place::new(&cluster("spin", "", ENDLESS));
+    let options = ["--seeds", "1..5"];
+    let ran = while_it_runs(&place, &options, "begins", |child| {
+        sleep(Duration::from_millis(500));
+        signal(child, "TERM");
+    });
+    ran.exits(INCONCLUSIVE).says("4 of 5 seeds were not run");
+    ran.error("chaosrun::run::stopped");
+    ran.error("chaosrun::run::interrupted");
+    assert!(place.path("out/seed-1/events.jsonl").exists());
+}
+
+#[test]
+fn ctrl_c_during_the_boot_reports_what_booted() {
+    // A node that computes with interrupts off never becomes ready.
+    let more = r#"ready within="1000s"; run duration="1s" wall-limit="10m""#;
+    let place = Place::new(&cluster("silent", "", more));
+    let ran = while_it_runs(&place, &[], "begins", |child| signal(child, "INT"));
+    is_partial(&ran);
+}
+
+#[test]
+fn ctrl_c_twice_ends_it_at_once() {
+    // Ten million instructions per microsecond and a window of ten milliseconds: it takes its time to end.
+    let text = cluster("spin", "speed 100000", ENDLESS).replace("network \"lan\";", "");
+    let text = text.replace("network \"lan\" latency=\"1ms\"", "");
+    let place = Place::new(&text);
+    let ran = while_it_runs(&place, &[], "begins", |child| {
+        sleep(Duration::from_secs(1));
+        signal(child, "INT");
+        sleep(Duration::from_millis(100));
+        signal(child, "INT");
+    });
+    ran.exits(INCONCLUSIVE).says("interrupted again");
+    assert!(ran.document.is_null());
+}
+
+#[test]
+fn ctrl_c_while_a_guest_is_built_ends_it_at_once() {
+    let build = "fn main() { std::thread::sleep(std::time::Duration::from_secs(4)); panic!(); }";
+    let place = Place::new(&of_package("chaosrun-test-slow", "fn main() {}", build));
+    let ran = while_it_runs(&place, &[], "building", |child| {
+        sleep(Duration::from_millis(500));
+        signal(child, "INT");
+    });
+    ran.exits(INCONCLUSIVE)
+        .says("interrupted before anything was run");
+    assert!(ran.document.is_null());
+}
+
+#[test]
+fn the_wall_limit_ends_a_run_as_inconclusive() {
+    let text = cluster("spin", "", r#"run duration="1000s" wall-limit="1s""#);
+    let place = Place::new(&text);
+    let ran = place.run(&[]);
+    ran.exits(INCONCLUSIVE);
+    let stopped = ran.error("chaosrun::run::stopped");
+    assert!(stopped.contains("wall-limit"), "{stopped}");
+    ran.spared_the_others();
+}
