@@ -152,6 +152,13 @@ impl Checker for NoHang {
 
     fn finish(&mut self, end: &End) -> Vec<Judgement> {
         self.advance(end.time_ns);
+        // How long a node has halted that nothing can wake makes no difference once nothing more comes.
+        let dead = |(_, (_, how)): &(&String, &(Seen, Stuck))| *how == Stuck::HaltedForEver;
+        if self.hung.is_none() {
+            let mut stuck = self.stuck.iter().filter(dead);
+            let found = stuck.find(|(node, _)| !self.is_held(node));
+            self.hung = found.map(|(_, stuck)| stuck.clone());
+        }
         let fail = |reason: String| Judgement::fail(&self.name, KIND, FindingKind::Hang, reason);
         let inconclusive = |reason: String| Judgement::inconclusive(&self.name, KIND, reason);
         let unseen: Vec<&str> = self

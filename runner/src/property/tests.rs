@@ -448,6 +448,16 @@ fn hangs() {
 }
 
 #[test]
+fn a_node_that_halted_for_ever_hangs_however_soon_the_run_ends() {
+    let how = Stuck::HaltedForEver;
+    let mut run = Run::of("");
+    run.started(0).node(1_000, "n1", NodeChange::Stuck { how });
+    assert_eq!(run.one("no-hang", &End::completed(1_500 * MS)).verdict, Fail);
+    run.node(1_600, "n1", NodeChange::Restarted);
+    assert_eq!(run.one("no-hang", &End::completed(1_700 * MS)).verdict, Pass);
+}
+
+#[test]
 fn a_node_that_does_not_become_ready_hangs() {
     let mut run = Run::of("always \"safe\"");
     run.started(0);

@@ -3,11 +3,11 @@
 use chaosrun_x86::CpuModel;
 
 use super::acpi::{AcpiError, IOAPIC_ID, VirtioSlot};
+use super::attention::AttentionState;
 use super::boot::BootError;
 use super::clock::Clock;
 use super::memory::MemoryError;
 use super::platform::{PlatformState, Signals};
-use super::attention::AttentionState;
 use super::sched::{Interleaving, VCPUS_MAX};
 use crate::devices::ioapic::IoapicState;
 use crate::devices::lapic::LapicState;

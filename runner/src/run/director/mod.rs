@@ -213,9 +213,15 @@ impl<'p> Director<'p> {
         self.nodes.ended(node);
     }
 
-    /// A node that ended by itself is about to start again. False if it has not ended, or has started.
-    pub fn rebooted(&mut self, node: usize) -> bool {
-        self.nodes.rebooted(node)
+    /// A node that ended by itself is about to start again at `now`. False if it has not ended, or has
+    /// started.
+    pub fn rebooted(&mut self, now: u64, node: usize) -> bool {
+        let starts = self.nodes.rebooted(node);
+        if starts {
+            // A fault may wait for somebody whom it can hit.
+            self.agenda.add(now, Item::Retry);
+        }
+        starts
     }
 
     fn handle(&mut self, at: u64, item: Item) {

@@ -229,3 +229,18 @@ fn drawn_faults_differ_by_seed_and_repeat_with_it() {
         assert!(kinds.contains(*kind), "{kind} is never drawn");
     }
 }
+
+#[test]
+fn a_fault_waits_for_a_node_that_is_about_to_start_again() {
+    let plan = plan("at \"1s\" { kill \"n2\" }");
+    let kills = |deeds: Vec<Deed>| {
+        let kill = |deed: &Deed| matches!(deed, Deed::World(Command::PowerLoss { node: 1, .. }));
+        deeds.iter().filter(|deed| kill(deed)).count()
+    };
+    let mut director = Director::new(&plan, &Tape::new(1));
+    director.ended(1);
+    assert_eq!(kills(director.advance(S + 50 * MS)), 0);
+    assert!(director.rebooted(S + 100 * MS, 1));
+    assert!(!director.rebooted(S + 100 * MS, 1), "it runs");
+    assert_eq!(kills(director.advance(S + 100 * MS)), 1);
+}
