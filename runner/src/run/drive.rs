@@ -5,9 +5,12 @@ use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
 use chaosrun_vmm::world::{Command, World, WorldError, WorldEvent, WorldEventKind};
 
+use super::allowance::Allowance;
+use super::cluster::is_cut;
 use super::director::{Deed, Director, Happening, Stage};
 use super::lines::Lines;
 use super::lives::Life;
+use super::notes::notes;
 use super::outcome::{End, Outcome};
 use super::readiness::Readiness;
 use super::record::{Record, fault};
@@ -88,6 +91,8 @@ struct Drive<'a> {
     judge: Judge,
     readiness: Readiness,
     record: Record,
+    /// How much more each node may say.
+    allowances: Vec<Allowance>,
     lines: Vec<Lines>,
     consoles: Vec<Vec<u8>>,
     lives: Vec<Life>,
@@ -112,7 +117,8 @@ impl<'a> Drive<'a> {
             director: Director::new(plan, tape),
             judge: Judge::new(plan),
             readiness: Readiness::new(plan),
-            record: Record::default(),
+            record: Record::new(nodes),
+            allowances: vec![Allowance::default(); nodes],
             lines: (0..nodes).map(|_| Lines::default()).collect(),
             consoles: vec![Vec::new(); nodes],
             lives: vec![Life::default(); nodes],
@@ -302,6 +308,9 @@ impl<'a> Drive<'a> {
             WorldEventKind::Console(bytes) => self.console(time, node, bytes),
             WorldEventKind::Sdk(bytes) => self.sdk(time, node, &bytes),
             WorldEventKind::BadSdkCall(why) => {
+                if !self.allowances[node].takes(time, 0) {
+                    return;
+                }
                 let kind = ObservationKind::BadMessage {
                     why: why.to_owned(),
                 };
@@ -357,6 +366,9 @@ impl<'a> Drive<'a> {
     }
 
     fn sdk(&mut self, time: u64, node: usize, bytes: &[u8]) {
+        if !self.allowances[node].takes(time, bytes.len()) {
+            return;
+        }
         let (pid, kinds) = decode(bytes);
         for kind in kinds {
             let became_ready = match &kind {
@@ -466,13 +478,18 @@ impl<'a> Drive<'a> {
         };
         let faults = std::mem::take(&mut self.record.faults);
         let (events, events_dropped) = self.record.finish();
+        let mut captures_cut = Vec::new();
         for (network, written) in self.world.finish_captures() {
-            if let Err(error) = written {
-                self.trouble
-                    .push(format!("the traffic of {network} was not written: {error}"));
+            match written {
+                Ok(()) => {}
+                Err(error) if is_cut(&error) => captures_cut.push(network),
+                Err(error) => self
+                    .trouble
+                    .push(format!("the traffic of {network} was not written: {error}")),
             }
         }
-        Ok(Outcome {
+        let mut outcome = Outcome {
+            notes: Vec::new(),
             caveats: self.world.caveats().into_iter().collect(),
             trouble: self.trouble,
             end,
@@ -483,12 +500,18 @@ impl<'a> Drive<'a> {
             judgements: self.judge.finish(&judged),
             events,
             events_dropped,
+            unheard: self.allowances.iter().map(Allowance::refused).collect(),
+            captures_cut,
+            console_bytes: self.lines.iter().map(Lines::bytes).collect(),
+            console_lines: self.lines.iter().map(Lines::count).collect(),
             faults,
             consoles: self.consoles,
             boots: self.lives.iter().map(|life| life.boots).collect(),
             crashes: self.lives.iter().map(|life| life.crashes).collect(),
             endings: self.lives.into_iter().map(|life| life.ending).collect(),
             counters: self.world.counters(),
-        })
+        };
+        outcome.notes = notes(self.plan, &outcome);
+        Ok(outcome)
     }
 }
