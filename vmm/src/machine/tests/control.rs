@@ -214,7 +214,9 @@ fn vcpu_that_ignores_interrupts_is_told_wherever_the_run_is_cut() {
         attention(&mut machine)
     };
     let whole = told(&[]);
-    let ignores = OutputKind::IgnoresInterrupts { vcpu: 0, rip: 0 };
+    // A scripted vCPU's place is the number of its operation.
+    let rip = 2 * PATIENCE_MS * 1000;
+    let ignores = OutputKind::IgnoresInterrupts { vcpu: 0, rip };
     let takes = OutputKind::TakesInterrupts { vcpu: 0 };
     let expected = [(2 * PATIENCE_MS, ignores), (2 * PATIENCE_MS + 50, takes)];
     assert_eq!(whole, expected);
