@@ -7,6 +7,7 @@ use chaosrun_vmm::engine::EngineOptions;
 
 use super::diagnostics::{Checked, Messages, check};
 use super::out::{Places, Unwritable};
+use super::progress::say;
 use super::sweep::{Sweep, interrupted};
 use super::{Exit, Failure, OrExit, engines, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
@@ -99,6 +100,7 @@ impl Args {
             return Ok(Exit::InvalidScenario);
         };
         if selected.is_empty() {
+            say("chaosrun: nothing is selected; `chaosrun list FILE...` shows what there is");
             return Ok(Exit::NothingSelected);
         }
         self.options.run_all(&selected)

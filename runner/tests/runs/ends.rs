@@ -1,6 +1,6 @@
 //! Guests that end, or never begin, or stop listening: the verdict says what happened on which node.
 
-use crate::program::{PASSED, PROPERTY_FAILED, Place, cluster, run};
+use crate::program::{PASSED, PROPERTY_FAILED, Place, cluster, judged, run};
 
 #[test]
 fn a_kernel_that_panics_fails_no_panic() {
@@ -55,8 +55,9 @@ fn a_program_that_ends_badly_is_told_and_fails_if_the_scenario_minds() {
     ran.exits(PASSED).spared_the_others();
     ran.notes("bad on bad ended with exit code 3")
         .says("exit code 3");
-    let minds = r#"properties { exit "bad" code=0; }; run duration="500ms" stop-on-failure=#false"#;
-    let (_place, ran) = run(&cluster("exit 3", "", minds), &[]);
+    let minds = r#"run duration="500ms" stop-on-failure=#false"#;
+    let minds = judged(&cluster("exit 3", "", minds), r#"exit "bad" code=0"#);
+    let (_place, ran) = run(&minds, &[]);
     ran.exits(PROPERTY_FAILED).spared_the_others();
     let reason = ran.judges("exit", "fail");
     assert!(reason.contains("bad") && reason.contains('3'), "{reason}");
@@ -82,10 +83,10 @@ fn a_program_that_computes_for_ever_ends_with_the_run() {
 #[test]
 fn a_processor_that_ignores_interrupts_fails_no_hang() {
     let more = r#"
-    node "deaf" { kernel "deaf.elf"; memory "16MiB"; speed 10; }
-    properties { no-hang within="300ms"; }
-    run duration="1s" stop-on-failure=#false"#;
-    let place = Place::new(&cluster("exit 0", "", more));
+    node "deaf" { kernel path="deaf.elf"; memory "16MiB"; speed 10; }
+    run duration="3s" stop-on-failure=#false"#;
+    let strict = judged(&cluster("exit 0", "", more), r#"no-hang within="300ms""#);
+    let place = Place::new(&strict);
     std::fs::write(place.path("deaf.elf"), deaf()).expect("it can be written");
     let ran = place.run(&[]);
     ran.exits(PROPERTY_FAILED).spared_the_others();
@@ -94,9 +95,8 @@ fn a_processor_that_ignores_interrupts_fails_no_hang() {
         reason.contains("deaf") && reason.contains("interrupts"),
         "{reason}"
     );
-    // The same machine is none of this property's business for as long as it is allowed.
-    let patient = cluster("exit 0", "", &more.replace("300ms", "5s"));
-    let place = Place::new(&patient);
+    // It takes two seconds to find out. The same machine is none of this property's business for as long as it is allowed.
+    let place = Place::new(&strict.replace("300ms", "5s"));
     std::fs::write(place.path("deaf.elf"), deaf()).expect("it can be written");
     place.run(&[]).exits(PASSED);
 }

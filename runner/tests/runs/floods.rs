@@ -1,7 +1,7 @@
 //! Guests that send too much of something, or nonsense: the run ends, neither memory nor disk of the host
 //! fills, what is cut is told, and what could not be judged is no pass.
 
-use crate::program::{INCONCLUSIVE, PASSED, PROPERTY_FAILED, Place, Ran, cluster, run};
+use crate::program::{INCONCLUSIVE, PASSED, PROPERTY_FAILED, Place, Ran, cluster, judged, run};
 
 /// The memory that a run may take, in KiB of address space.
 const MEMORY: &str = "-v 3500000";
@@ -12,6 +12,7 @@ const DISK: u64 = 400 << 20;
 fn flood(scenario: &str) -> (Place, Ran) {
     let place = Place::new(scenario);
     let ran = place.ran(&mut place.limited(MEMORY, &[]));
+    assert!(ran.out.is_dir(), "{}", ran.stderr);
     assert!(ran.size() < DISK, "{} bytes of reports", ran.size());
     (place, ran)
 }
@@ -81,11 +82,19 @@ fn nonsense_on_the_sdk_port_is_refused_and_the_program_goes_on() {
 fn messages(kind: &str, properties: &str) -> (Place, Ran) {
     // Small messages need a faster processor to be too many.
     let speed = match kind {
-        "publish" | "point" => "speed 400",
+        "publish" | "point" | "catalog" => "speed 400",
         _ => "speed 100",
     };
-    let more = format!(r#"properties {{ {properties} }}; run duration="400ms""#);
-    let (place, ran) = flood(&cluster(&format!("messages {kind}"), speed, &more));
+    let text = cluster(
+        &format!("messages {kind}"),
+        speed,
+        r#"run duration="400ms""#,
+    );
+    let text = match properties {
+        "" => text,
+        more => judged(&text, more),
+    };
+    let (place, ran) = flood(&text);
     ran.spared_the_others();
     (place, ran)
 }
@@ -128,12 +137,12 @@ fn set_ups_without_end_are_cut() {
 
 #[test]
 fn publications_without_end_are_cut() {
-    is_cut(&messages("publish", r#"unique "value";"#).1);
+    is_cut(&messages("publish", r#"unique "value""#).1);
 }
 
 #[test]
 fn histories_without_end_are_cut() {
-    let (_place, ran) = messages("history", r#"linearizable "kv" model="register";"#);
+    let (_place, ran) = messages("history", r#"linearizable "kv" model="register""#);
     is_cut(&ran);
 }
 

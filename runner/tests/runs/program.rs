@@ -37,13 +37,29 @@ pub fn cluster(args: &str, settings: &str, more: &str) -> String {
     guest "bad" crate="{guest}" {{ args {words}; }}
     guest "calm" crate="{guest}" {{ args "calm"; }}
     network "lan" latency="1ms"
-    node "bad" {{ guest "bad"; memory "64MiB"; network "lan"; {settings}; }}
+    node "bad" {{ guest "bad"; memory "64MiB"; network "lan"
+        {settings}
+    }}
     node "calm" {{ guest "calm"; memory "64MiB"; network "lan"; }}
     {ready}
-    properties {{ sometimes "the calm node goes on"; }}
+    {JUDGED}
     {more}
 }}"#
     )
+}
+
+/// What [`cluster`] judges besides what is always judged.
+const JUDGED: &str = "properties { sometimes \"the calm node goes on\"; }";
+
+/// A scenario of [`cluster`] with more properties.
+pub fn judged(scenario: &str, more: &str) -> String {
+    let with = JUDGED.replace("; }", &format!("; {more}; }}"));
+    scenario.replace(JUDGED, &with)
+}
+
+/// A scenario of [`cluster`] with nothing but what is always judged, for runs that are too short for more.
+pub fn unjudged(scenario: &str) -> String {
+    scenario.replace(JUDGED, "")
 }
 
 /// A folder with a scenario, in which the program is run and writes its reports to `out`.
@@ -128,7 +144,7 @@ pub struct Ran {
     pub stderr: String,
     /// `report.json`, or null if there is none.
     pub document: Value,
-    out: PathBuf,
+    pub out: PathBuf,
 }
 
 impl Ran {

@@ -74,7 +74,6 @@ fn ctrl_c_while_it_runs_reports_what_ran() {
         signal(child, "INT");
     });
     is_partial(&ran);
-    assert!(!ran.events("calm", "calm").is_empty());
 }
 
 #[test]
@@ -102,9 +101,10 @@ fn ctrl_c_during_the_boot_reports_what_booted() {
 
 #[test]
 fn ctrl_c_twice_ends_it_at_once() {
-    // Ten million instructions per microsecond and a window of ten milliseconds: it takes its time to end.
-    let text = cluster("spin", "speed 100000", ENDLESS).replace("network \"lan\";", "");
-    let text = text.replace("network \"lan\" latency=\"1ms\"", "");
+    // A hundred thousand instructions per microsecond and windows of ten milliseconds: it takes its time
+    // to come to the end of one.
+    let text = cluster("spin", "speed 100000", ENDLESS);
+    let text = text.replace("latency=\"1ms\"", "latency=\"10ms\"");
     let place = Place::new(&text);
     let ran = while_it_runs(&place, &[], "begins", |child| {
         sleep(Duration::from_secs(1));
@@ -137,5 +137,6 @@ fn the_wall_limit_ends_a_run_as_inconclusive() {
     ran.exits(INCONCLUSIVE);
     let stopped = ran.error("chaosrun::run::stopped");
     assert!(stopped.contains("wall-limit"), "{stopped}");
-    ran.spared_the_others();
+    ran.file("events.jsonl");
+    ran.file("junit.xml");
 }
