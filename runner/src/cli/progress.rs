@@ -21,6 +21,8 @@ const REDRAW: Duration = Duration::from_millis(100);
 pub(super) struct Bars {
     seats: Vec<Seat>,
     all: MultiProgress,
+    /// How many runs are done.
+    done: Option<ProgressBar>,
     plain: bool,
     fail_fast: bool,
     wall_limit: Duration,
@@ -55,9 +57,33 @@ fn unix_ms() -> u64 {
     })
 }
 
-/// Prints a line to stderr. One that nobody takes, as when a pager ended, is no reason to end a run.
+/// The bars that are on the terminal now.
+static SCREEN: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Prints a line to stderr, above the bars if there are any. One that nobody takes, as when a pager ended,
+/// is no reason to end a run.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let print = || {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    };
+    let screen = SCREEN.lock().ok().and_then(|screen| screen.clone());
+    match screen {
+        Some(bars) => bars.suspend(print),
+        None => print(),
+    }
+}
+
+fn show(screen: Option<MultiProgress>) {
+    if let Ok(mut slot) = SCREEN.lock() {
+        *slot = screen;
+    }
+}
+
+/// The bar that counts runs, if there are enough to count.
+fn count(all: &MultiProgress, runs: usize) -> Option<ProgressBar> {
+    let style = ProgressStyle::with_template("{pos} of {len} runs done").ok()?;
+    let bar = ProgressBar::new(runs as u64).with_style(style);
+    (runs > 2).then(|| all.add(bar))
 }
 
 impl Bars {
@@ -73,10 +99,17 @@ impl Bars {
             false => ProgressDrawTarget::hidden(),
         };
         let mut seen = std::collections::BTreeSet::new();
+        let name = match plan.variant.as_str() {
+            "" => plan.name.clone(),
+            variant => format!("{}[{variant}]", plan.name),
+        };
+        let all = MultiProgress::with_draw_target(target);
+        show(terminal.then(|| all.clone()));
+        let done = count(&all, tasks.len());
         let seats = tasks.iter().map(|task| {
             let again = if seen.insert(task.seed) { "" } else { " again" };
             Seat {
-                label: format!("{} seed {}{again}", plan.name, task.seed),
+                label: format!("{name} seed {}{again}", task.seed),
                 bar: Mutex::new(None),
                 started: Mutex::new(None),
                 wall: Mutex::new(WallClock::default()),
@@ -85,7 +118,8 @@ impl Bars {
         });
         Self {
             seats: seats.collect(),
-            all: MultiProgress::with_draw_target(target),
+            all,
+            done,
             plain: !terminal,
             fail_fast,
             wall_limit: Duration::from_nanos(plan.run.wall_limit_ns),
@@ -95,6 +129,7 @@ impl Bars {
 
     /// Removes the bars and tells the host time of each run.
     pub fn finish(self) -> Walls {
+        show(None);
         // A bar that can't be removed from the screen is no reason to lose a result.
         let _ = self.all.clear();
         let wall = |seat: Seat| seat.wall.into_inner().unwrap_or_default();
@@ -108,8 +143,12 @@ impl Board for Bars {
         if self.plain {
             say(&format!("chaosrun: {} begins", seat.label));
         }
-        let style = ProgressStyle::with_template("{prefix:24!} [{bar:30}] {msg}");
-        let bar = self.all.add(ProgressBar::new(1000));
+        let style = ProgressStyle::with_template("{prefix:24} [{bar:30}] {msg}");
+        let bar = ProgressBar::new(1000);
+        let bar = match &self.done {
+            Some(done) => self.all.insert_before(done, bar),
+            None => self.all.add(bar),
+        };
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -175,6 +214,9 @@ impl Board for Bars {
             && let Some(bar) = slot.take()
         {
             bar.finish_and_clear();
+        }
+        if let Some(done) = &self.done {
+            done.inc(1);
         }
         if self.plain {
             say(&format!("chaosrun: {} {}", seat.label, told(outcome)));

@@ -142,7 +142,7 @@ pub(super) fn explained(plan: &Plan, outcome: &Outcome, missing: &[usize]) -> Ve
         };
         let of_node = |event: &&Event| event.node.as_deref() == Some(node.name.as_str());
         let events = outcome.events.iter().filter(of_node);
-        if let Some((program, status)) = events.filter_map(program_ended).last() {
+        if let Some((program, status)) = events.rev().find_map(program_ended) {
             reasons.push(format!("{program} on {} ended with {status}", node.name));
         }
         judgement.evidence.push(Evidence::new(
