@@ -170,9 +170,14 @@ fn prepared(kind: &str, number: u64) -> (Block, Vec<usize>) {
     let header = Header::new(Op::Send, payload.len() as u32).to_bytes();
     block.bytes()[..HEADER_SIZE].copy_from_slice(&header);
     block.bytes()[HEADER_SIZE..HEADER_SIZE + payload.len()].copy_from_slice(&payload);
-    let begins = payload.windows(NAME).enumerate();
-    let begins = begins.filter(|(_, window)| window.iter().all(|byte| *byte == b'n'));
-    let ends = begins.map(|(at, _)| HEADER_SIZE + at + NAME).collect();
+    let (mut ends, mut length) = (Vec::new(), 0);
+    for (at, byte) in payload.iter().enumerate() {
+        length = if *byte == b'n' { length + 1 } else { 0 };
+        if length == NAME {
+            ends.push(HEADER_SIZE + at + 1);
+            length = 0;
+        }
+    }
     (block, ends)
 }
 

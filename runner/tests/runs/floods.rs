@@ -82,7 +82,7 @@ fn nonsense_on_the_sdk_port_is_refused_and_the_program_goes_on() {
 fn messages(kind: &str, properties: &str) -> (Place, Ran) {
     // Small messages need a faster processor to be too many.
     let speed = match kind {
-        "publish" | "point" | "catalog" => "speed 400",
+        "publish" | "point" => "speed 400",
         _ => "speed 100",
     };
     let text = cluster(
