@@ -3,6 +3,7 @@
 //! Only virtual time and the decision tape reach a guest: nothing in this crate reads a host clock,
 //! host randomness or the host CPU's identity.
 
+pub mod affinity;
 pub mod devices;
 pub mod disk;
 pub mod dlog;

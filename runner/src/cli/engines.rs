@@ -1,5 +1,6 @@
 //! Which engine executes the nodes of a plan on this host, or why none can.
 
+use chaosrun_vmm::affinity::{self, NoProcessor};
 use chaosrun_vmm::engine::{EngineKind, EngineOptions};
 use miette::Diagnostic;
 use thiserror::Error;
@@ -51,12 +52,47 @@ struct Refused {
     why: String,
 }
 
+/// A node is to be bound to a processor that this host does not have or does not give.
+#[derive(Debug, Error, Diagnostic)]
+#[error("node `{node}` of `{scenario}` cannot be bound to processor {cpu} of this host")]
+#[diagnostic(
+    code(chaosrun::run::pin),
+    help("`nproc` and `taskset -p $$` tell which there are; without `pin` the result is the same")
+)]
+struct NotBound {
+    scenario: String,
+    node: String,
+    cpu: u32,
+    source: std::io::Error,
+}
+
+/// Refuses a plan whose nodes are to be bound to processors that this host does not have or does not
+/// give, before anything is built for it.
+///
+/// # Errors
+/// There is such a node.
+fn bindable(plan: &Plan) -> Result<(), Failure> {
+    for node in &plan.nodes {
+        let refused = |NoProcessor { cpu, source }| NotBound {
+            scenario: plan.name.clone(),
+            node: node.name.clone(),
+            cpu,
+            source,
+        };
+        affinity::check(&node.pin)
+            .map_err(refused)
+            .or_exit(Exit::HostCannot)?;
+    }
+    Ok(())
+}
+
 /// Decides for the nodes of a plan that leave it open, and refuses what this host can't do for sure,
 /// before anything is built for it.
 ///
 /// # Errors
-/// A node asks for KVM, which this host can't offer.
+/// A node asks for KVM or for processors, which this host can't offer.
 pub(super) fn settle(plan: &mut Plan) -> Result<(), Failure> {
+    bindable(plan)?;
     let open = plan.nodes.iter().any(|node| node.engine == Engine::Auto);
     // What is left as it is runs on the exact engine.
     if open && doctor::auto()? == EngineKind::Kvm {

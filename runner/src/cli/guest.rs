@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use chaosrun_vmm::engine::{self, EngineError, EngineKind};
+use chaosrun_vmm::affinity::{self, NoProcessor};
+use chaosrun_vmm::engine::{EngineError, EngineKind};
 use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, MachineError};
 use chaosrun_vmm::tape::Tape;
 use miette::Diagnostic;
@@ -47,7 +48,7 @@ pub(super) struct GuestArgs {
     engine: EngineChoice,
     /// Bind the machine to one of the host's processors, which changes nothing but speed.
     #[arg(long, value_name = "CPU")]
-    pin: Option<usize>,
+    pin: Option<u32>,
     #[command(flatten)]
     stopping: StoppingArgs,
 }
@@ -95,7 +96,7 @@ pub(super) enum GuestError {
     )]
     Pin {
         /// Its number.
-        cpu: usize,
+        cpu: u32,
         /// What the operating system says.
         source: std::io::Error,
     },
@@ -139,8 +140,8 @@ impl Guest {
         let kernel_bytes = kernel.read().map_err(failed)?;
         let engine = choose(args.engine, &kernel_bytes)?;
         if let Some(cpu) = args.pin {
-            engine::pin_thread(cpu)
-                .map_err(|source| GuestError::Pin { cpu, source })
+            affinity::pin_thread(cpu)
+                .map_err(|NoProcessor { cpu, source }| GuestError::Pin { cpu, source })
                 .or_exit(Exit::Usage)?;
         }
         Ok(Self {

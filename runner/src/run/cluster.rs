@@ -109,6 +109,7 @@ fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig
         disks: image.disks.iter().map(disk).collect::<Result<_, _>>()?,
         control: true,
         entropy: true,
+        pin: node.pin.clone(),
         nics,
         ..NodeConfig::new(&node.name, Arc::clone(&image.kernel))
     })

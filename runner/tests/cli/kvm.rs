@@ -123,6 +123,30 @@ fn a_processor_that_there_is_not_can_not_be_bound_to() {
     }
 }
 
+#[test]
+fn nodes_are_bound_to_processors_without_effect_on_the_result_and_only_to_those_there_are() {
+    let world = World::new();
+    world.guest(&[bare::print("hello\n"), bare::spin()]);
+    let file = cluster(&world);
+    let hash = |settings: &str| {
+        let scenario = CLUSTER.replace("\"kvm\"", "\"exact\"");
+        let scenario = scenario.replace("memory \"32MiB\"", settings);
+        fs::write(world.path(file), scenario).unwrap();
+        assert_exit(&world.run(&[file, "--out", "out"]), 0, &[]);
+        let hash = &report(&world)["run"]["state_hash"];
+        hash.as_str().expect("there is one").to_owned()
+    };
+    let free = hash("memory \"32MiB\"; speed 10");
+    assert_eq!(hash("memory \"32MiB\"; speed 10; pin 0"), free);
+    assert_ne!(hash("memory \"48MiB\"; speed 10"), free);
+    let missing = CLUSTER.replace("memory", "pin 0 4095; memory");
+    fs::write(world.path(file), missing).unwrap();
+    for command in [vec![file], vec!["verify", file]] {
+        let output = world.run(&command);
+        assert_exit(&output, 69, &["`n1` of `bare`", "processor 4095"]);
+    }
+}
+
 /// Two nodes on KVM that boot `./guest` and nothing else.
 const CLUSTER: &str = r#"scenario "bare" schema=1 {
     engine "kvm"

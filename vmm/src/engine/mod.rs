@@ -198,25 +198,6 @@ pub trait Engine: Send {
     }
 }
 
-/// Binds the calling thread to one of the host's processors, which changes how fast things go and
-/// nothing else.
-///
-/// # Errors
-/// If there is no such processor, or it is not ours to use.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub fn pin_thread(processor: usize) -> std::io::Result<()> {
-    kvm::pin_thread(processor)
-}
-
-/// Binds the calling thread to one of the host's processors, which this system can't.
-///
-/// # Errors
-/// Always.
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub fn pin_thread(_processor: usize) -> std::io::Result<()> {
-    Err(std::io::ErrorKind::Unsupported.into())
-}
-
 /// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI.
 ///
 /// # Errors

@@ -115,6 +115,8 @@ pub struct NodeConfig {
     pub control: bool,
     /// Whether there is a source of random numbers, /dev/hwrng.
     pub entropy: bool,
+    /// Numbers of the host's processors that execute it; none for any. No effect on results.
+    pub pin: Vec<u32>,
 }
 
 impl NodeConfig {
@@ -140,6 +142,7 @@ impl NodeConfig {
             nics: Vec::new(),
             control: false,
             entropy: false,
+            pin: Vec::new(),
         }
     }
 }

@@ -84,6 +84,7 @@ impl NodeConfig {
             name: self.name.clone(),
             nics: self.nics.iter().map(|nic| nic.network).collect(),
             drift_ppb: self.drift_ppb,
+            pin: Arc::from(self.pin.as_slice()),
             disks: std::mem::take(&mut self.disks),
             maker: Box::new(Factory {
                 config: self,

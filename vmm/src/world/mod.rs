@@ -34,6 +34,7 @@ pub use fabric::{
 pub use node::{NodeCounters, Status};
 pub use window::WINDOW_MAX_NS;
 
+use crate::affinity::{self, NoProcessor};
 use crate::engine::EngineError;
 use crate::machine::{Component, Input, MachineError, StateHash};
 use crate::tape::Tape;
@@ -73,6 +74,14 @@ pub enum WorldError {
         /// How many there are.
         count: usize,
     },
+    /// A node is to be bound to a processor that the host does not have or does not give.
+    #[error("node `{node}` cannot be bound to processor {} of this host", source.cpu)]
+    Pin {
+        /// The node's name.
+        node: String,
+        /// The processor, and what the operating system says.
+        source: NoProcessor,
+    },
     /// A name is given twice, so that streams of decisions could not be told apart.
     #[error("there are two {what} called `{name}`")]
     Twice {
@@ -97,6 +106,7 @@ struct Blueprint {
     name: String,
     nics: Vec<usize>,
     drift_ppb: i64,
+    pin: Arc<[u32]>,
     disks: Vec<crate::disk::Disk>,
     maker: Box<dyn Maker>,
 }
@@ -155,6 +165,7 @@ impl World {
                 name,
                 nics,
                 drift_ppb,
+                pin,
                 disks,
                 maker,
             } = blueprint;
@@ -165,7 +176,10 @@ impl World {
                     count: networks.len(),
                 });
             }
-            nodes.push(Node::new(&name, drift_ppb, maker, disks, tape));
+            if let Err(source) = affinity::check(&pin) {
+                return Err(WorldError::Pin { node: name, source });
+            }
+            nodes.push(Node::new(&name, drift_ppb, maker, disks, pin, tape));
             members.push(Member { name, nics });
         }
         let mut world = Self {

@@ -1,6 +1,7 @@
 //! A node: a machine that can be switched off and on, its disks, and its clock.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -73,6 +74,8 @@ pub(super) struct Node {
     power: Stream,
     /// Instructions that it ran in its last window.
     pub weight: u64,
+    /// The host's processors that execute it; none for any.
+    pub pin: Arc<[u32]>,
     /// What the engines of machines that are no more could not promise.
     caveats: BTreeSet<String>,
     counters: NodeCounters,
@@ -85,6 +88,7 @@ impl Node {
         drift_ppb: i64,
         maker: Box<dyn Maker>,
         disks: Vec<Disk>,
+        pin: Arc<[u32]>,
         tape: &Tape,
     ) -> Self {
         Self {
@@ -102,6 +106,7 @@ impl Node {
             held_bytes: 0,
             power: tape.stream(&format!("{name}/power-loss")),
             weight: 0,
+            pin,
             caveats: BTreeSet::new(),
             counters: NodeCounters {
                 name: name.to_owned(),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::body::Body;
+use crate::affinity::Bound;
 use crate::engine::EngineError;
 use crate::machine::{Input, Output, Stop};
 use crate::time::VirtTime;
@@ -30,6 +31,8 @@ pub(super) struct Job {
     pub until: VirtTime,
     /// About how many instructions it will run.
     pub weight: u64,
+    /// The host's processors that it is to run on; none for any.
+    pub pin: Arc<[u32]>,
 }
 
 /// A node that has run.
@@ -51,6 +54,9 @@ pub(super) struct Done {
 impl Job {
     /// Runs it.
     pub fn run(mut self) -> Done {
+        // The host allowed it when the world was made. Where that is no longer so, the node runs
+        // elsewhere, which has no effect on results.
+        let _bound = Bound::new(&self.pin).ok();
         let before = self.body.retired();
         let mut taken = 0;
         let mut stop = Ok(Stop::Reached);

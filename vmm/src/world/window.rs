@@ -6,6 +6,8 @@
 //! go through the fabric in that order. Where windows end makes no difference to the result: a frame
 //! that a node sent at or behind the end, within its last instruction, waits for the next window.
 
+use std::sync::Arc;
+
 use super::fabric::Arrival;
 use super::node::Status;
 use super::pool::{Done, Job};
@@ -154,6 +156,7 @@ impl World {
             inputs: inputs.collect(),
             until: node.moment(end),
             weight: node.weight,
+            pin: Arc::clone(&node.pin),
             body,
         };
         self.arriving[index] = arrivals;

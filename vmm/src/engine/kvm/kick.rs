@@ -168,24 +168,3 @@ impl Drop for Watch {
         EXIT.set(null_mut());
     }
 }
-
-/// Binds the calling thread to one of the host's processors.
-///
-/// # Errors
-/// If there is no such processor, or it is not ours to use.
-pub(in crate::engine) fn pin_thread(processor: usize) -> std::io::Result<()> {
-    if processor >= libc::CPU_SETSIZE as usize {
-        return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // SAFETY: a set of processors is plain data for which zeros are valid, and the index was checked.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(processor, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(std::io::Error::last_os_error())
-    }
-}

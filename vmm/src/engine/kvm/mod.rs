@@ -30,8 +30,6 @@ use kvm_ioctls::VmFd;
 use super::{Engine, EngineError, EngineOptions};
 use vcpu::Vcpu;
 
-pub(super) use kick::pin_thread;
-
 /// The engine's name.
 const NAME: &str = "kvm";
 

@@ -9,6 +9,8 @@ use script::{Act, STEP, Script, blueprint, frame, mac};
 mod lives;
 mod lockstep;
 mod overhead;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pin;
 mod script;
 
 const MICRO: u64 = 1_000;

@@ -31,6 +31,9 @@ pub enum Act {
     Read(u64),
     /// Sends a message.
     Tell(String),
+    /// Tells on which of the host's processors it may run.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    Processors,
     /// Ends.
     Stop(Stop),
     /// Its engine fails.
@@ -51,6 +54,8 @@ pub struct Script {
     /// Answers every frame that has an odd first byte of content with another.
     pub answers: bool,
     pub seed: u64,
+    /// The host's processors that execute it.
+    pub pin: Vec<u32>,
     /// What was asked of all its machines.
     pub calls: Arc<Mutex<Vec<String>>>,
 }
@@ -63,6 +68,7 @@ impl Script {
             acts,
             answers: false,
             seed: 0,
+            pin: Vec::new(),
             calls: Arc::default(),
         }
     }
@@ -160,6 +166,8 @@ impl Scripted {
                 ));
             }
             Act::Tell(text) => self.tell(text),
+            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+            Act::Processors => self.tell(format!("{:?}", crate::affinity::allowed())),
             Act::Stop(stop) => return Ok(Some(stop)),
             Act::Fail => {
                 return Err(EngineError::Host {
@@ -305,6 +313,7 @@ pub fn blueprint(script: Script) -> super::super::Blueprint {
         name: script.name.clone(),
         nics: vec![0],
         drift_ppb: 0,
+        pin: Arc::from(script.pin.as_slice()),
         disks: vec![disk],
         maker: Box::new(script),
     }
