@@ -49,6 +49,9 @@ pub(super) struct GuestArgs {
     /// Bind the machine to one of the host's processors, which changes nothing but speed.
     #[arg(long, value_name = "CPU")]
     pin: Option<u32>,
+    /// Give the guest's processor AVX and AVX2, which only the kvm engine has, where the host has them.
+    #[arg(long)]
+    avx2: bool,
     #[command(flatten)]
     stopping: StoppingArgs,
 }
@@ -155,7 +158,7 @@ impl Guest {
 
     /// A machine that has not executed anything yet.
     pub(super) fn machine(&self) -> Result<Machine, Failure> {
-        let config = MachineConfig {
+        let mut config = MachineConfig {
             engine: self.engine,
             engine_options: self.args.stopping.options(),
             memory: self.args.memory,
@@ -166,6 +169,7 @@ impl Guest {
             interleaving: self.args.interleave,
             ..MachineConfig::new(&self.kernel_bytes)
         };
+        config.model.avx2 = self.args.avx2;
         Machine::new(&config).map_err(|source| {
             let exit = match source {
                 MachineError::Engine(_) => Exit::HostCannot,
@@ -216,7 +220,7 @@ fn choose(choice: EngineChoice, kernel: &[u8]) -> Result<EngineKind, Failure> {
 /// The exit code of an engine's failure.
 pub(super) fn exit_of_engine(error: &EngineError) -> Exit {
     match error {
-        EngineError::Unavailable { .. } => Exit::HostCannot,
+        EngineError::Unavailable { .. } | EngineError::Lacks { .. } => Exit::HostCannot,
         EngineError::NotDeterministic { .. } => Exit::Nondeterminism,
         EngineError::Host { .. } => Exit::Internal,
     }

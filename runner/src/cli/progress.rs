@@ -82,8 +82,12 @@ fn show(screen: Option<MultiProgress>) {
 /// The bar that counts runs, if there are enough to count.
 fn count(all: &MultiProgress, runs: usize) -> Option<ProgressBar> {
     let style = ProgressStyle::with_template("{pos} of {len} runs done").ok()?;
-    let bar = ProgressBar::new(runs as u64).with_style(style);
-    (runs > 2).then(|| all.add(bar))
+    if runs <= 2 {
+        return None;
+    }
+    let bar = all.add(ProgressBar::new(runs as u64).with_style(style));
+    bar.tick();
+    Some(bar)
 }
 
 impl Bars {

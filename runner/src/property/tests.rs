@@ -452,9 +452,15 @@ fn a_node_that_halted_for_ever_hangs_however_soon_the_run_ends() {
     let how = Stuck::HaltedForEver;
     let mut run = Run::of("");
     run.started(0).node(1_000, "n1", NodeChange::Stuck { how });
-    assert_eq!(run.one("no-hang", &End::completed(1_500 * MS)).verdict, Fail);
+    assert_eq!(
+        run.one("no-hang", &End::completed(1_500 * MS)).verdict,
+        Fail
+    );
     run.node(1_600, "n1", NodeChange::Restarted);
-    assert_eq!(run.one("no-hang", &End::completed(1_700 * MS)).verdict, Pass);
+    assert_eq!(
+        run.one("no-hang", &End::completed(1_700 * MS)).verdict,
+        Pass
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod failure;
 mod style;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Document, Property, Report, Verdict};
 use super::{text, time};
@@ -95,7 +95,10 @@ fn summary(out: &mut String, report: &Report, name: &str, style: Style) {
         out.push_str(&format!("{INDENT}{mark} {note}\n"));
     }
     for caveat in report.run.caveats.iter().take(MAX_LISTED) {
-        let line = format!("- not deterministic by design  {}", text::short_line(caveat));
+        let line = format!(
+            "- not deterministic by design  {}",
+            text::short_line(caveat)
+        );
         let line = style.dim(&style.fit(&line, INDENT.len()));
         out.push_str(&format!("{INDENT}{line}\n"));
     }
@@ -253,7 +256,12 @@ fn closing(out: &mut String, document: &Document, style: Style, report_path: Opt
     if totals.judged() == 0 {
         parts.push("nothing was judged".to_owned());
     }
-    let scenarios = time::counted(document.reports.len() as u64, "scenario", "scenarios");
+    let titles: BTreeSet<String> = document.reports.iter().map(Report::title).collect();
+    let mut scenarios = time::counted(titles.len() as u64, "scenario", "scenarios");
+    if titles.len() < document.reports.len() {
+        let runs = time::counted(document.reports.len() as u64, "run", "runs");
+        scenarios = format!("{runs} of {scenarios}");
+    }
     out.push_str(&format!("{}\n", style.dim(&style.rule())));
     out.push_str(&format!(
         "{}  {scenarios}: {}\n",

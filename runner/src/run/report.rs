@@ -441,7 +441,8 @@ pub fn failed_to_run(plan: &Plan, context: &Context, error: &super::campaign::Ta
     }
     report.errors.push(ToolError {
         cause: match (error, engine) {
-            (TaskError::Cluster(_), _) | (_, Some(EngineError::Unavailable { .. })) => {
+            (TaskError::Cluster(_), _)
+            | (_, Some(EngineError::Unavailable { .. } | EngineError::Lacks { .. })) => {
                 ErrorCause::Host
             }
             (TaskError::Run(_) | TaskError::Panicked(_), _) => ErrorCause::Internal,

@@ -65,6 +65,7 @@ fn seeds_run_in_order_whatever_the_threads_with_a_folder_each() {
         }
         of.says(&format!("seed {seed}"));
     }
+    of.says("3 runs of 1 scenario");
     let chains: BTreeSet<&str> = of
         .reports()
         .iter()

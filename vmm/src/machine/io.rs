@@ -172,9 +172,9 @@ impl OutputKind {
             | Self::Sdk(bytes)
             | Self::Control(bytes)
             | Self::Console(bytes) => bytes,
-            Self::BadSdkCall(_)
-            | Self::IgnoresInterrupts { .. }
-            | Self::TakesInterrupts { .. } => &[],
+            Self::BadSdkCall(_) | Self::IgnoresInterrupts { .. } | Self::TakesInterrupts { .. } => {
+                &[]
+            }
         }
     }
 }

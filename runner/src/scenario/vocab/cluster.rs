@@ -9,7 +9,11 @@ pub static KERNEL: Section = Section {
     args: &["name"],
     variadic: false,
     groups: &[&[
-        key("name", Kind::Text, "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`."),
+        key(
+            "name",
+            Kind::Text,
+            "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`.",
+        ),
         key(
             "path",
             Kind::Path,
