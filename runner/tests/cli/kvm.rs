@@ -78,6 +78,46 @@ fn a_bare_guest_prints_the_same_on_kvm_and_its_caveats_are_told() {
     assert_exit(&verified, 0, &[]);
 }
 
+/// Sets CR4.OSXSAVE and enables the YMM registers, which is a fault where there are none; but some hosts
+/// look at their own processor for that and not at the guest's.
+const ENABLE_YMM: [u8; 23] = [
+    0x0f, 0x20, 0xe0, // mov rax, cr4
+    0x48, 0x0f, 0xba, 0xe8, 18, // bts rax, 18
+    0x0f, 0x22, 0xe0, // mov cr4, rax
+    0x31, 0xc9, 0x31, 0xd2, // xor ecx, ecx; xor edx, edx
+    0xb8, 7, 0, 0, 0, // mov eax, 7
+    0x0f, 0x01, 0xd1, // xsetbv
+];
+
+#[test]
+fn avx2_is_there_on_request_on_kvm_only() {
+    let world = World::new();
+    let guest = world.guest(&[
+        ENABLE_YMM.to_vec(),
+        bare::print("enabled\n"),
+        bare::power_off(),
+    ]);
+    let exact = world.run(&["boot", guest, "--avx2"]);
+    assert_exit(&exact, 69, &["the exact engine has no AVX"]);
+    assert_eq!(stdout(&exact), "");
+    let report = doctor(&world);
+    if !has_kvm(&report) {
+        return;
+    }
+    let on_kvm = ["boot", guest, "--engine", "kvm"];
+    let output = world.run(&[&on_kvm[..], &["--avx2"]].concat());
+    let findings = report["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|finding| finding["probe"] == "avx2");
+    if finding.unwrap()["verdict"] == "good" {
+        assert_exit(&output, 0, &["powered off"]);
+        assert_eq!(stdout(&output), "enabled\n");
+        let verify = ["verify", guest, "--engine", "kvm", "--avx2", "-n", "3"];
+        assert_exit(&world.run(&verify), 0, &[]);
+    } else {
+        assert_exit(&output, 69, &["lacks AVX2"]);
+    }
+}
+
 #[test]
 fn a_guest_that_never_exits_is_nondeterminism_unless_that_is_allowed() {
     let world = World::new();

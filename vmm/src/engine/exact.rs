@@ -4,18 +4,30 @@ use chaosrun_x86::{Activity, Bus, Cpu, CpuModel, CpuState, Exit, Memory};
 
 use super::{Engine, EngineError};
 
+/// The component of XCR0 for the upper halves of the YMM registers.
+const XCR0_AVX: u64 = 1 << 2;
+const NO_AVX: EngineError = EngineError::Lacks {
+    engine: "exact",
+    what: "AVX: its processor ends at SSE4.2; the kvm engine has AVX2 where the host has",
+};
+
 /// The vCPUs of one machine as software CPUs.
 pub(super) struct Exact {
     cpus: Vec<Cpu>,
 }
 
 impl Exact {
-    pub(super) fn new(model: &CpuModel) -> Self {
+    /// # Errors
+    /// If the model has what this processor does not execute.
+    pub(super) fn new(model: &CpuModel) -> Result<Self, EngineError> {
+        if model.avx2 {
+            return Err(NO_AVX);
+        }
         let mut cpus: Vec<Cpu> = (0..model.cpus)
             .map(|id| Cpu::new(id, model.clone()))
             .collect();
         cpus.iter_mut().skip(1).for_each(Cpu::init);
-        Self { cpus }
+        Ok(Self { cpus })
     }
 
     fn cpu(&self, vcpu: u32) -> &Cpu {
@@ -100,6 +112,9 @@ impl Engine for Exact {
     }
 
     fn set_state(&mut self, vcpu: u32, state: &CpuState) -> Result<(), EngineError> {
+        if state.xcr0 & XCR0_AVX != 0 || state.ymm_high != [[0; 2]; 16] {
+            return Err(NO_AVX);
+        }
         self.cpu_mut(vcpu).set_state(state);
         Ok(())
     }

@@ -62,6 +62,14 @@ pub enum EngineError {
         /// What is missing, and what would help.
         why: String,
     },
+    /// The engine does not have what the processor is to have.
+    #[error("the {engine} engine has no {what}")]
+    Lacks {
+        /// The engine's name.
+        engine: &'static str,
+        /// What it lacks, and where that can be had.
+        what: &'static str,
+    },
     /// The host refused or misbehaved.
     #[error("the {engine} engine failed on vCPU {vcpu}: {what}")]
     Host {
@@ -201,14 +209,14 @@ pub trait Engine: Send {
 /// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI.
 ///
 /// # Errors
-/// If this host can't run the engine.
+/// If this host can't run the engine, or the engine lacks what the model has.
 pub fn build(
     kind: EngineKind,
     model: &CpuModel,
     options: &EngineOptions,
 ) -> Result<Box<dyn Engine>, EngineError> {
     match kind {
-        EngineKind::Exact => Ok(Box::new(exact::Exact::new(model))),
+        EngineKind::Exact => Ok(Box::new(exact::Exact::new(model)?)),
         EngineKind::Kvm => build_kvm(model, options),
     }
 }

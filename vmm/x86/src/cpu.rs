@@ -295,6 +295,8 @@ impl Cpu {
             xcr0: system.xcr0,
             dr: system.dr,
             xmm: self.xmm,
+            // There is no AVX here.
+            ymm_high: [[0; 2]; 16],
             mxcsr: self.mxcsr,
             x87: self.x87,
             msrs: system.msrs.clone(),

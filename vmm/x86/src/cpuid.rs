@@ -32,9 +32,12 @@ const HTT: u32 = 1 << 28;
 const FEATURES_1C: u32 =
     1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 23 | 1 << 24 | 1 << 26;
 const OSXSAVE: u32 = 1 << 27;
+const AVX: u32 = 1 << 28;
 
 /// Leaf 7, EBX: TSC_ADJUST, ERMS (fast REP MOVSB and STOSB), and bit 13: FCS and FDS deprecated.
 const FEATURES_7B: u32 = 1 << 1 | 1 << 9 | 1 << 13;
+/// Leaf 7, EBX.
+const AVX2: u32 = 1 << 5;
 /// Leaf 7, EDX: fast short REP MOV, SPEC_CTRL (for enhanced IBRS), ARCH_CAPABILITIES, SSBD.
 const FEATURES_7D: u32 = 1 << 4 | 1 << 26 | 1 << 29 | 1 << 31;
 
@@ -110,9 +113,12 @@ pub(crate) fn cpuid(model: &CpuModel, id: u32, leaf: u32, subleaf: u32, osxsave:
         2 => [0x00ff_ff01, 0, 0, 0],
         4 => caches(model, subleaf),
         6 => [1 << 2, 0, 0, 0],
-        7 if subleaf == 0 => [0, FEATURES_7B, 0, FEATURES_7D],
+        7 if subleaf == 0 => {
+            let avx2 = if model.avx2 { AVX2 } else { 0 };
+            [0, FEATURES_7B | avx2, 0, FEATURES_7D]
+        }
         0xb => topology(model, id, subleaf),
-        0xd => xsave(subleaf, osxsave),
+        0xd => xsave(model, subleaf),
         0x15 => {
             // TSC frequency = crystal * EBX / EAX.
             let (numerator, denominator) = ratio(model.tsc_khz * 1000, u64::from(model.crystal_hz));
@@ -155,7 +161,7 @@ fn leaf_1(model: &CpuModel, id: u32, osxsave: bool) -> [u32; 4] {
     [
         signature(model),
         clflush | width(model.cpus) << 16 | id << 24,
-        FEATURES_1C | if osxsave { OSXSAVE } else { 0 },
+        FEATURES_1C | if osxsave { OSXSAVE } else { 0 } | if model.avx2 { AVX } else { 0 },
         FEATURES_1D | several,
     ]
 }
@@ -188,12 +194,20 @@ fn topology(model: &CpuModel, id: u32, subleaf: u32) -> [u32; 4] {
     }
 }
 
-/// Leaf D: x87 and SSE state, in the legacy region and the header.
-fn xsave(subleaf: u32, _osxsave: bool) -> [u32; 4] {
-    let size = 512 + 64;
+/// Leaf D: x87 and SSE state in the legacy region and the header, and the upper halves of the YMM
+/// registers behind them.
+fn xsave(model: &CpuModel, subleaf: u32) -> [u32; 4] {
+    let legacy = 512 + 64;
+    let upper = 16 * 16;
+    let (components, size) = if model.avx2 {
+        (7, legacy + upper)
+    } else {
+        (3, legacy)
+    };
     match subleaf {
-        0 => [3, size, size, 0],
+        0 => [components, size, size, 0],
         1 => [XSAVE_FEATURES, size, 0, 0],
+        2 if model.avx2 => [upper, legacy, 0, 0],
         _ => [0; 4],
     }
 }

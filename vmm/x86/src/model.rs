@@ -22,6 +22,9 @@ pub struct CpuModel {
     pub crystal_hz: u32,
     /// The number of logical processors in the package (1 to 8).
     pub cpus: u32,
+    /// Whether the processor has AVX and AVX2, which the exact engine does not execute.
+    #[serde(default)]
+    pub avx2: bool,
 }
 
 impl Default for CpuModel {
@@ -36,6 +39,7 @@ impl Default for CpuModel {
             tsc_khz: 3_000_000,
             crystal_hz: 25_000_000,
             cpus: 1,
+            avx2: false,
         }
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn power_on(model: &CpuModel) -> CpuState {
         xcr0: 1,
         dr,
         xmm: [[0; 2]; 16],
+        ymm_high: [[0; 2]; 16],
         mxcsr: 0x1f80,
         // After power-on the tags are those of zeros; FNINIT makes them empty.
         x87: X87 {
@@ -87,6 +88,7 @@ pub(crate) fn init(model: &CpuModel, before: &CpuState) -> CpuState {
     state.cr0 = cr0::ET | before.cr0 & kept;
     state.xcr0 = before.xcr0;
     state.xmm = before.xmm;
+    state.ymm_high = before.ymm_high;
     state.mxcsr = before.mxcsr;
     state.x87 = before.x87;
     state.msrs = before.msrs.clone();

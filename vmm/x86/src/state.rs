@@ -159,6 +159,8 @@ pub struct CpuState {
     pub dr: [u64; 8],
     /// XMM0-XMM15 as low and high quadwords.
     pub xmm: [[u64; 2]; 16],
+    /// The upper halves of YMM0-YMM15 as low and high quadwords; zero without AVX.
+    pub ymm_high: [[u64; 2]; 16],
     /// The SSE control and status register.
     pub mxcsr: u32,
     /// The x87 unit.
@@ -201,6 +203,7 @@ pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
         xcr0,
         dr,
         xmm,
+        ymm_high,
         mxcsr,
         x87,
         msrs,
@@ -215,6 +218,7 @@ pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
     gpr.iter()
         .chain(dr)
         .chain(xmm.as_flattened())
+        .chain(ymm_high.as_flattened())
         .copied()
         .for_each(&mut put);
     [

@@ -196,6 +196,32 @@ mod tests {
     }
 
     #[test]
+    fn avx2_is_told_of_on_request_only() {
+        let told = |avx2| {
+            let model = CpuModel {
+                avx2,
+                ..CpuModel::default()
+            };
+            let entries = table(&model, 0);
+            let find = |function, index| {
+                let is_it =
+                    |entry: &&kvm_cpuid_entry2| entry.function == function && entry.index == index;
+                *entries.iter().find(is_it).unwrap()
+            };
+            let states = find(0xd, 0);
+            let upper = find(0xd, 2);
+            (
+                find(1, 0).ecx >> 28 & 1,
+                find(7, 0).ebx >> 5 & 1,
+                (states.eax, states.ecx),
+                (upper.eax, upper.ebx),
+            )
+        };
+        assert_eq!(told(false), (0, 0, (3, 576), (0, 0)));
+        assert_eq!(told(true), (1, 1, (7, 832), (256, 576)));
+    }
+
+    #[test]
     fn each_processor_has_its_own_apic_id() {
         let model = CpuModel {
             cpus: 4,

@@ -1,4 +1,4 @@
-//! The x87 and SSE state in the layout of XSAVE's legacy region (Intel SDM vol. 1, 13.4.1 and 10.5.1).
+//! The x87, SSE and AVX state in the standard layout of XSAVE (Intel SDM vol. 1, 13.4 and 10.5.1).
 
 use chaosrun_x86::{CpuState, F80, X87};
 use kvm_bindings::kvm_xsave;
@@ -12,6 +12,10 @@ const ST0: usize = 32;
 /// XMM0.
 const XMM0: usize = 160;
 const SLOT: usize = 16;
+/// The upper half of YMM0, behind the header, and the bit of its component. Linux keeps the standard
+/// layout for KVM's users, in which this component has the same place on all processors.
+const YMM0_HIGH: usize = 576;
+const AVX: u64 = 1 << 2;
 /// FSW.ES, an exception that waits to be taken.
 const ERROR_SUMMARY: u16 = 1 << 7;
 
@@ -44,7 +48,7 @@ fn tag_of(register: &F80) -> u16 {
     }
 }
 
-/// Takes the x87 and SSE registers out of `xsave`.
+/// Takes the x87, SSE and AVX registers out of `xsave`.
 pub(super) fn load(xsave: &kvm_xsave, state: &mut CpuState) {
     let words = xsave.region;
     let region: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -86,9 +90,16 @@ pub(super) fn load(xsave: &kvm_xsave, state: &mut CpuState) {
         let at = XMM0 + index * SLOT;
         *xmm = [u64_at(&region, at), u64_at(&region, at + 8)];
     }
+    state.ymm_high = [[0; 2]; 16];
+    if u64_at(&region, HEADER) & AVX != 0 {
+        for (index, upper) in state.ymm_high.iter_mut().enumerate() {
+            let at = YMM0_HIGH + index * SLOT;
+            *upper = [u64_at(&region, at), u64_at(&region, at + 8)];
+        }
+    }
 }
 
-/// Lays the x87 and SSE registers out; every other component is in its initial state.
+/// Lays the x87, SSE and AVX registers out; every other component is in its initial state.
 pub(super) fn store(state: &CpuState) -> kvm_xsave {
     let mut region = [0u8; 4096];
     let x87 = &state.x87;
@@ -115,8 +126,16 @@ pub(super) fn store(state: &CpuState) -> kvm_xsave {
         put(XMM0 + index * SLOT, &xmm[0].to_le_bytes());
         put(XMM0 + index * SLOT + 8, &xmm[1].to_le_bytes());
     }
-    // x87 and SSE.
-    put(HEADER, &3u64.to_le_bytes());
+    // x87 and SSE; hosts without AVX know its component only as absent.
+    let mut components = 3;
+    if state.ymm_high != [[0; 2]; 16] {
+        components |= AVX;
+        for (index, upper) in state.ymm_high.iter().enumerate() {
+            put(YMM0_HIGH + index * SLOT, &upper[0].to_le_bytes());
+            put(YMM0_HIGH + index * SLOT + 8, &upper[1].to_le_bytes());
+        }
+    }
+    put(HEADER, &components.to_le_bytes());
     let mut xsave = kvm_xsave::default();
     for (word, bytes) in xsave.region.iter_mut().zip(region.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
@@ -146,6 +165,7 @@ mod tests {
         state.x87.tag = 0b1111_1111_1010_0100;
         state.xmm[7] = [1, 2];
         state.mxcsr = 0x1fa0;
+        state.ymm_high[15] = [3, 4];
         let mut loaded = Cpu::new(0, CpuModel::default()).state();
         load(&store(&state), &mut loaded);
         assert_eq!(loaded, state);

@@ -7,6 +7,8 @@
 //! Interrupts are delivered at exits. A guest that does not exit is stopped by a timer of the host's,
 //! which is not a function of its inputs and is therefore told and not hidden.
 
+#[cfg(test)]
+mod avx;
 mod cpuid;
 mod exit;
 mod fpu;
@@ -54,6 +56,9 @@ impl Kvm {
         };
         let kvm = host::open(Path::new(host::DEVICE)).map_err(unavailable)?;
         cpuid::check_host(&kvm).map_err(unavailable)?;
+        if model.avx2 {
+            probe::check_avx2().map_err(unavailable)?;
+        }
         let exact_windows = probe::windows_are_exact();
         let vm = host::create_vm(&kvm).map_err(unavailable)?;
         let vcpus = (0..model.cpus)

@@ -1,6 +1,6 @@
 //! The state of a vCPU between KVM's structures and [`CpuState`].
 //!
-//! KVM keeps the general and special registers, x87 and SSE, the debug registers and a few
+//! KVM keeps the general and special registers, x87, SSE and AVX, the debug registers and a few
 //! model-specific registers. What it does not keep (progress, what the vCPU is doing, the other
 //! model-specific registers) is the engine's.
 
@@ -234,8 +234,8 @@ pub(super) fn store(fd: &VcpuFd, state: &CpuState, boots: bool) -> Result<(), St
         value: state.xcr0,
     };
     fd.set_xcrs(&xcrs).map_err(told)?;
-    // SAFETY: the structure has 4096 bytes, and no component beyond SSE can be enabled, since CPUID
-    // tells of none: KVM does not read further than that.
+    // SAFETY: the structure has 4096 bytes, and no component beyond AVX, which ends at 832, can be
+    // enabled, since CPUID tells of none: KVM does not read further than that.
     unsafe { fd.set_xsave(&fpu::store(state)) }.map_err(told)?;
     msr::store(fd, &state.msrs)?;
     let mut debug = kvm_debugregs {

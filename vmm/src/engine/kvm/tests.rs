@@ -19,7 +19,7 @@ const CODE_AT: u64 = 0x10_0000;
 const MILLI: u64 = 1_000_000;
 
 /// Whether there is a KVM to test with.
-fn has_kvm() -> bool {
+pub(super) fn has_kvm() -> bool {
     match host::open(Path::new(host::DEVICE)) {
         Ok(_) => true,
         Err(why) => {
@@ -31,7 +31,7 @@ fn has_kvm() -> bool {
 
 /// Says past the harness, which shows nothing of tests that pass, that a test checks nothing and why.
 /// Where `CHAOSRUN_REQUIRE_KVM` is set, that is a failure.
-fn not_checked(why: &str) {
+pub(super) fn not_checked(why: &str) {
     let required = std::env::var_os("CHAOSRUN_REQUIRE_KVM").is_some();
     assert!(!required, "KVM is required here: {why}");
     let thread = std::thread::current();
@@ -336,7 +336,7 @@ fn a_guest_is_preempted_at_the_point_if_the_host_can_tell_when_it_is_there() {
 }
 
 /// A machine with nothing in it.
-struct NoBus;
+pub(super) struct NoBus;
 
 impl Bus for NoBus {
     fn read_mmio(&mut self, _: &mut Access, _: u64, _: u8) -> u64 {

@@ -153,9 +153,12 @@ impl Vcpu {
 
     /// Has the exact engine's processor change the state.
     fn change(&mut self, change: impl FnOnce(&mut Cpu)) -> Result<(), String> {
-        self.model.set_state(&self.state()?);
+        let before = self.state()?;
+        self.model.set_state(&before);
         change(&mut self.model);
-        let state = self.model.state();
+        let mut state = self.model.state();
+        // It has no place for these, and neither INIT nor a start-up IPI changes them.
+        state.ymm_high = before.ymm_high;
         self.store(&state)
     }
 

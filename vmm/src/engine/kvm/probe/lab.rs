@@ -205,6 +205,13 @@ impl Lab {
         self.fd.get_regs().map_or(0, |regs| pick(&regs))
     }
 
+    /// The upper half of a YMM register.
+    pub(super) fn upper_half(&self, register: usize) -> Option<[u64; 2]> {
+        let mut state = start(0);
+        state::load(&self.fd, &mut state).ok()?;
+        state.ymm_high.get(register).copied()
+    }
+
     /// The guest's memory at [`DATA`] as a number.
     pub(super) fn data(&self) -> u64 {
         let mut bytes = [0; 8];

@@ -8,6 +8,7 @@ mod interrupts;
 mod lab;
 mod memory;
 mod speed;
+mod vectors;
 
 use std::sync::OnceLock;
 
@@ -83,6 +84,7 @@ pub(in crate::engine) const ALL: &[Probe] = &[
         NO_MATTER,
         identity::features,
     ),
+    probe("avx2", "AVX2 on request", NO_MATTER, vectors::avx2),
     probe("halt", "HLT", UNUSABLE, interrupts::halt),
     probe(
         "interrupts",
@@ -122,6 +124,8 @@ pub(in crate::engine) const ALL: &[Probe] = &[
     probe("user-speed", "speed of user mode", NO_LINUX, speed::user),
     probe("pmu", "performance counters", NO_STOP, host::counters),
 ];
+
+pub(super) use vectors::check as check_avx2;
 
 /// Whether KVM leaves the guest at the very instruction at which interrupts become acceptable. It is
 /// tried once in a process and takes less than a millisecond; where it is not so, interrupts wait for
