@@ -11,7 +11,7 @@ use chaosrun::scenario::source::{Language, Span, Spanned};
 use chaosrun::scenario::vocab::{FAMILIES, Key, Kind, ROOT, Ref, Section};
 use proptest::prelude::*;
 
-use super::{json, plan};
+use super::json;
 
 /// A source of choices.
 struct Choices(u64);
