@@ -77,6 +77,65 @@ guest!(
     "jnz 2b"
 );
 guest!(kernel_loop, "mov ecx, 200000", "2: dec ecx", "jnz 2b");
+/// Defines a guest that has a handler for interrupt 0x40, which counts in ESI, and the local APIC on.
+/// RBX is the local APIC's address.
+macro_rules! interrupted {
+    ($name:ident, $($line:literal),+ $(,)?) => {
+        guest!(
+            $name,
+            "jmp 3f",
+            "4: inc esi",
+            "mov dword ptr [rbx + 0xb0], 0",
+            "iretq",
+            "3: lea rax, [rip + 4b]",
+            "mov edi, 0x200400",
+            "mov [rdi], ax",
+            "mov word ptr [rdi + 2], cs",
+            "mov word ptr [rdi + 4], 0x8e00",
+            "shr eax, 16",
+            "mov [rdi + 6], ax",
+            "sub rsp, 16",
+            "mov word ptr [rsp], 0xfff",
+            "mov qword ptr [rsp + 2], 0x200000",
+            "lidt [rsp]",
+            "xor esi, esi",
+            "mov ebx, 0xfee00000",
+            "mov dword ptr [rbx + 0xf0], 0x1ff",
+            $($line),+
+        );
+    };
+}
+// The timer wakes it every 10 us of its time.
+interrupted!(
+    wake_ups,
+    "mov dword ptr [rbx + 0x3e0], 0xb",
+    "mov dword ptr [rbx + 0x320], 0x20040",
+    "mov dword ptr [rbx + 0x380], 250",
+    "2: sti",
+    "hlt",
+    "cmp esi, 20000",
+    "jb 2b",
+    "cli",
+);
+// Sends itself interrupts that it does not take yet, and then lets them in. Where the host does not
+// leave the guest just then, the port is what it leaves for.
+interrupted!(
+    windows,
+    "mov ecx, 20000",
+    "2: cli",
+    "mov dword ptr [rbx + 0x300], 0x44040",
+    "sti",
+    "nop",
+    "in al, 0x21",
+    "dec ecx",
+    "jnz 2b",
+    // For ever, if one of them was lost.
+    "cli",
+    "cmp esi, 20000",
+    "je 5f",
+    "hlt",
+    "5:",
+);
 // Makes all memory the user's, enters user mode, counts, and ends in a triple fault.
 guest!(
     user_loop,
@@ -215,6 +274,8 @@ fn main() {
         "lowerings of the task priority per second",
         &rate(ACCESSES, priorities()),
     );
+    row("wake-ups from HLT per second", &rate(ACCESSES, wake_ups()));
+    row("interrupts let in per second", &rate(ACCESSES, windows()));
     row(
         "passes of a kernel loop per second",
         &rate(KERNEL_PASSES, kernel_loop()),
