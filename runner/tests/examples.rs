@@ -109,6 +109,16 @@ fn raft() {
 }
 
 #[test]
+fn a_planted_bug_is_found_by_the_property_that_it_breaks() {
+    let (code, text) = run("bugs/raft-bugs.kdl", &["-E", "scenario(double_vote)"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("✗ a node votes for one candidate per term"),
+        "{text}"
+    );
+}
+
+#[test]
 fn every_example_is_run_here() {
     let text = include_str!("examples.rs");
     for entry in std::fs::read_dir(root().join("scenarios")).expect("it is there") {
