@@ -10,6 +10,7 @@ use std::time::Duration;
 use chaosrun_vmm::machine::{Machine, MachineConfig, Stop};
 use chaosrun_vmm::time::VirtTime;
 
+mod cluster;
 #[path = "../../tests/machines/elf.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod elf;
@@ -36,12 +37,13 @@ fn main() {
         .skip(1)
         .filter(|word| !word.starts_with('-'))
         .collect();
-    let cases: [(&str, fn()); 5] = [
+    let cases: [(&str, fn()); 6] = [
         ("loop", integer_loop),
         ("sleep", sleep),
         ("tiny", || boot("tiny")),
         ("debian", || boot("debian")),
         ("memory", memory::report),
+        ("cluster", cluster::report),
     ];
     for (name, case) in cases {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

@@ -66,13 +66,9 @@ impl Checker for Never {
     }
 
     fn line(&mut self, line: &Line<'_>) {
-        let Watched::Console { matcher, nodes } = &self.watched else {
+        let Some(shown) = self.watched.is_in(line) else {
             return;
         };
-        if !nodes.contains(line.node) {
-            return;
-        }
-        let shown = matcher.is_in(line);
         if shown {
             self.first.get_or_insert_with(|| Sight::of_line(line));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::checker::Line;
 use super::judgement::{Judgement, Seen, file_location};
 use super::observation::{
     AssertionHit, AssertionKind, AssertionSite, Observation, ObservationKind,
@@ -23,6 +24,19 @@ pub enum Watched {
         /// The nodes.
         nodes: BTreeSet<String>,
     },
+}
+
+impl Watched {
+    /// Whether a line shows what is looked for; `None` if this is not about the line's console.
+    #[must_use]
+    pub fn is_in(&self, line: &Line<'_>) -> Option<bool> {
+        match self {
+            Self::Console { matcher, nodes } if nodes.contains(line.node) => {
+                Some(matcher.is_in(line))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What is known of the SDK assertions with one message.

@@ -296,37 +296,3 @@ fn a_throttled_guest_does_less_in_the_same_time() {
     );
     assert!(again.abs_diff(full) * 20 < full, "{full} {again}");
 }
-
-#[test]
-#[ignore = "prints how fast clusters simulate; run it alone with --release and --nocapture"]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "measures the host's time and has no part in what is simulated"
-)]
-fn speed_of_clusters() {
-    let measure = |what: &str, command: &dyn Fn(usize) -> String, jobs| {
-        let nodes = (0..3).map(|index| node(index, &command(index))).collect();
-        let mut cluster = Cluster::new(nodes, wan(MILLI), jobs);
-        let start = std::time::Instant::now();
-        cluster.run_to(2 * SECOND);
-        let (boot, before) = (start.elapsed(), cluster.world.retired());
-        let start = std::time::Instant::now();
-        let (mut windows, end) = (0, VirtTime(12 * SECOND));
-        while cluster.world.now() < end {
-            cluster.world.step(end).unwrap();
-            cluster.world.take_events();
-            windows += 1;
-        }
-        let took = start.elapsed();
-        let ran = (cluster.world.retired() - before) / 1_000_000;
-        eprintln!(
-            "{what}, {jobs} threads: boot {boot:?}; 10 s in {took:?}, {windows} windows, {ran} M instructions"
-        );
-    };
-    for jobs in [1, 2] {
-        measure("idle", &|_| "sleep 100".to_owned(), jobs);
-        let ping = |index| format!("ping -q -i 0.01 10.0.0.{}", (index + 1) % 3 + 1);
-        measure("pinging", &ping, jobs);
-        measure("busy", &|_| "while :; do :; done".to_owned(), jobs);
-    }
-}

@@ -103,35 +103,7 @@ fn a_processor_that_ignores_interrupts_fails_no_hang() {
     assert!(reason.contains("deaf is stuck"), "{reason}");
 }
 
-/// A kernel that does nothing but `jmp $`, with interrupts off as it is entered: an ELF executable with one
-/// segment (ELF-64 object file format, version 1.5).
+/// A kernel that does nothing but `jmp $`, with interrupts off as it is entered.
 fn deaf() -> Vec<u8> {
-    const CODE_AT: u64 = 0x10_0000;
-    let code = [0xeb, 0xfe];
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let mut put = |value: u64, bytes: usize| file.extend(&value.to_le_bytes()[..bytes]);
-    // The header: type EXEC, machine x86-64, version, entry, program headers, section headers, flags, and
-    // the sizes and counts of the headers.
-    for (value, bytes) in [
-        (2, 2),
-        (62, 2),
-        (1, 4),
-        (CODE_AT, 8),
-        (64, 8),
-        (0, 8),
-        (0, 4),
-    ] {
-        put(value, bytes);
-    }
-    for value in [64, 56, 1, 64, 0, 0] {
-        put(value, 2);
-    }
-    // The program header: type LOAD, flags RWX, offset, addresses, sizes, alignment.
-    put(1, 4);
-    put(7, 4);
-    for value in [64 + 56, CODE_AT, CODE_AT, 2, 2, 1] {
-        put(value, 8);
-    }
-    file.extend(code);
-    file
+    crate::elf::executable(&[0xeb, 0xfe])
 }

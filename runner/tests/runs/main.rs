@@ -4,6 +4,9 @@
 //!
 //! One target for all, so that there is one program to link; kernel and guest come from chaosrun's cache.
 
+#[path = "../machines/elf.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod elf;
 mod ends;
 mod floods;
 mod host;

@@ -6,8 +6,8 @@
 
 use crate::memory::PAGE_SIZE;
 
-/// Entries per kind of access and privilege. Kernels spread what they use all the time over hundreds of
-/// pages; with a quarter of this, a cluster spends a tenth of its time in page walks.
+/// Entries per kind of access and privilege: Linux spreads what it uses all the time over hundreds of
+/// pages.
 pub(crate) const ENTRIES: usize = 1024;
 
 /// The tag of an empty entry; bit 0 keeps every fast comparison from matching.
@@ -65,18 +65,18 @@ impl Tlb {
 
     /// Forgets every translation.
     pub(crate) fn flush(&mut self) {
-        self.forget(|_| true);
+        self.forget(|_, _| true);
         self.largest = 0;
     }
 
     /// Forgets the translations that are not global.
     pub(crate) fn flush_address_space(&mut self) {
-        self.forget(|span| span & GLOBAL == 0);
+        self.forget(|_, span| span & GLOBAL == 0);
     }
 
-    /// Forgets the entries of pages with such a size. The cost is that of what is in use, which is little
+    /// Forgets entries by their tags and the sizes of their pages. The cost is that of what is in use, which is little
     /// in a machine that goes from program to program.
-    fn forget(&mut self, goes: impl Fn(u8) -> bool) {
+    fn forget(&mut self, goes: impl Fn(u64, u8) -> bool) {
         let entries = self.entries.as_flattened_mut().as_flattened_mut();
         let spans = self.spans.as_flattened().as_flattened();
         let used = self.used.as_flattened_mut().as_flattened_mut();
@@ -86,7 +86,7 @@ impl Tlb {
                 let bit = left.trailing_zeros() as usize;
                 left &= left - 1;
                 let position = word * 64 + bit;
-                if goes(spans[position]) {
+                if goes(entries[position].tag, spans[position]) {
                     entries[position] = NONE;
                     *bits &= !(1 << bit);
                 }
@@ -98,27 +98,12 @@ impl Tlb {
     /// (Intel SDM vol. 3, 4.10.4.1).
     pub(crate) fn flush_page(&mut self, linear: u64) {
         if self.largest > PAGE_SIZE.trailing_zeros() as u8 {
-            self.flush_large_page(linear);
+            self.forget(|tag, span| tag != EMPTY && (tag ^ linear) >> (span & !GLOBAL) == 0);
         }
         let page = linear & !(PAGE_SIZE - 1);
         for table in self.entries.as_flattened_mut() {
             let entry = &mut table[index(linear)];
             if entry.tag & !SLOW == page {
-                *entry = NONE;
-            }
-        }
-    }
-
-    fn flush_large_page(&mut self, linear: u64) {
-        let spans = self.spans.as_flattened().as_flattened();
-        for (entry, &span) in self
-            .entries
-            .as_flattened_mut()
-            .as_flattened_mut()
-            .iter_mut()
-            .zip(spans)
-        {
-            if entry.tag != EMPTY && (entry.tag ^ linear) >> (span & !GLOBAL) == 0 {
                 *entry = NONE;
             }
         }
@@ -135,8 +120,8 @@ impl Tlb {
         (entry.tag != EMPTY && entry.tag & !SLOW == linear & !(PAGE_SIZE - 1)).then_some(entry.add)
     }
 
-    /// Remembers a translation in a page of `1 << span` bytes, or a global one with [`GLOBAL`]. `fast` is whether stores may use it
-    /// without further ado.
+    /// Remembers a translation in a page of `1 << span` bytes, or a global one with [`GLOBAL`]. `fast` is
+    /// whether stores may use it without further ado.
     pub(crate) fn insert(
         &mut self,
         kind: Kind,

@@ -8,7 +8,6 @@ use script::{Act, STEP, Script, blueprint, frame, mac};
 
 mod lives;
 mod lockstep;
-mod overhead;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod pin;
 mod script;

@@ -1,0 +1,61 @@
+//! Histories of operations.
+
+use super::*;
+
+#[test]
+fn linearizable_histories() {
+    let name = "linearizable: h";
+    let mut run = Run::of("linearizable \"h\" model=\"register\"");
+    assert_eq!(run.verdict(name), Inconclusive, "nobody recorded anything");
+    run.step(1, 1, Step::Invoke, "write", json!(1))
+        .step(2, 1, Step::Ok, "write", Value::Null);
+    run.step(3, 2, Step::Invoke, "read", Value::Null)
+        .step(4, 2, Step::Ok, "read", json!(1));
+    assert_eq!(run.verdict(name), Pass);
+    run.step(5, 2, Step::Invoke, "read", Value::Null)
+        .step(6, 2, Step::Ok, "read", Value::Null);
+    let failed = run.one(name, &End::completed(END));
+    assert_eq!(failed.verdict, Fail);
+    let labels: Vec<&str> = failed.evidence.iter().map(|e| e.label.as_str()).collect();
+    assert_eq!(labels, ["operation", "before"]);
+    assert_eq!(failed.moment.unwrap().vtime_ns, 6 * MS);
+    let mut run = Run::of("linearizable \"h\" model=\"register\"");
+    run.step(1, 1, Step::Ok, "write", json!(1));
+    assert_eq!(
+        run.verdict(name),
+        Inconclusive,
+        "an end without a beginning"
+    );
+}
+
+#[test]
+fn a_violation_of_a_history_is_noticed_while_the_run_goes() {
+    let mut run = Run::of("linearizable \"h\" model=\"register\"");
+    for at in 0..2_000 {
+        let value = if at == 200 {
+            json!("lost")
+        } else {
+            Value::Null
+        };
+        run.step(2 * at, 1, Step::Invoke, "read", Value::Null);
+        run.step(2 * at + 1, 1, Step::Ok, "read", value);
+    }
+    assert!(run.judge.has_failed());
+}
+
+#[test]
+fn consistent_transactions() {
+    let name = "append-list: h";
+    let mut run = Run::of("append-list \"h\" level=\"serializable\"");
+    assert_eq!(run.verdict(name), Inconclusive, "nobody recorded anything");
+    let append = json!([["append", "x", 1]]);
+    run.step(1, 1, Step::Invoke, "txn", append.clone())
+        .step(2, 1, Step::Ok, "txn", append);
+    let read = json!([["r", "x", null]]);
+    run.step(3, 2, Step::Invoke, "txn", read)
+        .step(4, 2, Step::Ok, "txn", json!([["r", "x", [1]]]));
+    assert_eq!(run.verdict(name), Pass);
+    run.step(5, 2, Step::Invoke, "txn", json!([["r", "x", null]]));
+    run.step(6, 2, Step::Ok, "txn", json!([["r", "x", [2]]]));
+    assert_eq!(run.verdict(name), Fail);
+}
