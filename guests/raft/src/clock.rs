@@ -16,6 +16,11 @@ impl Clock {
         Clock { start: now() }
     }
 
+    /// What the steady one shows.
+    pub fn steady(&self) -> u64 {
+        now().duration_since(self.start).as_nanos() as u64
+    }
+
     /// What they show.
     pub fn moment(&self) -> Moment {
         #[expect(
@@ -26,7 +31,7 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Moment {
-            steady: now().duration_since(self.start).as_nanos() as u64,
+            steady: self.steady(),
             wall: wall.as_nanos() as u64,
         }
     }

@@ -185,10 +185,10 @@ impl Worker {
             sequence: self.sequence,
             op,
         };
-        let give_up_at = self.clock.moment().steady + GIVE_UP_AFTER;
+        let give_up_at = self.clock.steady() + GIVE_UP_AFTER;
         let mut may_have_happened = false;
         let mut tries = 0;
-        while self.clock.moment().steady < give_up_at {
+        while self.clock.steady() < give_up_at {
             tries += 1;
             match self.ask(&request) {
                 Ask::Answer(Reply::Done(outcome)) => {

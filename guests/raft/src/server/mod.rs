@@ -123,7 +123,7 @@ impl Server {
     fn serve(mut self, settings: &Settings) -> Result<std::convert::Infallible, ServerError> {
         let mut incoming = Vec::new();
         loop {
-            let now = self.clock.moment().steady;
+            let now = self.clock.steady();
             let mut wake_at = self.node.deadline().min(self.network.deadline());
             if settings.bugs.has(Bug::AckBeforeFsync) {
                 wake_at = wake_at.min(self.flush_at);
@@ -147,15 +147,15 @@ impl Server {
                 };
                 output.join(self.node.step(self.clock.moment(), input));
             }
-            let now = self.clock.moment();
-            if now.steady >= self.node.deadline() {
-                output.join(self.node.step(now, Input::Tick));
+            if self.clock.steady() >= self.node.deadline() {
+                output.join(self.node.step(self.clock.moment(), Input::Tick));
             }
             self.carry_out(output)?;
-            self.network.keep_up(self.clock.moment().steady);
-            if self.clock.moment().steady >= self.flush_at {
+            let now = self.clock.steady();
+            self.network.keep_up(now);
+            if settings.bugs.has(Bug::AckBeforeFsync) && now >= self.flush_at {
                 self.storage.flush_leftovers()?;
-                self.flush_at = now.steady + FLUSH_EVERY;
+                self.flush_at = now + FLUSH_EVERY;
             }
         }
     }
@@ -172,7 +172,7 @@ impl Server {
                 &json!({ "number": self.storage.generation() }),
             );
         }
-        self.telling.tell(output.notes, self.clock.moment().steady);
+        self.telling.tell(output.notes, self.clock.steady());
         for (to, message) in output.messages {
             self.network.send(to, message);
         }
