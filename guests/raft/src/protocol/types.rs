@@ -299,6 +299,13 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// Whether it answers what another node said.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Body::VoteReply { .. } | Body::AppendReply { .. })
+    }
+}
+
 /// A leader's entries, and where they belong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Append {

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::net::TcpStream;
 
 use crate::wire::{Decoder, Wire, encode};
@@ -11,6 +12,24 @@ use crate::wire::{Decoder, Wire, encode};
 const MAX_UNSENT: usize = 4 * 1024 * 1024;
 /// How long the other side may leave what it was sent unacknowledged.
 const PATIENCE: Duration = Duration::from_millis(800);
+
+/// What waiting told about a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    readable: bool,
+    /// The other side says no more, or the connection is broken.
+    ending: bool,
+}
+
+impl Ready {
+    /// What the event tells.
+    pub fn of(event: &Event) -> Ready {
+        Ready {
+            readable: event.is_readable(),
+            ending: event.is_read_closed() || event.is_error(),
+        }
+    }
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -84,7 +103,10 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection is broken, at its end, or carries something that is none of ours.
-    pub fn receive(&mut self, said: &mut Vec<Wire>) -> io::Result<()> {
+    pub fn receive(&mut self, ready: Ready, said: &mut Vec<Wire>) -> io::Result<()> {
+        if !ready.readable && !ready.ending {
+            return Ok(());
+        }
         let mut buffer = [0; 16 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
@@ -93,6 +115,10 @@ impl Connection {
                     self.decoder.feed(&buffer[..count]);
                     while let Some(wire) = self.decoder.next_frame().map_err(io::Error::other)? {
                         said.push(wire);
+                    }
+                    // That was all; what comes later is told anew, but an end that was told is not.
+                    if count < buffer.len() && !ready.ending {
+                        return Ok(());
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

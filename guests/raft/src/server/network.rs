@@ -1,5 +1,5 @@
-//! The server's connections: one that it makes to each other server, on which it speaks, and those that
-//! others make to it, on which it listens to servers and answers clients.
+//! The server's connections: one that it makes to each other server, on which it asks and is answered, and
+//! those that others make to it, on which it answers servers and clients.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::Connection;
+use super::connection::{Connection, Ready};
 use crate::protocol::{Message, NodeId, Reply, Request};
 use crate::settings::Server;
 use crate::wire::Wire;
@@ -147,18 +147,18 @@ impl Network {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other?,
         }
-        let ready: Vec<(Token, bool)> = self
+        let ready: Vec<(Token, Ready)> = self
             .events
             .iter()
-            .map(|event| (event.token(), event.is_readable()))
+            .map(|event| (event.token(), Ready::of(event)))
             .collect();
-        for (token, readable) in ready {
+        for (token, ready) in ready {
             match token {
                 LISTENER => self.accept(),
                 Token(number) if number >= FIRST_ACCEPTED => {
-                    self.on_accepted(number, readable, incoming);
+                    self.on_accepted(number, ready, incoming);
                 }
-                Token(id) => self.on_dialled(id as NodeId),
+                Token(id) => self.on_dialled(id as NodeId, ready, incoming),
             }
         }
         Ok(())
@@ -191,16 +191,12 @@ impl Network {
         }
     }
 
-    fn on_accepted(&mut self, number: usize, readable: bool, incoming: &mut Vec<Incoming>) {
+    fn on_accepted(&mut self, number: usize, ready: Ready, incoming: &mut Vec<Incoming>) {
         let Some(accepted) = self.accepted.get_mut(&number) else {
             return;
         };
         let mut said = Vec::new();
-        let received = if readable {
-            accepted.connection.receive(&mut said)
-        } else {
-            Ok(())
-        };
+        let received = accepted.connection.receive(ready, &mut said);
         let sound = accepted.connection.flush().is_ok() && received.is_ok();
         for wire in said {
             self.on_said(number, wire, incoming);
@@ -249,7 +245,7 @@ impl Network {
         }
     }
 
-    fn on_dialled(&mut self, id: NodeId) {
+    fn on_dialled(&mut self, id: NodeId, ready: Ready, incoming: &mut Vec<Incoming>) {
         let Some(dialled) = self.dialled.get_mut(&id) else {
             return;
         };
@@ -269,18 +265,37 @@ impl Network {
             },
             other => other,
         };
-        if let Dial::Made(connection) = &mut dialled.state {
-            let mut said = Vec::new();
-            let broken = connection.receive(&mut said).is_err() || connection.flush().is_err();
-            if broken || !said.is_empty() {
-                dialled.state = Dial::Wait { until: u64::MAX };
+        let Dial::Made(connection) = &mut dialled.state else {
+            return;
+        };
+        let mut said = Vec::new();
+        let received = connection.receive(ready, &mut said);
+        let mut sound = connection.flush().is_ok() && received.is_ok();
+        for wire in said {
+            // A server that was called only answers.
+            match wire {
+                Wire::Message(message) if message.body.is_answer() => incoming.push(Incoming {
+                    from: From::Server(id),
+                    message: Said::Message(message),
+                }),
+                _ => sound = false,
             }
+        }
+        if !sound {
+            dialled.state = Dial::Wait { until: u64::MAX };
         }
     }
 
-    /// Says something to a server, if there is a connection to it.
+    /// Says something to a server, if there is a connection to it. An answer goes back on the
+    /// connection on which servers ask this one, so that one packet carries it and the acknowledgement of
+    /// what was asked.
     pub fn send(&mut self, to: NodeId, message: Message) {
-        if let Some(Dialled {
+        let answered = |accepted: &&mut Accepted| accepted.server == Some(to);
+        if message.body.is_answer()
+            && let Some(accepted) = self.accepted.values_mut().find(answered)
+        {
+            accepted.connection.send(&Wire::Message(message));
+        } else if let Some(Dialled {
             state: Dial::Made(connection),
             ..
         }) = self.dialled.get_mut(&to)
