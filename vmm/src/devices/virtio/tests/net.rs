@@ -4,6 +4,7 @@ use super::*;
 use crate::devices::virtio::net::NicCounters;
 
 const MERGE: u32 = 1 << 15;
+const CHECKSUM: u32 = 1;
 
 fn nics(count: usize, features: u32) -> (Rig, Ring, Ring) {
     let mut rig = Rig::new(false, false, Vec::new(), count);
@@ -33,7 +34,8 @@ fn configuration_has_the_address_and_a_link() {
     assert_eq!(rig.state.read(1, 0x105, 1), 1);
     assert_eq!(rig.state.read(1, 0x106, 2), 1);
     assert_eq!(rig.state.read(1, 0xfff, 8), 0);
-    assert_eq!(offered(&mut rig, 0) & 0xff, 1 << 5, "no offloads");
+    let all = offered(&mut rig, 0) & 0x7fff;
+    assert_eq!(all, 1 << 5 | CHECKSUM, "no offload but of checksums");
 }
 
 #[test]
@@ -57,6 +59,66 @@ fn frames_leave_without_the_header() {
     assert_eq!(rig.effects()[..2], frames);
     assert!(transmit.used(&mut rig).is_some() && transmit.used(&mut rig).is_some());
     assert_eq!(counters(&rig).sent, 2);
+}
+
+/// Sends a frame with a header that asks for a checksum from byte `start` on, put at `offset` from there.
+fn send_unfinished(rig: &mut Rig, ring: &mut Ring, frame: &[u8], start: u16, offset: u16) {
+    let mut bytes = vec![0; 12];
+    bytes[0] = 1;
+    bytes[6..8].copy_from_slice(&start.to_le_bytes());
+    bytes[8..10].copy_from_slice(&offset.to_le_bytes());
+    bytes.extend(frame);
+    ring.add(rig, &[Buffer::Out(bytes)]);
+    ring.notify(rig);
+}
+
+fn sent(rig: &mut Rig) -> Vec<Vec<u8>> {
+    let effects = rig.effects().into_iter();
+    effects
+        .filter_map(|effect| match effect {
+            Effect::Frame { bytes, .. } => Some(bytes),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn checksums_are_completed_if_the_driver_negotiated_that_and_asks() {
+    let (mut rig, _, mut transmit) = nics(1, CHECKSUM);
+    rig.effects();
+    // UDP from 10.1.0.1:4096 to 10.1.0.2:8192, with three bytes and the sum of the pseudo header.
+    let mut packet = vec![0; 34];
+    packet.extend([0x10, 0, 0x20, 0, 0, 11, 0x14, 0x21, b'a', b'b', b'c']);
+    send_unfinished(&mut rig, &mut transmit, &packet, 34, 6);
+    let mut whole = packet.clone();
+    // The complement of 1000 + 2000 + 000b + 1421 + 6162 + 6300, folded.
+    whole[40..42].copy_from_slice(&[0xf7, 0x70]);
+    assert_eq!(sent(&mut rig), [whole]);
+    // A sum whose complement is zero becomes the other zero.
+    let mut ones = vec![0; 60];
+    ones[58..].copy_from_slice(&[0xff, 0xff]);
+    send_unfinished(&mut rig, &mut transmit, &ones, 40, 2);
+    ones[42..44].copy_from_slice(&[0xff, 0xff]);
+    assert_eq!(sent(&mut rig), [ones]);
+}
+
+#[test]
+fn checksums_that_were_not_negotiated_are_left_alone() {
+    let (mut rig, _, mut transmit) = nics(1, 0);
+    send_unfinished(&mut rig, &mut transmit, &frame(60), 34, 6);
+    assert_eq!(sent(&mut rig), [frame(60)]);
+}
+
+#[test]
+fn frames_with_a_checksum_outside_are_not_sent() {
+    let (mut rig, _, mut transmit) = nics(1, CHECKSUM);
+    for (start, offset) in [(34, 25), (61, 0), (59, 0), (0, 59), (0xffff, 0xffff)] {
+        send_unfinished(&mut rig, &mut transmit, &frame(60), start, offset);
+    }
+    assert_eq!(sent(&mut rig), Vec::<Vec<u8>>::new());
+    assert_eq!((counters(&rig).sent, counters(&rig).malformed), (0, 5));
+    send_unfinished(&mut rig, &mut transmit, &frame(60), 58, 0);
+    assert_eq!(counters(&rig).sent, 1);
 }
 
 #[test]
