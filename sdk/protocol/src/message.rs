@@ -18,6 +18,9 @@ pub const MAX_NAME: usize = 512;
 /// The longest JSON text of a message, in bytes of UTF-8.
 pub const MAX_JSON: usize = 32 * 1024;
 
+/// How many bytes few envelopes have more of.
+const USUAL_SIZE: usize = 256;
+
 /// A message and who sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -233,7 +236,7 @@ impl Envelope {
             })
             .unwrap_or_default();
         // Postcard fails only for lengths that are not known beforehand, and there are none.
-        postcard::to_allocvec(&self).unwrap_or_default()
+        postcard::to_extend(&self, Vec::with_capacity(USUAL_SIZE)).unwrap_or_default()
     }
 
     /// The message that the bytes are. Never allocates more than a small multiple of their length.
