@@ -38,10 +38,12 @@ pub enum WireError {
 
 /// Adds a frame to what is to be sent.
 pub fn encode(wire: &Wire, out: &mut Vec<u8>) {
-    let content = postcard::to_stdvec(wire).expect("writing to memory cannot fail");
-    out.extend((content.len() as u32).to_le_bytes());
-    out.extend(crc32c(&content).to_le_bytes());
-    out.extend(content);
+    let start = out.len();
+    out.extend([0; HEADER]);
+    *out = postcard::to_extend(wire, std::mem::take(out)).expect("writing to memory cannot fail");
+    let (header, content) = out[start..].split_at_mut(HEADER);
+    header[..4].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    header[4..].copy_from_slice(&crc32c(content).to_le_bytes());
 }
 
 /// Cuts what arrives into frames.

@@ -7,10 +7,15 @@ pub fn bytes_of(number: u64) -> Vec<u8> {
     } else {
         number % 40
     };
-    let mut bytes = number.to_le_bytes().to_vec();
-    bytes.extend(
-        (0..length).map(|i| (number.wrapping_mul(31).wrapping_add(i * 7) >> (i % 3)) as u8),
-    );
+    let end = 8 + length as usize;
+    let mut bytes = Vec::with_capacity(end + 8);
+    let mut word = number;
+    while bytes.len() < end {
+        bytes.extend(word.to_le_bytes());
+        // The multiplier of Knuth's MMIX; it is odd, so that what follows a number is its own.
+        word = word.wrapping_add(1).wrapping_mul(6_364_136_223_846_793_005);
+    }
+    bytes.truncate(end);
     bytes
 }
 

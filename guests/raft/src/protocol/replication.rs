@@ -69,10 +69,10 @@ impl Leader {
     }
 
     fn round_began(&self, round: u64) -> Option<u64> {
-        self.rounds
-            .iter()
-            .find(|(number, _)| *number == round)
-            .map(|(_, at)| *at)
+        // Each round is the one after the round before it.
+        let (oldest, _) = self.rounds.front()?;
+        let place = usize::try_from(round.checked_sub(*oldest)?).ok()?;
+        self.rounds.get(place).map(|(_, at)| *at)
     }
 }
 
@@ -352,7 +352,9 @@ impl Node {
 
     /// Notices if this state machine had another state than the leader's after the same entry.
     fn compare_states(&mut self, applied: Index, state: u64) {
-        let same = self.states.iter().find(|(index, _)| *index == applied);
+        // The leader is rarely far from here.
+        let mut latest_first = self.states.iter().rev();
+        let same = latest_first.find(|(index, _)| *index == applied);
         if let Some(&(index, own)) = same {
             always!(own == state, "state machine safety", {
                 "index": index, "own": own, "leader": state

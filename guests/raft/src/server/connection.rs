@@ -107,7 +107,7 @@ impl Connection {
         if !ready.readable && !ready.ending {
             return Ok(());
         }
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 4 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -174,7 +174,8 @@ impl<D: Device> Storage<D> {
                 return Err(StorageError::Misfit(format!("{record:?}")));
             }
         }
-        let payload = postcard::to_stdvec(records).expect("writing to memory cannot fail");
+        let room = Vec::with_capacity(SECTOR);
+        let payload = postcard::to_extend(records, room).expect("writing to memory cannot fail");
         let end = self.position + block::padded_size(payload.len()) as u64;
         if end > LONG {
             return self.start_generation();
