@@ -98,11 +98,12 @@ pub fn set_hostname(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Loads a kernel module.
-pub fn load_module(file: &File) -> io::Result<()> {
-    // SAFETY: the file is open, and the parameters are an empty text.
-    let result =
-        unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+/// Loads a kernel module with these parameters, `name=value` and parted by spaces.
+pub fn load_module(file: &File, parameters: &str) -> io::Result<()> {
+    let parameters = text(parameters)?;
+    let (file, parameters) = (file.as_raw_fd(), parameters.as_ptr());
+    // SAFETY: the file is open, and the parameters are a text.
+    let result = unsafe { libc::syscall(libc::SYS_finit_module, file, parameters, 0) };
     check(result as libc::c_int)?;
     Ok(())
 }

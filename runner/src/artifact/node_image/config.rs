@@ -7,12 +7,17 @@ use chaosrun_protocol::node as guest;
 
 use crate::plan::model::{Disk, Node, Plan, RestartPolicy, Workload};
 
-/// The kernel's command line: the console, a reset after a panic (so that the machine stops), what
-/// of the kernel's messages is shown, and the words of the scenario, which win.
+/// Has virtio_net look for frames that were sent when it sends the next one. Else the device interrupts
+/// for each, and it takes all at once, so that there is nothing that anybody could wait for.
+const NO_INTERRUPT_FOR_SENT: &str = "virtio_net.napi_tx=0";
+
+/// The kernel's command line: the console, a reset after a panic (so that the machine stops), no interrupts
+/// that tell nothing, what of the kernel's messages is shown, and the words of the scenario, which win.
 pub(super) fn cmdline(node: &Node) -> String {
     let mut words = vec![
         "console=ttyS0".to_owned(),
         "panic=-1".to_owned(),
+        NO_INTERRUPT_FOR_SENT.to_owned(),
         format!("loglevel={}", node.console.loglevel),
     ];
     words.extend(node.cmdline.iter().cloned());

@@ -118,7 +118,7 @@ fn a_node_has_its_programs_files_and_configuration() {
     assert!(
         image
             .cmdline
-            .starts_with("console=ttyS0 panic=-1 loglevel="),
+            .starts_with("console=ttyS0 panic=-1 virtio_net.napi_tx=0 loglevel="),
         "{}",
         image.cmdline
     );
