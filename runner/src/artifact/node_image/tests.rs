@@ -127,6 +127,12 @@ fn a_node_has_its_programs_files_and_configuration() {
         "{}",
         image.cmdline
     );
+    assert!(!image.cmdline.contains("psi="), "{}", image.cmdline);
+    let mut debian = compiled.plan.nodes[1].clone();
+    debian.kernel.name = "debian".to_owned();
+    let line = config::cmdline(&debian);
+    let words = " mitigations=off init_on_alloc=0 psi=0 nokaslr quiet";
+    assert!(line.ends_with(words), "{line}");
     let entries = entries(&image.initrd);
     assert_eq!(content(&entries, "init"), b"init");
     assert_eq!(content(&entries, ".chaosrun/bin/app"), static_program());
