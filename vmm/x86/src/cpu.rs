@@ -2,7 +2,7 @@
 
 use std::ptr::{NonNull, null};
 
-use crate::code::{Block, Callers};
+use crate::code::{Block, Callers, Landings};
 use crate::flags::{self, Lazy};
 use crate::memory::ProtectionCursor;
 use crate::mode::Mode;
@@ -93,6 +93,8 @@ pub struct Cpu {
     pub(crate) block: *const Block,
     /// The calls under way.
     pub(crate) callers: Callers,
+    /// The same for compiled code.
+    pub(crate) landings: Landings,
     /// The page that instructions come from, or `u64::MAX`.
     pub(crate) code_page: u64,
     /// What to add to a linear address in it to get its offset in the host mapping.
@@ -115,6 +117,8 @@ pub struct Cpu {
     pub(crate) rflags: u64,
     /// Instructions of the running block that are not retired yet, as of the last slow path.
     pub(crate) rest: u8,
+    /// Whether an operation that is not rare follows the rare one that is being executed.
+    pub(crate) next_is_plain: bool,
     /// The link of `block` to be set once the next block is known.
     pub(crate) link: Option<usize>,
     /// The budget that is not in the current chunk.
@@ -178,6 +182,7 @@ impl Cpu {
             tlb_execute: null(),
             block: null(),
             callers: Callers::new(),
+            landings: Landings::new(),
             code_page: u64::MAX,
             code_add: 0,
             linear_mask: u64::from(u32::MAX),
@@ -190,6 +195,7 @@ impl Cpu {
             rip: 0,
             rflags: 2,
             rest: 0,
+            next_is_plain: false,
             link: None,
             reserve: 0,
             retired_end: 0,
@@ -393,6 +399,7 @@ impl Cpu {
         self.ram = memory.base();
         self.block = null();
         self.callers.clear();
+        self.landings.follow(memory.cache.jit.generation());
         self.link = None;
         memory.follow_protections(&mut self.cursor, &mut self.tlb);
         self.memory = Some(NonNull::from(memory));

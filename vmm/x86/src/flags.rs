@@ -45,18 +45,25 @@ pub(crate) const ARITHMETIC: u64 = CF | PF | AF | ZF | SF | OF;
 
 const FLIP_SIGN: u32 = 1 << 8;
 const FLIP_PARITY: u32 = 1 << 9;
+/// Both corrections.
+pub(crate) const CORRECTIONS: u32 = FLIP_SIGN | FLIP_PARITY;
+/// `carry` is the second operand of an addition.
+pub(crate) const OF_ADD: u32 = 1 << 10;
+/// `carry` is the second operand of a subtraction.
+pub(crate) const OF_SUB: u32 = 1 << 11;
 
 /// The arithmetic flags in lazy form.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Lazy {
     /// The sign-extended result: gives ZF, SF and PF.
-    result: u64,
-    /// Bit n is the carry out of bit n: gives CF, OF and AF.
-    carry: u64,
+    pub(crate) result: u64,
+    /// Bit n is the carry out of bit n: gives CF, OF and AF. Or the second operand that these carries
+    /// follow from, together with the result; `meta` says which.
+    pub(crate) carry: u64,
     /// The top bit's index in the low byte; above it, corrections to SF and PF for combinations
-    /// that no result has.
-    meta: u32,
+    /// that no result has, and what `carry` is.
+    pub(crate) meta: u32,
 }
 
 impl Default for Lazy {
@@ -73,6 +80,39 @@ impl Lazy {
             result: result.sign() as u64,
             carry: carry.wide(),
             meta: T::TOP,
+        }
+    }
+
+    /// The flags of an addition of `b` without a carry.
+    #[inline(always)]
+    pub(crate) fn added<T: Word>(result: T, b: T) -> Self {
+        Self {
+            result: result.sign() as u64,
+            carry: b.wide(),
+            meta: T::TOP | OF_ADD,
+        }
+    }
+
+    /// The flags of a subtraction of `b` without a borrow.
+    #[inline(always)]
+    pub(crate) fn subtracted<T: Word>(result: T, b: T) -> Self {
+        Self {
+            result: result.sign() as u64,
+            carry: b.wide(),
+            meta: T::TOP | OF_SUB,
+        }
+    }
+
+    /// Bit n is the carry out of bit n, up to the top bit.
+    #[inline(always)]
+    fn carries(self) -> u64 {
+        let (r, b) = (self.result, self.carry);
+        if self.meta & (OF_ADD | OF_SUB) == 0 {
+            self.carry
+        } else if self.meta & OF_ADD != 0 {
+            carries(r.wrapping_sub(b), b, r)
+        } else {
+            borrows(r.wrapping_add(b), b, r)
         }
     }
 
@@ -101,8 +141,8 @@ impl Lazy {
     pub(crate) fn replace_carry(self, cf: bool, of: bool) -> Self {
         Self {
             result: self.result,
-            carry: self.carry & 8 | u64::from(cf) << 63 | u64::from(cf ^ of) << 62,
-            meta: self.meta & !0xff | 63,
+            carry: self.carries() & 8 | u64::from(cf) << 63 | u64::from(cf ^ of) << 62,
+            meta: self.meta & CORRECTIONS | 63,
         }
     }
 
@@ -140,13 +180,14 @@ impl Lazy {
 
     #[inline(always)]
     pub(crate) fn cf(self) -> bool {
-        self.carry >> (self.meta & 63) & 1 != 0
+        self.carries() >> (self.meta & 63) & 1 != 0
     }
 
     #[inline(always)]
     pub(crate) fn of(self) -> bool {
         let top = self.meta & 63;
-        (self.carry >> top ^ self.carry >> (top - 1)) & 1 != 0
+        let carries = self.carries();
+        (carries >> top ^ carries >> (top - 1)) & 1 != 0
     }
 
     #[inline(always)]
@@ -166,7 +207,7 @@ impl Lazy {
 
     #[inline(always)]
     pub(crate) fn af(self) -> bool {
-        self.carry & 8 != 0
+        self.carries() & 8 != 0
     }
 
     /// Evaluates a condition code, the low four bits of the opcodes of Jcc, SETcc and CMOVcc.

@@ -14,6 +14,7 @@ mod exit;
 mod flags;
 mod fpu;
 mod interrupt;
+mod jit;
 mod lower;
 mod memory;
 mod mmu;

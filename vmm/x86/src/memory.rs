@@ -225,6 +225,16 @@ impl Memory {
         }
     }
 
+    /// After how many executions a block is compiled unless [`Self::compile_after`] says otherwise: often
+    /// enough that it pays for code that goes on being executed.
+    pub const COMPILE_AFTER: u8 = 24;
+
+    /// Sets after how many executions a block of the guest's code is compiled to the host's; 0 for never.
+    /// It holds for code that is decoded from now on. It changes nothing but the time that things take.
+    pub fn compile_after(&mut self, executions: u8) {
+        self.cache.jit.set_after(executions);
+    }
+
     /// Drops all decoded code.
     pub(crate) fn clear_code(&mut self) {
         self.cache.clear();

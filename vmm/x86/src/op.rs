@@ -18,7 +18,10 @@ pub(crate) enum Flow {
 /// A handler. It executes one operation and then calls the next one's handler; compilers turn that
 /// into a jump, and nothing depends on it, since a chain is never longer than a chunk of the
 /// budget.
-pub(crate) type OpFn = fn(&mut Cpu, At) -> Flow;
+pub(crate) type OpFn = extern "sysv64-unwind" fn(&mut Cpu, At) -> Flow;
+
+/// What `Op::aux` is in rare instructions, so that nobody takes them for others.
+pub(crate) const RARE: u8 = 0xfe;
 
 /// One decoded instruction, or a fused pair.
 ///
@@ -92,6 +95,14 @@ impl At {
     fn following(self) -> Self {
         // SAFETY: an operation that is not a terminator has a successor in the same allocation.
         Self(unsafe { self.0.add(1) })
+    }
+}
+
+impl At {
+    /// Whether an operation of the same block follows that is not a rare one.
+    pub(crate) fn next_is_plain(self) -> bool {
+        let next = self.following();
+        next.len != 0 && next.aux != RARE
     }
 }
 

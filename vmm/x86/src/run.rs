@@ -243,6 +243,8 @@ impl Cpu {
             self.block = std::ptr::null();
             self.callers.clear();
             self.memory().clear_code();
+            let generation = self.memory().cache.jit.generation();
+            self.landings.follow(generation);
         }
         let offset = key >> 4;
         let in_page = PAGE_SIZE - offset % PAGE_SIZE;
@@ -300,12 +302,17 @@ impl Cpu {
         self.regs[slot::RIP] = self.rip;
         self.block = block;
         if self.budget >= i64::from(len) {
+            crate::exec::control::warm(self, block);
             self.budget -= i64::from(len);
             // SAFETY: as above.
             return dispatch(self, unsafe { Block::start(block) });
         }
         // SAFETY: as above.
-        let cut = unsafe { code::cut(block, self.budget as u8, self.ram, self.mode) };
+        let cut = {
+            let (count, ram, mode) = (self.budget as u8, self.ram, self.mode);
+            // SAFETY: as above.
+            unsafe { code::cut(block, count, ram, mode, &self.memory().cache.jit) }
+        };
         self.budget -= i64::from(len);
         let flow = dispatch(self, cut.start());
         // A link of the scratch block means nothing.

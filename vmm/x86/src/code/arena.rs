@@ -42,7 +42,7 @@ impl Arena {
     }
 
     /// Gives a block its place.
-    pub(super) fn add(&mut self, block: &Decoded) -> *const Block {
+    pub(super) fn add(&mut self, block: &Decoded, heat: u8) -> *const Block {
         let size = size_of::<Block>() + size_of_val(block.ops.as_slice());
         let place = self.take(size.div_ceil(LINE)).cast::<Block>();
         let header = Block {
@@ -53,6 +53,7 @@ impl Arena {
             count: block.ops.len() as u8,
             spans: block.second_page.is_some(),
             valid: Cell::new(true),
+            heat: Cell::new(heat),
         };
         // SAFETY: the place is aligned for both, large enough for the header and the operations behind
         // it, and nobody else's.

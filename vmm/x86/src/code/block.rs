@@ -84,6 +84,8 @@ pub(crate) struct Block {
     pub spans: bool,
     /// Cleared when the code changed.
     pub valid: Cell<bool>,
+    /// How often it is to be executed until it is compiled; 0 if that is past, or never happens.
+    pub heat: Cell<u8>,
 }
 
 const _: () = assert!(size_of::<Block>() == 32 && size_of::<Op>() == 32);

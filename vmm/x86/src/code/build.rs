@@ -5,10 +5,11 @@ use iced_x86::{
 };
 
 use super::block::{Block, Decoded, MAX_LEN, Rare};
+use crate::jit::Jit;
 use crate::lower::{self, End, Lowered};
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
-use crate::op::{At, Op, OpFn};
+use crate::op::{At, Op, OpFn, RARE};
 
 /// Decodes at most `most` instructions of a block out of `code`, which starts at the block's first
 /// byte and ends with its page (or holds one instruction that spans two pages). `fuse` allows pairs
@@ -89,6 +90,7 @@ impl Builder {
                 instruction: *instruction,
             });
             op.imm = &raw const *rare as u64;
+            op.aux = RARE;
             self.rares.push(rare);
         }
         if lowered.end == End::Branch {
@@ -190,9 +192,17 @@ impl Cut {
 ///
 /// # Safety
 /// `block` is a block of the cache.
-pub(crate) unsafe fn cut(block: *const Block, count: u8, ram: *const u8, mode: Mode) -> Cut {
+pub(crate) unsafe fn cut(
+    block: *const Block,
+    count: u8,
+    ram: *const u8,
+    mode: Mode,
+    jit: &Jit,
+) -> Cut {
     // SAFETY: the caller's promise; the cache is not cleared in here.
-    let (block, all) = unsafe { (&*block, Block::ops(block)) };
+    let all = jit.original(block, unsafe { Block::ops(block) });
+    // SAFETY: as above.
+    let block = unsafe { &*block };
     let kept = block.len - count;
     // `rest` falls from the block's length to zero; a fused pair skips one value.
     if let Some(position) = all.iter().position(|op| op.rest == kept) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::arena::Arena;
 use super::block::{Block, Decoded, Rare};
+use crate::jit::Jit;
 use crate::memory::PAGE_SIZE;
 
 /// Slots of the direct-mapped first level.
@@ -31,6 +32,8 @@ pub(crate) struct CodeCache {
     /// What an empty slot points to: it has no block's key.
     nothing: Box<Block>,
     arena: Arena,
+    /// The code of the blocks that are compiled.
+    pub(crate) jit: Jit,
     #[expect(
         clippy::vec_box,
         reason = "operations point to the elements, so they must not move"
@@ -53,6 +56,7 @@ impl CodeCache {
             count: 0,
             spans: false,
             valid: Cell::new(false),
+            heat: Cell::new(0),
         });
         let empty: *const Block = &raw const *nothing;
         let slots = vec![empty; SLOTS].into_boxed_slice();
@@ -63,6 +67,7 @@ impl CodeCache {
             slots,
             nothing,
             arena: Arena::new(),
+            jit: Jit::new(),
             rares: Vec::new(),
             pages: BTreeMap::new(),
             seconds: BTreeMap::new(),
@@ -88,12 +93,13 @@ impl CodeCache {
     /// Whether so much has been decoded that the cache should be cleared.
     pub(crate) fn full(&self) -> bool {
         self.arena.bytes() + self.rares.len() * size_of::<Rare>() > CAPACITY_BYTES
+            || self.jit.full()
     }
 
     /// Adds a block.
     pub(crate) fn insert(&mut self, decoded: Decoded) -> *const Block {
         let first = decoded.key >> 4 & !(PAGE_SIZE - 1);
-        let block = self.arena.add(&decoded);
+        let block = self.arena.add(&decoded, self.jit.after());
         let key = decoded.key;
         let entry = Entry { key, block };
         self.pages.entry(first).or_default().push(entry);
@@ -126,6 +132,7 @@ impl CodeCache {
         for Entry { key, block } in self.pages.remove(&page).unwrap_or_default() {
             // SAFETY: the lists hold blocks of the arena only.
             unsafe { (*block).valid.set(false) };
+            self.jit.invalidate(block);
             let slot = &mut self.slots[slot(key)];
             if *slot == block {
                 *slot = &raw const *self.nothing;
@@ -146,6 +153,7 @@ impl CodeCache {
     /// Drops everything. No pointer to a block may be used afterwards.
     pub(crate) fn clear(&mut self) {
         self.slots.fill(&raw const *self.nothing);
+        self.jit.clear();
         self.arena.clear();
         self.rares.clear();
         self.pages.clear();

@@ -9,4 +9,4 @@ mod callers;
 pub(crate) use block::{Block, Extra, Rare};
 pub(crate) use build::{build, cut, text};
 pub(crate) use cache::CodeCache;
-pub(crate) use callers::Callers;
+pub(crate) use callers::{Callers, Landings};

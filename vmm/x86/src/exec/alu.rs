@@ -75,7 +75,11 @@ fn difference<T: Word>(a: T, b: T, borrow: bool) -> T {
 #[inline(always)]
 fn subtract<T: Word>(cpu: &mut Cpu, a: T, b: T, borrow: bool) -> T {
     let r = difference(a, b, borrow);
-    cpu.lazy = Lazy::arith(r, borrows(a, b, r));
+    cpu.lazy = if borrow {
+        Lazy::arith(r, borrows(a, b, r))
+    } else {
+        Lazy::subtracted(r, b)
+    };
     r
 }
 
@@ -89,7 +93,7 @@ operation!(
     /// ADD.
     Add, cpu, a, b, {
         let r = sum(a, b, false);
-        cpu.lazy = Lazy::arith(r, carries(a, b, r));
+        cpu.lazy = Lazy::added(r, b);
         r
     }
 );
@@ -165,7 +169,7 @@ operation!(
 );
 
 /// `op reg, reg`.
-pub(crate) fn rr<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn rr<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let (a, b) = (cpu.reg::<T>(at.dst), cpu.reg::<T>(at.src));
     let r = O::apply(cpu, a, b);
     if O::WRITES {
@@ -175,7 +179,7 @@ pub(crate) fn rr<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `op reg, imm`.
-pub(crate) fn ri<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn ri<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let a = cpu.reg::<T>(at.dst);
     let r = O::apply(cpu, a, T::low(at.imm));
     if O::WRITES {
@@ -185,7 +189,10 @@ pub(crate) fn ri<O: Binary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `op reg, mem`.
-pub(crate) fn rm<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn rm<O: Binary, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let b: T = access!(
         cpu,
@@ -203,7 +210,10 @@ pub(crate) fn rm<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) ->
 }
 
 /// `op mem, reg`.
-pub(crate) fn mr<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mr<O: Binary, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let b = cpu.reg::<T>(at.src);
     if O::WRITES {
@@ -228,7 +238,10 @@ pub(crate) fn mr<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) ->
 }
 
 /// `op mem, imm`.
-pub(crate) fn mi<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mi<O: Binary, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let b = T::low(at.imm);
     if O::WRITES {
@@ -253,7 +266,7 @@ pub(crate) fn mi<O: Binary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) ->
 }
 
 /// `op reg`.
-pub(crate) fn r<O: Unary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn r<O: Unary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let a = cpu.reg::<T>(at.dst);
     let r = O::apply(cpu, a);
     cpu.set_reg(at.dst, r);
@@ -261,7 +274,10 @@ pub(crate) fn r<O: Unary, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `op mem`.
-pub(crate) fn m<O: Unary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn m<O: Unary, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     access!(
         cpu,
@@ -274,7 +290,7 @@ pub(crate) fn m<O: Unary, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> F
 }
 
 /// `xor reg, reg` with one register: the usual way to make a zero.
-pub(crate) fn zero(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn zero(cpu: &mut Cpu, at: At) -> Flow {
     cpu.lazy = Lazy::logic(0u64);
     cpu.set_reg(at.dst, 0u64);
     next(cpu, at)

@@ -8,7 +8,7 @@ use crate::op::{At, Flow, Path, Slow, access, next, next_after};
 use crate::word::Word;
 
 /// `bt reg, imm` and `bt reg, reg` (if `at.aux` is 255). Only CF is defined to change.
-pub(crate) fn bt_r<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn bt_r<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let index = if at.aux == 255 {
         cpu.reg::<T>(at.src).wide()
     } else {
@@ -37,7 +37,7 @@ fn change<const K: u8>(value: u64, bit: u64) -> u64 {
 }
 
 /// `bts` (1), `btr` (2), `btc` (3) `reg, reg/imm`.
-pub(crate) fn btx_r<const K: u8, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn btx_r<const K: u8, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let index = if at.aux == 255 {
         cpu.reg::<T>(at.src).wide()
     } else {
@@ -65,7 +65,10 @@ fn bit_in_memory<const K: u8, T: Word, P: Path>(cpu: &mut Cpu, linear: u64, bit:
 }
 
 /// `bt`/`bts`/`btr`/`btc mem, imm`.
-pub(crate) fn btx_mi<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn btx_mi<const K: u8, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let bit = 1u64 << (u32::from(at.aux) & T::TOP);
     access!(
@@ -80,7 +83,10 @@ pub(crate) fn btx_mi<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: 
 
 /// `bt`/`bts`/`btr`/`btc mem, reg`: the index reaches beyond the operand (Intel SDM vol. 2, BT). In
 /// 64-bit addressing only.
-pub(crate) fn btx_mr<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn btx_mr<const K: u8, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let index = cpu.reg::<T>(at.src).sign();
     let reach = (index >> T::TOP.count_ones()).wrapping_mul(T::SIZE as i64);
     let linear = cpu.wrap_linear(A::linear(cpu, at).wrapping_add(reach as u64));
@@ -96,7 +102,7 @@ pub(crate) fn btx_mr<const K: u8, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: 
 }
 
 /// `bswap reg` of 4 or 8 bytes.
-pub(crate) fn bswap<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn bswap<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let swapped = cpu.reg::<T>(at.dst).wide().swap_bytes() >> (64 - 8 * T::SIZE);
     cpu.set_reg(at.dst, T::low(swapped));
     next(cpu, at)
@@ -113,7 +119,7 @@ fn multiply<T: Word>(cpu: &mut Cpu, a: T, b: T) -> T {
 }
 
 /// `imul reg, reg`.
-pub(crate) fn imul_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn imul_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let (a, b) = (cpu.reg::<T>(at.dst), cpu.reg::<T>(at.src));
     let r = multiply(cpu, a, b);
     cpu.set_reg(at.dst, r);
@@ -121,7 +127,10 @@ pub(crate) fn imul_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `imul reg, mem`.
-pub(crate) fn imul_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn imul_rm<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let b: T = access!(
         cpu,
@@ -137,7 +146,7 @@ pub(crate) fn imul_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow 
 }
 
 /// `imul reg, reg, imm`.
-pub(crate) fn imul_rri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn imul_rri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let a = cpu.reg::<T>(at.src);
     let r = multiply(cpu, a, T::low(at.imm));
     cpu.set_reg(at.dst, r);
@@ -145,7 +154,10 @@ pub(crate) fn imul_rri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `imul reg, mem, imm`.
-pub(crate) fn imul_rmi<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn imul_rmi<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let a: T = access!(
         cpu,
@@ -160,7 +172,10 @@ pub(crate) fn imul_rmi<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow
 }
 
 /// `cmpxchg mem, reg`. The memory is written in either case, as the architecture says.
-pub(crate) fn cmpxchg_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn cmpxchg_mr<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let new = cpu.reg::<T>(at.src);
     let expected = cpu.reg::<T>(0);
@@ -176,7 +191,7 @@ pub(crate) fn cmpxchg_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Fl
         })
     );
     let r = T::low(expected.wide().wrapping_sub(found.wide()));
-    cpu.lazy = Lazy::arith(r, crate::flags::borrows(expected, found, r));
+    cpu.lazy = Lazy::subtracted(r, found);
     if found != expected {
         cpu.set_reg(0, found);
     }
@@ -184,7 +199,10 @@ pub(crate) fn cmpxchg_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Fl
 }
 
 /// `xadd mem, reg`.
-pub(crate) fn xadd_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn xadd_mr<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let b = cpu.reg::<T>(at.src);
     let mut old = b;
@@ -196,7 +214,7 @@ pub(crate) fn xadd_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow 
         cpu.modify::<T, P>(linear, |cpu, a| {
             old = a;
             let r = T::low(a.wide().wrapping_add(b.wide()));
-            cpu.lazy = Lazy::arith(r, crate::flags::carries(a, b, r));
+            cpu.lazy = Lazy::added(r, b);
             r
         })
     );

@@ -3,7 +3,8 @@
 use super::addr::{Addr, General};
 use crate::code::Block;
 use crate::cpu::{Cpu, gpr, seg, slot};
-use crate::flags::{Lazy, borrows};
+use crate::flags::Lazy;
+use crate::jit::Site;
 use crate::memory::PAGE_SIZE;
 use crate::op::{At, Flow, Path, Slow, access, dispatch};
 use crate::tlb;
@@ -20,12 +21,26 @@ fn enter(cpu: &mut Cpu, block: *const Block, rip: u64) -> Flow {
         cpu.rip = rip;
         return Flow::Block;
     }
+    warm(cpu, block);
     cpu.budget -= i64::from(next.len);
     cpu.regs[slot::RIP] = rip;
     cpu.block = block;
     next.fetch_ahead();
     // SAFETY: as above.
     dispatch(cpu, unsafe { Block::start(block) })
+}
+
+/// Counts an execution of `block`, and has it compiled when it was executed often enough.
+#[inline(always)]
+pub(crate) fn warm(cpu: &mut Cpu, block: *const Block) {
+    // SAFETY: callers pass a block of the cache.
+    let heat = unsafe { &(*block).heat };
+    if heat.get() != 0 {
+        heat.set(heat.get() - 1);
+        if heat.get() == 0 {
+            crate::jit::compile(cpu, block);
+        }
+    }
 }
 
 /// Goes on in the same page, `at.imm` bytes from the start of the block.
@@ -44,33 +59,92 @@ pub(crate) fn follow(cpu: &mut Cpu, at: At, link: usize) -> Flow {
 }
 
 /// Goes on anywhere in 64-bit mode; `links[link]` of the block `from` says where that was the last time.
-///
-/// Most branches always lead to the same block, which is then found without looking into the cache. That
-/// nothing is at another address now is told by its key.
 #[inline(always)]
 fn transfer(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Flow {
+    match destination(cpu, rip, from, link) {
+        Some(block) => enter(cpu, block, rip),
+        None => {
+            cpu.rip = rip;
+            Flow::Block
+        }
+    }
+}
+
+/// The key of the block at `rip`, if the TLB has its page.
+#[inline(always)]
+fn locate(cpu: &mut Cpu, rip: u64) -> Option<u64> {
     let page = rip & !(PAGE_SIZE - 1);
     if page != cpu.code_page {
         // SAFETY: the tables have `tlb::ENTRIES` entries and `index` is smaller than that.
         let entry = unsafe { *cpu.tlb_execute.add(tlb::index(rip)) };
         if entry.tag != page {
-            cpu.rip = rip;
-            return Flow::Block;
+            return None;
         }
         cpu.code_page = page;
         cpu.code_add = entry.add;
     }
-    let key = rip.wrapping_add(cpu.code_add) << 4 | cpu.mode_key;
+    Some(rip.wrapping_add(cpu.code_add) << 4 | cpu.mode_key)
+}
+
+/// The block at `rip`, if it can be found without the page tables and without decoding.
+///
+/// Most branches always lead to the same block, which is then found without looking into the cache. That
+/// nothing is at another address now is told by its key.
+#[inline(always)]
+fn destination(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Option<*const Block> {
+    let key = locate(cpu, rip)?;
     // SAFETY: callers pass a block of the cache, which is not cleared while a chain runs.
     let last = unsafe { &(&(*from).links)[link] };
     let guess = last.get();
     // SAFETY: as in `follow`.
     if !guess.is_null() && unsafe { (*guess).key == key && (*guess).valid.get() } {
-        return enter(cpu, guess, rip);
+        return Some(guess);
     }
-    match cpu.memory().cache.fast(key) {
+    let block = cpu.memory().cache.fast(key)?;
+    last.set(block);
+    Some(block)
+}
+
+/// Goes on at `rip` for compiled code that returns nobody knows where.
+pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
+    match locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key)) {
+        Some(block) => enter(cpu, block, rip),
+        None => {
+            cpu.rip = rip;
+            Flow::Block
+        }
+    }
+}
+
+/// Goes on behind a jump within the page that leads to no compiled block yet. The slot RIP is the target.
+pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
+    let rip = cpu.regs[slot::RIP];
+    cpu.block = site.block;
+    // SAFETY: the site's block is the block being executed.
+    let next = unsafe { (&(*site.block).links)[site.link].get() };
+    // SAFETY: as in `follow`.
+    if !next.is_null() && unsafe { (*next).valid.get() } {
+        cpu.memory().cache.jit.aim(site, next);
+        return enter(cpu, next, rip);
+    }
+    cpu.rip = rip;
+    cpu.link = Some(site.link);
+    Flow::Block
+}
+
+/// Goes on behind a jump to another page that leads to no compiled block, or not to the right one.
+pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
+    if site
+        .place
+        .is_some_and(|place| place != rip.wrapping_add(cpu.code_add))
+    {
+        // The return belongs to another call: somebody switched stacks.
+        return search(cpu, rip);
+    }
+    cpu.block = site.block;
+    match destination(cpu, rip, site.block, site.link) {
         Some(block) => {
-            last.set(block);
+            cpu.memory().cache.jit.aim(site, block);
             enter(cpu, block, rip)
         }
         None => {
@@ -87,19 +161,23 @@ fn leave_page(cpu: &mut Cpu, at: At) -> Flow {
     transfer(cpu, rip, cpu.block, 1)
 }
 
-/// Ends a block at the end of its page.
-pub(crate) fn end_of_page(cpu: &mut Cpu, at: At) -> Flow {
-    cpu.rip = cpu.mode.wrap(cpu.regs[slot::RIP].wrapping_add(at.imm));
+/// Ends a block at the end of its page. In 64-bit mode the next page may be known.
+pub(crate) extern "sysv64-unwind" fn end_of_page(cpu: &mut Cpu, at: At) -> Flow {
+    let rip = cpu.regs[slot::RIP].wrapping_add(at.imm);
+    if cpu.mode.bits == 64 {
+        return transfer(cpu, rip, cpu.block, 0);
+    }
+    cpu.rip = cpu.mode.wrap(rip);
     Flow::Block
 }
 
 /// `jmp` within the page.
-pub(crate) fn jmp_near(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn jmp_near(cpu: &mut Cpu, at: At) -> Flow {
     follow(cpu, at, 1)
 }
 
 /// `jmp` to another page.
-pub(crate) fn jmp_far(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn jmp_far(cpu: &mut Cpu, at: At) -> Flow {
     leave_page(cpu, at)
 }
 
@@ -108,14 +186,16 @@ pub(crate) fn jmp_far(cpu: &mut Cpu, at: At) -> Flow {
 #[inline(always)]
 fn fall_through(cpu: &mut Cpu, at: At) -> Flow {
     let rip = cpu.regs[slot::RIP].wrapping_add(at.disp as u64);
+    if rip & !(PAGE_SIZE - 1) != cpu.code_page {
+        return transfer(cpu, rip, cpu.block, 0);
+    }
     // SAFETY: `block` is the block being executed.
     let next = unsafe { (*cpu.block).links[0].get() };
     // SAFETY: as in `follow`.
     if !next.is_null() && unsafe { (*next).valid.get() } {
         return enter(cpu, next, rip);
     }
-    cpu.rip = cpu.mode.wrap(rip);
-    // Only if the next instruction is in the same page may the link be set; see the run loop.
+    cpu.rip = rip;
     cpu.link = Some(0);
     Flow::Block
 }
@@ -132,7 +212,10 @@ fn decide<const NEAR: bool>(cpu: &mut Cpu, at: At, taken: bool) -> Flow {
 }
 
 /// `jcc` with condition `C`.
-pub(crate) fn jcc<const C: u8, const NEAR: bool>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn jcc<const C: u8, const NEAR: bool>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let taken = cpu.lazy.condition(C);
     decide::<NEAR>(cpu, at, taken)
 }
@@ -155,19 +238,25 @@ fn compare<const C: u8, T: Word>(a: T, b: T, r: T) -> bool {
 #[inline(always)]
 fn cmp_jcc<const C: u8, const NEAR: bool, T: Word>(cpu: &mut Cpu, at: At, a: T, b: T) -> Flow {
     let r = T::low(a.wide().wrapping_sub(b.wide()));
-    cpu.lazy = Lazy::arith(r, borrows(a, b, r));
+    cpu.lazy = Lazy::subtracted(r, b);
     decide::<NEAR>(cpu, at, compare::<C, T>(a, b, r))
 }
 
 /// `cmp reg, reg` and `jcc`.
-pub(crate) fn cmp_rr_jcc<const C: u8, const NEAR: bool, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn cmp_rr_jcc<const C: u8, const NEAR: bool, T: Word>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let (a, b) = (cpu.reg::<T>(at.dst), cpu.reg::<T>(at.src));
     cmp_jcc::<C, NEAR, T>(cpu, at, a, b)
 }
 
 /// `cmp reg, imm` and `jcc`; the immediate is in the fields of the memory operand that a fused pair
 /// does not have.
-pub(crate) fn cmp_ri_jcc<const C: u8, const NEAR: bool, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn cmp_ri_jcc<const C: u8, const NEAR: bool, T: Word>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let a = cpu.reg::<T>(at.dst);
     let b = T::low(at.fused_imm() as u64);
     cmp_jcc::<C, NEAR, T>(cpu, at, a, b)
@@ -187,13 +276,19 @@ fn test_jcc<const C: u8, const NEAR: bool, T: Word>(cpu: &mut Cpu, at: At, r: T)
 }
 
 /// `test reg, reg` and `jcc`.
-pub(crate) fn test_rr_jcc<const C: u8, const NEAR: bool, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn test_rr_jcc<const C: u8, const NEAR: bool, T: Word>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let r = cpu.reg::<T>(at.dst) & cpu.reg::<T>(at.src);
     test_jcc::<C, NEAR, T>(cpu, at, r)
 }
 
 /// `test reg, imm` and `jcc`.
-pub(crate) fn test_ri_jcc<const C: u8, const NEAR: bool, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn test_ri_jcc<const C: u8, const NEAR: bool, T: Word>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let r = cpu.reg::<T>(at.dst) & T::low(at.fused_imm() as u64);
     test_jcc::<C, NEAR, T>(cpu, at, r)
 }
@@ -227,14 +322,14 @@ macro_rules! stop_if_asked {
 }
 
 /// `call` within the page, 64-bit mode.
-pub(crate) fn call_near<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn call_near<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     push_return!(cpu, at, P, call_near::<Slow>);
     stop_if_asked!(cpu, P, cpu.regs[slot::RIP].wrapping_add(at.imm));
     follow(cpu, at, 1)
 }
 
 /// `call` to another page, 64-bit mode.
-pub(crate) fn call_far<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn call_far<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     push_return!(cpu, at, P, call_far::<Slow>);
     stop_if_asked!(cpu, P, cpu.regs[slot::RIP].wrapping_add(at.imm));
     leave_page(cpu, at)
@@ -253,14 +348,14 @@ macro_rules! check_target {
 }
 
 /// `jmp reg`, 64-bit mode.
-pub(crate) fn jmp_r(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn jmp_r(cpu: &mut Cpu, at: At) -> Flow {
     let rip = cpu.reg::<u64>(at.src);
     check_target!(cpu, at, rip);
     transfer(cpu, rip, cpu.block, 1)
 }
 
 /// `jmp mem`, 64-bit mode.
-pub(crate) fn jmp_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn jmp_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let rip: u64 = access!(
         cpu,
@@ -275,7 +370,7 @@ pub(crate) fn jmp_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `call reg`, 64-bit mode.
-pub(crate) fn call_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn call_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rip = cpu.reg::<u64>(at.src);
     check_target!(cpu, at, rip);
     push_return!(cpu, at, P, call_r::<Slow>);
@@ -284,7 +379,7 @@ pub(crate) fn call_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `call mem`, 64-bit mode.
-pub(crate) fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let rip: u64 = access!(
         cpu,
@@ -300,7 +395,7 @@ pub(crate) fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `ret` and `ret imm16`, 64-bit mode.
-pub(crate) fn ret<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn ret<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rsp = cpu.reg::<u64>(RSP);
     let rip: u64 = access!(cpu, at, P, ret::<Slow>, cpu.load_stack::<P>(rsp));
     check_target!(cpu, at, rip);

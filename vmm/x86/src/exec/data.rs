@@ -9,20 +9,23 @@ const RSP: u8 = gpr::RSP as u8 * 8;
 const RBP: u8 = gpr::RBP as u8 * 8;
 
 /// `mov reg, reg`.
-pub(crate) fn mov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<T>(at.src);
     cpu.set_reg(at.dst, value);
     next(cpu, at)
 }
 
 /// `mov reg, imm`.
-pub(crate) fn mov_ri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mov_ri<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     cpu.set_reg(at.dst, T::low(at.imm));
     next(cpu, at)
 }
 
 /// `mov reg, mem`.
-pub(crate) fn mov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mov_rm<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let value: T = access!(
         cpu,
@@ -36,7 +39,10 @@ pub(crate) fn mov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `mov mem, reg`.
-pub(crate) fn mov_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mov_mr<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let value = cpu.reg::<T>(at.src);
     access!(
@@ -50,7 +56,10 @@ pub(crate) fn mov_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `mov mem, imm`.
-pub(crate) fn mov_mi<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mov_mi<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     access!(
         cpu,
@@ -63,14 +72,17 @@ pub(crate) fn mov_mi<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `movzx reg, reg`: `T` from `S`.
-pub(crate) fn movzx_rr<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn movzx_rr<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<S>(at.src);
     cpu.set_reg(at.dst, T::low(value.wide()));
     next(cpu, at)
 }
 
 /// `movzx reg, mem`: `T` from `S`.
-pub(crate) fn movzx_rm<T: Word, S: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn movzx_rm<T: Word, S: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let value: S = access!(
         cpu,
@@ -84,14 +96,17 @@ pub(crate) fn movzx_rm<T: Word, S: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At
 }
 
 /// `movsx`/`movsxd reg, reg`: `T` from `S`.
-pub(crate) fn movsx_rr<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn movsx_rr<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<S>(at.src);
     cpu.set_reg(at.dst, T::low(value.sign() as u64));
     next(cpu, at)
 }
 
 /// `movsx`/`movsxd reg, mem`: `T` from `S`.
-pub(crate) fn movsx_rm<T: Word, S: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn movsx_rm<T: Word, S: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let value: S = access!(
         cpu,
@@ -105,14 +120,14 @@ pub(crate) fn movsx_rm<T: Word, S: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At
 }
 
 /// `lea reg, mem`.
-pub(crate) fn lea<T: Word, A: Addr>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn lea<T: Word, A: Addr>(cpu: &mut Cpu, at: At) -> Flow {
     let value = A::effective(cpu, at);
     cpu.set_reg(at.dst, T::low(value));
     next(cpu, at)
 }
 
 /// `xchg reg, reg`.
-pub(crate) fn xchg_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn xchg_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let (a, b) = (cpu.reg::<T>(at.dst), cpu.reg::<T>(at.src));
     cpu.set_reg(at.dst, b);
     cpu.set_reg(at.src, a);
@@ -120,7 +135,10 @@ pub(crate) fn xchg_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `xchg mem, reg`.
-pub(crate) fn xchg_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn xchg_mr<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let new = cpu.reg::<T>(at.src);
     let mut old = new;
@@ -139,7 +157,7 @@ pub(crate) fn xchg_mr<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow 
 }
 
 /// `push reg` in 64-bit mode.
-pub(crate) fn push_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn push_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<u64>(at.src);
     let rsp = cpu.reg::<u64>(RSP).wrapping_sub(8);
     access!(cpu, at, P, push_r::<Slow>, cpu.store_stack::<P>(rsp, value));
@@ -148,7 +166,7 @@ pub(crate) fn push_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `push imm` in 64-bit mode.
-pub(crate) fn push_i<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn push_i<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rsp = cpu.reg::<u64>(RSP).wrapping_sub(8);
     access!(
         cpu,
@@ -162,7 +180,7 @@ pub(crate) fn push_i<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `push mem` in 64-bit mode. Both accesses must succeed before anything changes.
-pub(crate) fn push_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn push_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let value: u64 = access!(
         cpu,
@@ -184,7 +202,7 @@ pub(crate) fn push_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `pop reg` in 64-bit mode.
-pub(crate) fn pop_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn pop_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rsp = cpu.reg::<u64>(RSP);
     let value: u64 = access!(cpu, at, P, pop_r::<Slow>, cpu.load_stack::<P>(rsp));
     cpu.set_reg(RSP, rsp.wrapping_add(8));
@@ -193,7 +211,7 @@ pub(crate) fn pop_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `leave` in 64-bit mode.
-pub(crate) fn leave<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn leave<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let frame = cpu.reg::<u64>(RBP);
     let value: u64 = access!(cpu, at, P, leave::<Slow>, cpu.load_stack::<P>(frame));
     cpu.set_reg(RSP, frame.wrapping_add(8));
@@ -202,14 +220,14 @@ pub(crate) fn leave<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `setcc reg`.
-pub(crate) fn setcc_r(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn setcc_r(cpu: &mut Cpu, at: At) -> Flow {
     let value = u8::from(cpu.lazy.condition(at.aux));
     cpu.set_reg(at.dst, value);
     next(cpu, at)
 }
 
 /// `setcc mem`.
-pub(crate) fn setcc_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn setcc_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let linear = A::linear(cpu, at);
     let value = u8::from(cpu.lazy.condition(at.aux));
     access!(
@@ -223,7 +241,7 @@ pub(crate) fn setcc_m<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `cmovcc reg, reg`. A 32-bit move clears the upper half even if the condition is false.
-pub(crate) fn cmov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn cmov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let value = if cpu.lazy.condition(at.aux) {
         cpu.reg::<T>(at.src)
     } else {
@@ -234,7 +252,10 @@ pub(crate) fn cmov_rr<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `cmovcc reg, mem`. The memory is read even if the condition is false.
-pub(crate) fn cmov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn cmov_rm<T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let value: T = access!(
         cpu,
@@ -253,19 +274,19 @@ pub(crate) fn cmov_rm<T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow 
 }
 
 /// NOP, PAUSE, ENDBR, prefetches, fences: nothing to do on a machine that runs one CPU at a time.
-pub(crate) fn nop(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn nop(cpu: &mut Cpu, at: At) -> Flow {
     next(cpu, at)
 }
 
 /// CWDE and CDQE: sign-extends the lower half of the accumulator, `S`, to `T`.
-pub(crate) fn extend_a<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn extend_a<T: Word, S: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<S>(0);
     cpu.set_reg(0, T::low(value.sign() as u64));
     next(cpu, at)
 }
 
 /// CWD, CDQ and CQO: fills RDX with the accumulator's sign.
-pub(crate) fn extend_d<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn extend_d<T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let value = cpu.reg::<T>(0);
     cpu.set_reg(gpr::RDX as u8 * 8, T::low((value.sign() >> 63) as u64));
     next(cpu, at)

@@ -49,8 +49,9 @@ pub(crate) enum Done {
 pub(crate) type RareFn = fn(&mut Cpu, &Rare) -> Res<Done>;
 
 /// Executes a rare instruction.
-pub(crate) fn rare(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn rare(cpu: &mut Cpu, at: At) -> Flow {
     cpu.rest = at.rest;
+    cpu.next_is_plain = at.next_is_plain();
     // SAFETY: lowering puts the address of a `Rare` of the same block here, which lives as long.
     let rare = unsafe { &*(at.imm as *const Rare) };
     match (rare.func)(cpu, rare) {
@@ -84,20 +85,20 @@ pub(crate) fn rare(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// Ends a block that has no branch: the next one starts behind it.
-pub(crate) fn end(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn end(cpu: &mut Cpu, at: At) -> Flow {
     control::follow(cpu, at, 0)
 }
 
 /// Ends a block that was cut short to a given number of instructions; `rest` says how many of its
 /// instructions were not executed.
-pub(crate) fn cut(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn cut(cpu: &mut Cpu, at: At) -> Flow {
     cpu.rip = cpu.rip_at(at);
     cpu.budget += i64::from(at.rest);
     Flow::Block
 }
 
 /// An instruction that the CPU does not implement.
-pub(crate) fn unimplemented(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn unimplemented(cpu: &mut Cpu, at: At) -> Flow {
     cpu.fault = crate::cpu::Fault::Unimplemented(String::new());
     fault(cpu, at)
 }

@@ -142,7 +142,7 @@ fn mask<T: Word>(count: u64) -> u32 {
 }
 
 /// `shift reg, imm` with a count that is not zero after masking.
-pub(crate) fn ri<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn ri<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let a = cpu.reg::<T>(at.dst);
     let r = O::apply(cpu, a, u32::from(at.aux));
     cpu.set_reg(at.dst, r);
@@ -150,7 +150,7 @@ pub(crate) fn ri<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// `shift reg, cl`. A count of zero changes nothing but clears the upper half of a 32-bit register.
-pub(crate) fn rc<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn rc<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
     let count = mask::<T>(cpu.regs[gpr::RCX]);
     let a = cpu.reg::<T>(at.dst);
     let r = if count == 0 {
@@ -164,7 +164,10 @@ pub(crate) fn rc<O: Shift, T: Word>(cpu: &mut Cpu, at: At) -> Flow {
 
 /// `shift mem, imm` and `shift mem, cl` (if `at.aux` is 255). With a count of zero the memory is
 /// read and written all the same.
-pub(crate) fn m<O: Shift, T: Word, A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn m<O: Shift, T: Word, A: Addr, P: Path>(
+    cpu: &mut Cpu,
+    at: At,
+) -> Flow {
     let linear = A::linear(cpu, at);
     let count = if at.aux == 255 {
         mask::<T>(cpu.regs[gpr::RCX])

@@ -100,14 +100,14 @@ macro_rules! aligned {
 }
 
 /// MOVAPS and its kind between registers.
-fn mov_xx(cpu: &mut Cpu, at: At) -> Flow {
+extern "sysv64-unwind" fn mov_xx(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     cpu.xmm[usize::from(at.dst & 15)] = cpu.xmm[usize::from(at.src & 15)];
     next(cpu, at)
 }
 
 /// MOVAPS, MOVUPS and their kind from memory.
-fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+extern "sysv64-unwind" fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     let linear = A::linear(cpu, at);
     aligned!(cpu, at, linear);
@@ -140,7 +140,7 @@ fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
 }
 
 /// MOVAPS, MOVUPS and their kind to memory.
-fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+extern "sysv64-unwind" fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     let linear = A::linear(cpu, at);
     aligned!(cpu, at, linear);

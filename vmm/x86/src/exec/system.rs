@@ -405,18 +405,36 @@ impl Cpu {
     }
 }
 
-/// CLI and STI. Interrupts stay off for one more instruction behind an STI that sets IF.
-pub(crate) fn interrupt_flag(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    if cpu.mode.protected && u64::from(cpu.cpl) > (cpu.rflags & flags::IOPL) >> 12 {
-        return Err(cpu.raise_gp());
+/// CLI. That interrupts are off now is nothing that the run loop has to look at.
+pub(crate) fn clear_interrupt_flag(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+    cpu.check_interrupt_flag()?;
+    cpu.rflags &= !flags::IF;
+    Ok(Done::Next)
+}
+
+/// STI. Interrupts are held off for one more instruction. If no interrupt waits and that instruction is
+/// executed for certain before anybody looks, nobody can tell, and nothing has to be done about it.
+pub(crate) fn set_interrupt_flag(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+    cpu.check_interrupt_flag()?;
+    if cpu.rflags & flags::IF != 0 {
+        return Ok(Done::Next);
     }
-    if ins.mnemonic() == Mnemonic::Cli {
-        cpu.rflags &= !flags::IF;
-    } else if cpu.rflags & flags::IF == 0 {
-        cpu.rflags |= flags::IF;
-        cpu.shadow(1);
+    cpu.rflags |= flags::IF;
+    if cpu.next_is_plain && !cpu.window_wanted {
+        return Ok(Done::Next);
     }
+    cpu.shadow(1);
     Ok(Done::Sync)
+}
+
+impl Cpu {
+    /// Raises #GP(0) if the interrupt flag must not be changed.
+    fn check_interrupt_flag(&mut self) -> Res<()> {
+        if self.mode.protected && u64::from(self.cpl) > (self.rflags & flags::IOPL) >> 12 {
+            return Err(self.raise_gp());
+        }
+        Ok(())
+    }
 }
 
 /// HLT.

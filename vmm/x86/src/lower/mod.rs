@@ -247,6 +247,16 @@ impl Operand {
     }
 }
 
+/// An operation that has nothing but the memory operand of an instruction in 64-bit mode.
+pub(crate) fn memory_operand(ins: &Instruction) -> Option<Op> {
+    let mode = Mode {
+        bits: 64,
+        stack_bits: 64,
+        protected: true,
+    };
+    Some(Operand::of(ins, mode)?.put(plain(crate::exec::unimplemented)))
+}
+
 /// The operand width of a register or memory operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Width {
@@ -268,7 +278,7 @@ fn width(bytes: u64) -> Option<Width> {
 
 /// What the first two operands are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     R,
     M,
     RR,
@@ -283,7 +293,7 @@ fn is_gpr(register: Register) -> bool {
     register.is_gpr()
 }
 
-fn form(ins: &Instruction) -> Form {
+pub(crate) fn form(ins: &Instruction) -> Form {
     let kind = |n: u32| match ins.op_kind(n) {
         OpKind::Register if is_gpr(ins.op_register(n)) => 'r',
         OpKind::Memory => 'm',

@@ -116,6 +116,8 @@ fn general(ins: &Instruction) -> Option<(RareFn, End)> {
         Reservednop | Rdsspd | Rdsspq | Cldemote | Prefetchwt1 | Prefetchit0 | Prefetchit1
         | Bndmov | Bndmk | Bndcl | Bndcu | Bndcn | Bndldx | Bndstx => rare::nop,
         Clflush => rare::clflush,
+        Cli => system::clear_interrupt_flag,
+        Sti => system::set_interrupt_flag,
         Sldt | Str | Smsw => system::store_system,
         Sgdt | Sidt => system::store_table,
         Lar | Lsl | Verr | Verw => far::probe,
@@ -182,7 +184,6 @@ fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
         Push | Pop => far::push_pop_segment,
         Mov if system::is_control_move(ins) => system::mov_control,
         Popf | Popfd | Popfq => stack::pop_flags,
-        Cli | Sti => system::interrupt_flag,
         Hlt => system::hlt,
         In | Out => system::port,
         Cpuid => system::cpuid,

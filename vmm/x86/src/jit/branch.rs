@@ -1,0 +1,193 @@
+//! The code of what ends a block.
+
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
+
+use super::emit::{Access, Emitter, Exit, JA, JMP, JNE, RAX, RCX, Tail, Way, asm};
+use super::select::Act;
+use super::{Site, field};
+use crate::lower::Form;
+use crate::memory::PAGE_SIZE;
+
+impl Emitter<'_> {
+    /// Emits the code of the block's last operation.
+    pub(super) fn terminator(&mut self, index: usize, act: Act) {
+        let op = self.ops[index];
+        match act {
+            Act::End => self.go(op.imm as i32, 0),
+            Act::Branch { code } => match self.condition(code) {
+                Some(code) => self.decide(index, code),
+                None => self.leave_to_handler(index),
+            },
+            Act::CompareBranch {
+                op: kind,
+                form,
+                size,
+                code,
+            } => {
+                self.get(RAX, op.dst, size);
+                if form == Form::RR {
+                    self.get(RCX, op.src, size);
+                } else {
+                    self.immediate(RCX, op.fused_imm() as u64, size);
+                }
+                self.binary(kind, size, true);
+                if kind == super::arith::Binary::Cmp {
+                    self.compare(size);
+                } else {
+                    self.test(size);
+                }
+                self.decide(index, code);
+            }
+            Act::Jump => self.go(op.imm as i32, 1),
+            Act::Call => {
+                let landing = self.call(index);
+                self.go(op.imm as i32, 1);
+                self.land(index, landing);
+            }
+            Act::Return if op.imm == 0 => {
+                let ret = self.stubs.ret;
+                asm!(self, call extern ret);
+                self.jump(JNE, Tail::Handler(index));
+                asm!(self, jmp rdx);
+            }
+            Act::JumpTo { memory } => {
+                self.target(index, memory);
+                let transfer = self.stubs.transfer_to;
+                asm!(self, call extern transfer);
+                self.arrive(1, None);
+            }
+            Act::CallTo { memory } => {
+                self.target(index, memory);
+                asm!(self, mov r11, rax);
+                let landing = self.call(index);
+                let transfer = self.stubs.transfer_to;
+                asm!(self, mov rax, r11; call extern transfer);
+                self.arrive(1, None);
+                self.land(index, landing);
+            }
+            _ => self.leave_to_handler(index),
+        }
+    }
+
+    /// RAX becomes the target of an indirect branch; one that is not canonical is left to the handler.
+    /// Changes RCX.
+    fn target(&mut self, index: usize, memory: bool) {
+        if memory {
+            self.locate(index, Access::Read, 8);
+            self.read(RAX, 8);
+        } else {
+            self.get(RAX, self.ops[index].src, 8);
+        }
+        asm!(self, mov rcx, rax; sar rcx, BYTE 47; inc rcx; cmp rcx, BYTE 1);
+        self.jump(JA, Tail::Handler(index));
+    }
+
+    /// Pushes the address behind the operation. The result is where a return is to jump to.
+    fn call(&mut self, index: usize) -> DynamicLabel {
+        let op = self.ops[index];
+        let behind = i32::from(op.at) + i32::from(op.len);
+        let landing = self.asm.new_dynamic_label();
+        let call = self.stubs.call;
+        asm!(self, mov ecx, DWORD behind; lea rdx, [=>landing]; call extern call);
+        self.jump(JNE, Tail::Handler(index));
+        landing
+    }
+
+    /// Where returns to behind the block's call arrive.
+    fn land(&mut self, index: usize, landing: DynamicLabel) {
+        let op = self.ops[index];
+        // SAFETY: `block` is a block of the cache.
+        let start = unsafe { (*self.block).key } >> 4;
+        let behind = start + u64::from(op.at) + u64::from(op.len);
+        // In the next page it may be anywhere.
+        let place = (start / PAGE_SIZE == behind / PAGE_SIZE).then_some(behind);
+        asm!(self, =>landing);
+        self.arrive(0, place);
+    }
+
+    /// Goes on at RAX, whose offset is in RCX. The jump is taken if that is the one that it was aimed at.
+    fn arrive(&mut self, link: usize, place: Option<u64>) {
+        let exit = self.exits.len();
+        // CMP RCX with a constant of 32 bits.
+        self.asm.extend(&[0x48, 0x81, 0xf9]);
+        self.asm.push_i32(-1);
+        let offset = self.here();
+        self.jump(JNE, Tail::Link(exit));
+        asm!(self, mov QWORD [BYTE rdi + field::RIP], rax);
+        self.jump(JMP, Tail::Link(exit));
+        self.exit(Way::Far, link, place, Some(offset));
+    }
+
+    /// The jump that was emitted last leads to another block.
+    fn exit(&mut self, way: Way, link: usize, place: Option<u64>, offset: Option<usize>) {
+        self.exits.push(Exit {
+            site: Box::new(Site::new(self.block, link, place)),
+            way,
+            jump: self.here(),
+            offset,
+        });
+    }
+
+    /// Goes on at the operation's target if the host's condition `code` holds, else behind it.
+    fn decide(&mut self, index: usize, code: u8) {
+        let op = self.ops[index];
+        let taken = self.asm.new_dynamic_label();
+        match code {
+            0 => asm!(self, jo =>taken),
+            1 => asm!(self, jno =>taken),
+            2 => asm!(self, jb =>taken),
+            3 => asm!(self, jae =>taken),
+            4 => asm!(self, je =>taken),
+            5 => asm!(self, jne =>taken),
+            6 => asm!(self, jbe =>taken),
+            7 => asm!(self, ja =>taken),
+            8 => asm!(self, js =>taken),
+            9 => asm!(self, jns =>taken),
+            10 => asm!(self, jp =>taken),
+            11 => asm!(self, jnp =>taken),
+            12 => asm!(self, jl =>taken),
+            13 => asm!(self, jge =>taken),
+            14 => asm!(self, jle =>taken),
+            _ => asm!(self, jg =>taken),
+        }
+        self.go(op.disp, 0);
+        asm!(self, =>taken);
+        self.go(op.imm as i32, 1);
+    }
+
+    /// Whether an offset from the block's start is in the block's page.
+    fn in_page(&self, delta: i32) -> bool {
+        // SAFETY: `block` is a block of the cache.
+        let key = unsafe { (*self.block).key };
+        let position = key >> 4 & (PAGE_SIZE - 1);
+        position.wrapping_add(delta as u64) < PAGE_SIZE
+    }
+
+    /// Goes on `delta` bytes from the start of the block.
+    fn go(&mut self, delta: i32, link: usize) {
+        if self.in_page(delta) {
+            self.go_near(delta, link);
+        } else {
+            self.go_far(delta, link);
+        }
+    }
+
+    /// Goes on in the same page, `delta` bytes from the start of the block.
+    fn go_near(&mut self, delta: i32, link: usize) {
+        self.add_to(field::RIP, delta);
+        self.jump(JMP, Tail::Link(self.exits.len()));
+        self.exit(Way::Near, link, None, None);
+    }
+
+    /// Goes on in another page.
+    fn go_far(&mut self, delta: i32, link: usize) {
+        let transfer = self.stubs.transfer;
+        asm!(self, mov eax, DWORD delta; call extern transfer);
+        self.arrive(link, None);
+    }
+
+    /// Has the handler end the block.
+    fn leave_to_handler(&mut self, index: usize) {
+        self.jump(JMP, Tail::Handler(index));
+    }
+}

@@ -1,0 +1,364 @@
+//! What compiled blocks call: parts that are too long to be in every block.
+//!
+//! They are no functions in the sense of any calling convention: each says what it takes and what it
+//! leaves in which register. RDI is the CPU (see [`field::BIAS`]) everywhere.
+
+use std::sync::OnceLock;
+
+use dynasmrt::x64::X64Relocation;
+use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
+
+use super::field;
+use super::memory::Piece;
+use crate::code::Landings;
+use crate::cpu::Cpu;
+use crate::exec::control;
+use crate::flags::{self, OF_ADD, OF_SUB};
+use crate::mode::{cr0, cr4};
+use crate::tlb;
+
+/// The addresses of the stubs. Those that may fail leave ZF clear if they do, having changed nothing of the
+/// guest's.
+pub(super) struct Stubs {
+    /// RAX linear address; RAX host address. By the binary logarithm of the access's size. Changes RCX and
+    /// RDX. May fail.
+    pub read: [usize; 4],
+    /// The same for writes.
+    pub write: [usize; 4],
+    /// The same for 16 bytes that an SSE instruction moves, and for such as have to be aligned. Fails if SSE
+    /// is off, too.
+    pub read_wide: [usize; 2],
+    /// The same for writes.
+    pub write_wide: [usize; 2],
+    /// Fails if SSE is off.
+    pub sse: usize,
+    /// Clears IF. May fail.
+    pub cli: usize,
+    /// Sets IF if nobody waits for that. May fail.
+    pub sti: usize,
+    /// RCX RFLAGS as PUSHF pushes it. Changes what functions may change but RDI.
+    pub flags: usize,
+    /// RCX a value to push. Changes RAX, RDX and R8. May fail.
+    pub push: usize,
+    /// RCX the value that was popped. Changes RAX and RDX. May fail.
+    pub pop: usize,
+    /// ECX what is added to the slot RIP to get the address to push, RDX where a return jumps to. Changes
+    /// RAX, RCX, RDX, R8 and R9. May fail.
+    pub call: usize,
+    /// Pops where code goes on: RAX where, RCX its offset in the host mapping, RDX where to jump. Changes
+    /// R8. May fail.
+    pub ret: usize,
+    /// EAX a distance from the slot RIP; RAX where code goes on, RCX its offset in the host mapping. Does
+    /// not come back if the TLB does not have it. Changes RDX.
+    pub transfer: usize,
+    /// The same for an address in RAX.
+    pub transfer_to: usize,
+    /// RDX the vector of carries, ECX the description of the flags. Changes R8, R9 and R10.
+    pub carries: usize,
+    /// Returns to the run loop; the next block starts at the slot RIP.
+    pub exit: usize,
+    _piece: Piece,
+}
+
+/// The stubs, unless the host lets nobody execute what was just written.
+pub(super) fn stubs() -> Option<&'static Stubs> {
+    static STUBS: OnceLock<Option<Stubs>> = OnceLock::new();
+    STUBS.get_or_init(build).as_ref()
+}
+
+type Asm = VecAssembler<X64Relocation>;
+
+const TLB_MASK: i32 = ((tlb::ENTRIES - 1) * size_of::<tlb::Entry>()) as i32;
+
+fn build() -> Option<Stubs> {
+    let piece = Piece::take()?;
+    let base = piece.start() as usize;
+    let mut asm = Asm::new(base);
+    let mut stub = |emit: &dyn Fn(&mut Asm)| {
+        asm.align(16, 0xcc);
+        let start = base + asm.offset().0;
+        emit(&mut asm);
+        start
+    };
+    let mut access = |table: i8| [1, 2, 4, 8].map(|size| stub(&|asm| access(asm, table, size)));
+    let stubs = Stubs {
+        read: access(field::TLB_READ),
+        write: access(field::TLB_WRITE),
+        read_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, field::TLB_READ, aligned))),
+        write_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, field::TLB_WRITE, aligned))),
+        sse: stub(&|asm| {
+            sse(asm);
+            finish(asm);
+        }),
+        cli: stub(&cli),
+        sti: stub(&sti),
+        flags: stub(&flags),
+        push: stub(&push),
+        pop: stub(&pop),
+        call: stub(&call),
+        ret: stub(&ret),
+        transfer: stub(&|asm| transfer(asm, true)),
+        transfer_to: stub(&|asm| transfer(asm, false)),
+        carries: stub(&carries),
+        exit: stub(&exit),
+        _piece: piece,
+    };
+    let code = asm.finalize().ok()?;
+    // SAFETY: the piece is larger than the stubs and nobody executes it yet.
+    unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), stubs._piece.start(), code.len()) };
+    Some(stubs)
+}
+
+/// `Cpu::hit`: RAX linear address; RAX host address, or a jump to `fail`. Changes RCX and RDX. An access
+/// that reaches into the next page has another page number at its end, so that the comparison fails.
+fn lookup(asm: &mut Asm, table: i8, size: i8) {
+    dynasm!(asm
+        ; .arch x64
+        ; lea rcx, [BYTE rax + size - 1]
+        ; mov rdx, rax
+        ; shr rdx, 8
+        ; and edx, TLB_MASK
+        ; add rdx, QWORD [BYTE rdi + table]
+        ; and rcx, -4096
+        ; cmp rcx, QWORD [rdx]
+        ; jne >fail
+        ; add rax, QWORD [rdx + 8]
+        ; add rax, QWORD [BYTE rdi + field::RAM]
+    );
+}
+
+/// Comes back with ZF set, or clear from `fail`.
+fn finish(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; cmp eax, eax ; fail: ; ret);
+}
+
+fn access(asm: &mut Asm, table: i8, size: i8) {
+    lookup(asm, table, size);
+    finish(asm);
+}
+
+/// Jumps to `fail` if SSE instructions fault.
+fn sse(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; test DWORD [rdi + field::CR0], (cr0::EM | cr0::TS) as i32
+        ; jne >fail
+        ; mov edx, DWORD [rdi + field::CR4]
+        ; not edx
+        ; test edx, cr4::OSFXSR as i32
+        ; jne >fail
+    );
+}
+
+fn wide(asm: &mut Asm, table: i8, aligned: bool) {
+    sse(asm);
+    if aligned {
+        dynasm!(asm ; .arch x64 ; test al, 15 ; jne >fail);
+    }
+    access(asm, table, 16);
+}
+
+/// Jumps to `fail` in any program but the kernel, which IOPL may forbid to change IF.
+fn kernel(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; cmp BYTE [rdi + field::CPL], 0 ; jne >fail);
+}
+
+fn cli(asm: &mut Asm) {
+    kernel(asm);
+    dynasm!(asm ; .arch x64 ; and DWORD [rdi + field::RFLAGS], !flags::IF as i32);
+    finish(asm);
+}
+
+fn sti(asm: &mut Asm) {
+    kernel(asm);
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rdi + field::WINDOW_WANTED], 0
+        ; jne >fail
+        ; or DWORD [rdi + field::RFLAGS], flags::IF as i32
+    );
+    finish(asm);
+}
+
+/// Compiled code has the stack as it is at the start of a function, so that it is aligned here.
+fn flags(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; push rdi
+        ; push rdi
+        ; add rdi, DWORD -field::BIAS
+        ; mov rax, QWORD pushed_flags as *const () as i64
+        ; call rax
+        ; pop rdi
+        ; pop rdi
+        ; mov rcx, rax
+        ; ret
+    );
+}
+
+extern "sysv64" fn pushed_flags(cpu: &Cpu) -> u64 {
+    cpu.rflags() & !(flags::RF | flags::VM)
+}
+
+fn push(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov r8, rcx
+        ; mov rax, QWORD [BYTE rdi + field::RSP]
+        ; sub rax, 8
+    );
+    lookup(asm, field::TLB_WRITE, 8);
+    dynasm!(asm
+        ; .arch x64
+        ; mov QWORD [rax], r8
+        ; sub QWORD [BYTE rdi + field::RSP], 8
+    );
+    finish(asm);
+}
+
+fn pop(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP]);
+    lookup(asm, field::TLB_READ, 8);
+    dynasm!(asm
+        ; .arch x64
+        ; mov rcx, QWORD [rax]
+        ; add QWORD [BYTE rdi + field::RSP], 8
+    );
+    finish(asm);
+}
+
+fn call(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov r8d, ecx
+        ; mov r9, rdx
+        ; mov rax, QWORD [BYTE rdi + field::RSP]
+        ; sub rax, 8
+    );
+    lookup(asm, field::TLB_WRITE, 8);
+    dynasm!(asm
+        ; .arch x64
+        ; add r8, QWORD [BYTE rdi + field::RIP]
+        ; mov QWORD [rax], r8
+        ; sub QWORD [BYTE rdi + field::RSP], 8
+        ; mov edx, r8d
+        ; shr edx, 9
+        ; xor r8d, edx
+        ; and r8d, Landings::COUNT as i32 - 1
+        ; mov QWORD [rdi + r8 * 8 + field::LANDINGS], r9
+    );
+    finish(asm);
+}
+
+/// RAX linear address: RCX offset; jumps to `fail` if the TLB does not know. Changes RDX.
+fn code_offset(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov rcx, rax
+        ; and rcx, -4096
+        ; cmp rcx, QWORD [rdi + field::CODE_PAGE]
+        ; je >same
+        ; mov rdx, rax
+        ; shr rdx, 8
+        ; and edx, TLB_MASK
+        ; add rdx, QWORD [rdi + field::TLB_EXECUTE]
+        ; cmp rcx, QWORD [rdx]
+        ; jne >fail
+        ; mov QWORD [rdi + field::CODE_PAGE], rcx
+        ; mov rcx, QWORD [rdx + 8]
+        ; mov QWORD [rdi + field::CODE_ADD], rcx
+        ; same:
+        ; mov rcx, rax
+        ; add rcx, QWORD [rdi + field::CODE_ADD]
+    );
+}
+
+fn ret(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP]);
+    lookup(asm, field::TLB_READ, 8);
+    dynasm!(asm ; .arch x64 ; mov rax, QWORD [rax]);
+    // What is not canonical is not in the TLB either.
+    code_offset(asm);
+    dynasm!(asm
+        ; .arch x64
+        ; add QWORD [BYTE rdi + field::RSP], 8
+        ; mov r8d, eax
+        ; mov edx, eax
+        ; shr edx, 9
+        ; xor r8d, edx
+        ; and r8d, Landings::COUNT as i32 - 1
+        ; mov rdx, QWORD [rdi + r8 * 8 + field::LANDINGS]
+        ; test rdx, rdx
+        ; jnz >known
+        ; lea rdx, [>search]
+        ; known:
+        ; cmp eax, eax
+        ; fail:
+        ; ret
+        ; search:
+        ; add rdi, DWORD -field::BIAS
+        ; mov rsi, rax
+        ; jmp extern control::search as *const () as usize
+    );
+}
+
+fn transfer(asm: &mut Asm, relative: bool) {
+    if relative {
+        dynasm!(asm ; .arch x64 ; movsxd rax, eax ; add rax, QWORD [BYTE rdi + field::RIP]);
+    }
+    code_offset(asm);
+    dynasm!(asm
+        ; .arch x64
+        ; ret
+        ; fail:
+        ; add rsp, 8
+        ; mov QWORD [rdi + field::NEXT_RIP], rax
+        ; xor eax, eax
+        ; ret
+    );
+}
+
+/// `Lazy::carries`.
+fn carries(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov ecx, DWORD [BYTE rdi + field::META]
+        ; mov rdx, QWORD [BYTE rdi + field::CARRY]
+        ; test ecx, (OF_ADD | OF_SUB) as i32
+        ; jz >done
+        ; mov r8, QWORD [BYTE rdi + field::RESULT]
+        ; test ecx, OF_ADD as i32
+        ; jz >subtraction
+        // With a = r - b: a & b | (a | b) & !r.
+        ; mov r9, r8
+        ; sub r9, rdx
+        ; not r8
+        ; mov r10, r9
+        ; and r10, rdx
+        ; or rdx, r9
+        ; and rdx, r8
+        ; or rdx, r10
+        ; ret
+        ; subtraction:
+        // With a = r + b: !a & b | (!a | b) & r.
+        ; lea r9, [r8 + rdx]
+        ; not r9
+        ; mov r10, r9
+        ; and r10, rdx
+        ; or rdx, r9
+        ; and rdx, r8
+        ; or rdx, r10
+        ; done:
+        ; ret
+    );
+}
+
+fn exit(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov rax, QWORD [BYTE rdi + field::RIP]
+        ; mov QWORD [rdi + field::NEXT_RIP], rax
+        ; xor eax, eax
+        ; ret
+    );
+}
