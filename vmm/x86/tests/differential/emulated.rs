@@ -136,6 +136,11 @@ impl Emulated {
         }
     }
 
+    /// Sets after how many executions code is compiled that is loaded from now on; 0 for never.
+    pub fn compile_after(&mut self, executions: u8) {
+        self.memory.compile_after(executions);
+    }
+
     /// Runs a case. The error says why the emulated machine did not end in an exception.
     pub fn run(&mut self, case: &Case, background: &[u8]) -> Result<Outcome, String> {
         self.load(case);

@@ -28,7 +28,7 @@ use emulated::Emulated;
 use exceptions::Plan;
 use native::Native;
 use report::Report;
-use state::Case;
+use state::{Case, Outcome};
 
 /// The seed of a run that nobody chose one for.
 const DEFAULT_SEED: u64 = 1;
@@ -73,8 +73,29 @@ impl Pair {
         }
     }
 
-    /// The kinds of the differences, and their description; both empty if there are none.
+    /// The kinds of the differences, and their description; both empty if there are none. The case is
+    /// interpreted first and compiled then.
     fn differences(&mut self, case: &Case, absent: bool) -> (Vec<String>, String) {
+        let mut native = None;
+        for compiled in [false, true] {
+            self.emulated.compile_after(compiled.into());
+            let (kinds, details) = self.differences_once(case, absent, &mut native);
+            if !kinds.is_empty() {
+                let how = if compiled { "compiled" } else { "interpreted" };
+                return (kinds, format!("{how}:\n{details}"));
+            }
+        }
+        (vec![], String::new())
+    }
+
+    /// As `differences`, for code that is compiled or not as the emulated CPU is set. `native` keeps what
+    /// the processor does.
+    fn differences_once(
+        &mut self,
+        case: &Case,
+        absent: bool,
+        native: &mut Option<Outcome>,
+    ) -> (Vec<String>, String) {
         let run = catch_unwind(AssertUnwindSafe(|| {
             self.emulated.run(case, &self.background)
         }));
@@ -99,8 +120,8 @@ impl Pair {
             };
             return (kinds, format!("ended with vector {}", emulated.vector));
         }
-        let native = self.native.run(case, &self.background);
-        let found = compare::compare(case, &native, &emulated);
+        let native = native.get_or_insert_with(|| self.native.run(case, &self.background));
+        let found = compare::compare(case, native, &emulated);
         let mut kinds: Vec<String> = found
             .iter()
             .map(|difference| difference.kind.clone())

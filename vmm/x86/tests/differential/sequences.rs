@@ -2,8 +2,8 @@
 //!
 //! Single instructions show neither flags that are computed later than they are set, nor
 //! comparisons joined with the branch behind them, nor blocks that lead to each other. Each program
-//! is executed by the processor and, from the same state, by the emulated CPU three times: an
-//! instruction at a time, as a whole, and in random pieces. Everything that the manual defines must
+//! is executed by the processor and, from the same state, by the emulated CPU four times: an
+//! instruction at a time, as a whole, interpreted and compiled, and in random pieces. Everything that the manual defines must
 //! be equal, and the emulated runs must agree in everything. `DIFF_SEED`, `DIFF_CASES` and
 //! `DIFF_CASE` choose other programs.
 
@@ -101,12 +101,15 @@ impl Bench {
         emulated.load(&case);
         let trace = trace::follow(emulated, &case, background);
         let single = emulated.fingerprint();
-        // Half of the programs find what was decoded for the run before.
-        if cuts.chance(50) {
-            emulated.load(&case);
-        }
+        emulated.compile_after(0);
+        emulated.load(&case);
+        let interpreted = emulated.execute(&case, background, |_| Some(WHOLE));
+        let interpreted_print = emulated.fingerprint();
+        emulated.compile_after(1);
+        emulated.load(&case);
         let whole = emulated.execute(&case, background, |_| Some(WHOLE));
         let print = emulated.fingerprint();
+        // Half of the programs find what was decoded for the run before.
         if cuts.chance(50) {
             emulated.load(&case);
         }
@@ -121,8 +124,13 @@ impl Bench {
             &whole,
             &mut differences,
         );
+        compare_runs("interpreted", &interpreted, &whole, &mut differences);
         compare_runs("pieces", &pieces, &whole, &mut differences);
-        for (name, other) in [("single steps", single), ("pieces", pieces_print)] {
+        for (name, other) in [
+            ("single steps", single),
+            ("interpreted", interpreted_print),
+            ("pieces", pieces_print),
+        ] {
             if differences.is_empty() && other != print {
                 differences.push(format!("{name}: the rest of the CPU's state differs"));
             }

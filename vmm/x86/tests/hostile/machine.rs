@@ -203,6 +203,11 @@ impl Machine {
         }
     }
 
+    /// Sets after how many executions code is compiled; 0 for never.
+    pub fn compile_after(&mut self, executions: u8) {
+        self.memory.compile_after(executions);
+    }
+
     /// Runs the CPU and checks that it keeps to its budget. Returns whether it may run again.
     pub fn run_checked(&mut self, budget: u64) -> bool {
         !matches!(self.run(budget), Exit::Unimplemented(_))
@@ -264,6 +269,11 @@ impl Machine {
     /// Checks that two machines are the same.
     pub fn assert_same(&self, other: &Self) {
         assert_eq!(self.cpu.state(), other.cpu.state(), "the state differs");
+        assert_eq!(
+            self.cpu.retired(),
+            other.cpu.retired(),
+            "one retired more than the other"
+        );
         let pairs = self.bus.asked.iter().zip(&other.bus.asked);
         let first = pairs.enumerate().find(|(_, (ours, theirs))| ours != theirs);
         assert_eq!(first, None, "what reached the bus differs");

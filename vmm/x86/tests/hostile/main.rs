@@ -77,6 +77,8 @@ fn watch() {
 fn fuzz_one(data: &[u8]) {
     let mut values = Values::of(data);
     let mut machine = Machine::new(&mut values, data);
+    // Everything is compiled at once, nothing is, or what is executed more than once.
+    machine.compile_after(data.len() as u8 % 3);
     for _ in 0..1 + values.below(8) {
         let budget = values.pick(&[0, 1, 2, 3, 17, 64, 300, 2000]);
         if !machine.run_checked(budget) || !disturb(&mut machine, &mut values) {
@@ -106,12 +108,20 @@ fn disturb(machine: &mut Machine, values: &mut Values) -> bool {
     true
 }
 
-/// Executes one case as a whole and then in pieces, which must come to the same.
+/// Executes one case as a whole, interpreted and compiled, and then in pieces, which must come to the
+/// same.
 fn compare_one(data: &[u8]) {
     let mut whole = Machine::new(&mut Values::of(data), data);
+    whole.compile_after(0);
     let whole_exit = whole.run_for(COMPARED, |left| left);
+    let mut compiled = Machine::new(&mut Values::of(data), data);
+    compiled.compile_after(1);
+    let compiled_exit = compiled.run_for(COMPARED, |left| left);
+    assert_eq!(whole_exit, compiled_exit, "compiled, the end differs");
+    whole.assert_same(&compiled);
     let mut values = Values::of(data);
     let mut pieces = Machine::new(&mut values, data);
+    pieces.compile_after(1 + data.len() as u8 % 2);
     let pieces_exit = pieces.run_for(COMPARED, |left| left.min(1 + values.below(5)));
     assert_eq!(whole_exit, pieces_exit, "the end differs");
     whole.assert_same(&pieces);

@@ -4,11 +4,15 @@
 mod breakpoints;
 mod budgets;
 mod code_changes;
+mod compiled;
+mod compiled_faults;
 mod double_fault;
 mod exceptions;
+mod generated;
 mod harness;
 mod identity;
 mod interrupts;
+mod modes;
 mod pages;
 mod paging;
 mod ports;

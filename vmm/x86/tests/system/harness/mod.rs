@@ -17,6 +17,10 @@ pub use program::{Emit, Program};
 /// More instructions than any of the short programs takes.
 const PATIENCE: u64 = 1_000_000;
 
+/// Whether all code is compiled when it is executed for the first time, instead of when it was executed
+/// often: these tests are built both ways.
+const ALL_COMPILED: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"system_compiled");
+
 /// Positions in `CpuState::gpr`.
 pub mod reg {
     pub const RAX: usize = 0;
@@ -83,7 +87,10 @@ impl Machine {
         let mut ram = vec![0u64; (RAM / 8) as usize];
         // SAFETY: the vector lives in the machine as long as the memory, is never resized, and is
         // not touched in any other way.
-        let memory = unsafe { Memory::new(ram.as_mut_ptr().cast(), RAM, 0) };
+        let mut memory = unsafe { Memory::new(ram.as_mut_ptr().cast(), RAM, 0) };
+        if ALL_COMPILED {
+            memory.compile_after(1);
+        }
         let cpu = Cpu::new(0, model);
         let mut machine = Self {
             cpu,

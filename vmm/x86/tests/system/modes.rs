@@ -1,0 +1,123 @@
+//! Machines that differ in nothing but when code is compiled, and whether anybody can tell.
+
+use chaosrun_x86::Exit;
+use iced_x86::{Decoder, DecoderOptions};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::harness::Machine;
+use crate::harness::layout::*;
+
+/// After how many executions code is compiled; the first machine never compiles anything.
+pub const MODES: [u8; 3] = [0, 1, 24];
+
+/// Everything that the CPU is, TLB included.
+pub fn fingerprint(m: &Machine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    m.cpu.hash_into(&mut |part| bytes.extend_from_slice(part));
+    bytes
+}
+
+/// Fails with what differs between two CPUs.
+#[track_caller]
+fn assert_same_cpu(a: &Machine, b: &Machine, what: &str) {
+    assert_eq!(a.cpu.retired(), b.cpu.retired(), "{what}: retired");
+    if fingerprint(a) != fingerprint(b) {
+        assert_eq!(a.cpu.state(), b.cpu.state(), "{what}");
+        panic!("{what}: the translations differ");
+    }
+}
+
+/// Fails with what differs, memory and bus included.
+#[track_caller]
+pub fn assert_same(a: &Machine, b: &Machine, what: &str) {
+    assert_same_cpu(a, b, what);
+    assert_eq!(a.bus, b.bus, "{what}: what reached the bus");
+    let memory = |m: &Machine| {
+        let mut bytes = vec![0; RAM as usize];
+        assert!(m.memory.read(0, &mut bytes));
+        bytes
+    };
+    let (x, y) = (memory(a), memory(b));
+    let differs = x.iter().zip(&y).position(|(x, y)| x != y);
+    assert_eq!(differs, None, "{what}: memory differs at this address");
+}
+
+/// Lets the handler that has just reported return behind the instruction that faulted.
+pub fn skip_faulting(m: &mut Machine) {
+    let event = m.reported();
+    if !matches!(event.vector, 0 | 6 | 12..=14 | 17) {
+        return;
+    }
+    let mut code = [0; 15];
+    assert!(m.memory.read(event.rip, &mut code));
+    let instruction = Decoder::new(64, &code, DecoderOptions::NONE).decode();
+    m.poke64(event.frame, event.rip + instruction.len() as u64);
+}
+
+/// Runs machines of all modes side by side with budgets from `next` until they halt, and compares them
+/// after every run. `stopped` is called for each of them when it stops. Returns the first.
+#[track_caller]
+pub fn side_by_side(
+    what: &str,
+    build: &dyn Fn() -> Machine,
+    stopped: &dyn Fn(&mut Machine),
+    mut next: impl FnMut() -> u64,
+) -> Machine {
+    let mut machines = MODES.map(|mode| {
+        let mut m = build();
+        m.memory.compile_after(mode);
+        m
+    });
+    for _ in 0..1_000_000 {
+        let budget = next();
+        let exits = machines.each_mut().map(|m| m.run(budget));
+        let [first, others @ ..] = &mut machines;
+        for (other, exit) in others.iter().zip(&exits[1..]) {
+            assert_eq!(*exit, exits[0], "{what}");
+            assert_same_cpu(first, other, what);
+        }
+        match exits[0] {
+            Exit::Budget => {}
+            Exit::Halt => {
+                let [first, others @ ..] = machines;
+                others
+                    .iter()
+                    .for_each(|other| assert_same(&first, other, what));
+                return first;
+            }
+            Exit::Stop | Exit::InterruptWindow => machines.iter_mut().for_each(stopped),
+            ref other => panic!("{what}: unexpected exit {other:?}"),
+        }
+    }
+    panic!("{what}: no end");
+}
+
+/// Runs machines of all modes side by side, cut in all sorts of ways. They must be the same after every
+/// piece, and come to the same end however they are cut. Returns the interpreted one of the whole run.
+#[track_caller]
+pub fn check(
+    what: &str,
+    build: impl Fn() -> Machine,
+    stopped: impl Fn(&mut Machine),
+    budgets: &[u64],
+) -> Machine {
+    let whole = side_by_side(what, &build, &stopped, || 1 << 40);
+    for &budget in budgets {
+        let name = format!("{what}, budgets of {budget}");
+        let pieces = side_by_side(&name, &build, &stopped, || budget);
+        assert_same(&whole, &pieces, &name);
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(what.len() as u64);
+    let name = format!("{what}, random budgets");
+    let next = || {
+        let most = 2 << (random.next_u64() % 7);
+        1 + random.next_u64() % most
+    };
+    let pieces = side_by_side(&name, &build, &stopped, next);
+    assert_same(&whole, &pieces, &name);
+    whole
+}
+
+/// The budgets that cut a loop of any length everywhere.
+pub const ALL_CUTS: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17, 29, 64];
