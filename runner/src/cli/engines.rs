@@ -19,6 +19,9 @@ pub(super) struct StoppingArgs {
     /// Milliseconds of processor time that a guest may go without an exit on the host's KVM.
     #[arg(long, value_name = "MS", hide = true)]
     patience: Option<u64>,
+    /// Have the exact engine execute guests without compiling them, which changes nothing but speed.
+    #[arg(long)]
+    interpret: bool,
 }
 
 impl StoppingArgs {
@@ -31,6 +34,11 @@ impl StoppingArgs {
         };
         EngineOptions {
             patience_ms: self.patience.unwrap_or(options.patience_ms),
+            compile_after: if self.interpret {
+                0
+            } else {
+                options.compile_after
+            },
             ..options
         }
     }
@@ -164,7 +172,7 @@ mod tests {
         let strict = StoppingArgs::default().options();
         let lax = StoppingArgs {
             allow_nondeterminism: true,
-            patience: None,
+            ..StoppingArgs::default()
         };
         assert!(!strict.allow_nondeterminism);
         assert!(lax.options().allow_nondeterminism);
@@ -174,5 +182,11 @@ mod tests {
             ..lax
         };
         assert_eq!(told.options().patience_ms, 7);
+        let interpreted = StoppingArgs {
+            interpret: true,
+            ..StoppingArgs::default()
+        };
+        assert_ne!(strict.compile_after, 0);
+        assert_eq!(interpreted.options().compile_after, 0);
     }
 }

@@ -146,6 +146,21 @@ fn three_boots_of_tiny_are_equal() {
 }
 
 #[test]
+fn compiled_and_interpreted_machines_are_equal() {
+    for vcpus in [1, 4] {
+        let usual = setup("tiny", vcpus);
+        let first = booted(&usual);
+        for compile_after in [0, 1] {
+            let other = Setup {
+                compile_after,
+                ..usual.clone()
+            };
+            assert_eq!(difference(&first, &booted(&other)), None, "{compile_after}");
+        }
+    }
+}
+
+#[test]
 #[ignore = "takes minutes; the three tests above are its short form"]
 fn ten_boots_are_equal() {
     for kernel in ["debian", "tiny"] {

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use chaosrun::artifact::initrd::{Compression, Initrd};
 use chaosrun::artifact::{Progress, Store};
+use chaosrun_vmm::engine::EngineOptions;
 use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, StateHash, Stop};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
@@ -46,6 +47,8 @@ pub struct Setup<'a> {
     pub vcpus: u32,
     pub cmdline: &'a str,
     pub tape: Tape,
+    /// After how many executions code is compiled; 0 for never.
+    pub compile_after: u8,
     pub interleaving: Interleaving,
     /// The distance of state hashes in nanoseconds of virtual time.
     pub hash_every: u64,
@@ -66,6 +69,7 @@ impl<'a> Setup<'a> {
             vcpus: 1,
             cmdline: QUIET,
             tape: Tape::default(),
+            compile_after: EngineOptions::default().compile_after,
             interleaving: Interleaving::default(),
             hash_every: 100 * MILLI,
             step: u64::MAX,
@@ -81,6 +85,10 @@ impl<'a> Setup<'a> {
             initrd: Some(self.initrd),
             cmdline: self.cmdline.to_owned(),
             tape: self.tape.clone(),
+            engine_options: EngineOptions {
+                compile_after: self.compile_after,
+                ..EngineOptions::default()
+            },
             interleaving: self.interleaving,
             ..MachineConfig::new(self.kernel)
         };

@@ -32,6 +32,9 @@ pub struct EngineOptions {
     /// For how many milliseconds of the host's processor time a guest may run without an exit before
     /// it is stopped. It has no effect on guests that exit in time.
     pub patience_ms: u64,
+    /// After how many executions the exact engine compiles a block of the guest's code to the host's; 0 for
+    /// never. It changes nothing but the time that things take.
+    pub compile_after: u8,
 }
 
 impl EngineOptions {
@@ -39,6 +42,7 @@ impl EngineOptions {
     pub const NONDETERMINISTIC: Self = Self {
         allow_nondeterminism: true,
         patience_ms: 10,
+        compile_after: Memory::COMPILE_AFTER,
     };
 }
 
@@ -47,6 +51,7 @@ impl Default for EngineOptions {
         Self {
             allow_nondeterminism: false,
             patience_ms: 10_000,
+            compile_after: Memory::COMPILE_AFTER,
         }
     }
 }

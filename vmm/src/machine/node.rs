@@ -61,6 +61,7 @@ impl Machine {
             });
         }
         let mut ram = GuestRam::new(config.memory)?;
+        ram.compile_after(config.engine_options.compile_after);
         let rsdp = acpi::install(&mut ram, config.vcpus, &config.virtio())?;
         let source = BootSource {
             kernel: config.kernel,

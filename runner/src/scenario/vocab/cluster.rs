@@ -284,7 +284,7 @@ const MACHINE: &[Key] = &[
     key(
         "cmdline",
         Kind::Text,
-        "Words to add to the kernel's command line.",
+        "Words to add to the kernel's command line, where they win. `debian` has `mitigations=off init_on_alloc=0 psi=0` there.",
     )
     .many(),
     key(

@@ -43,6 +43,7 @@ fn options(patience_ms: u64, allow_nondeterminism: bool) -> EngineOptions {
     EngineOptions {
         patience_ms,
         allow_nondeterminism,
+        ..EngineOptions::default()
     }
 }
 
