@@ -256,3 +256,30 @@ fn repeated_stores_are_charged_one_instruction_and_one_more_for_64_bytes() {
     assert_eq!(retired(&[40, 40]), 1);
     assert_eq!(retired(&[63; 64]), 63);
 }
+
+#[test]
+fn shadows_of_sti_and_mov_ss_do_not_depend_on_cuts() {
+    // MOV SS holds interrupts off for an instruction only if STI in front of it does not.
+    let make = || {
+        let program = |a: &mut CodeAssembler| {
+            a.mov(eax, ss)?;
+            a.cli()?;
+            a.sti()?;
+            a.mov(ss, eax)?;
+            a.inc(rbx)?;
+            a.cli()?;
+            a.sti()?;
+            a.inc(rbx)?;
+            a.hlt()
+        };
+        Machine::kernel(program).0
+    };
+    for count in 1..=8 {
+        let (mut whole, mut pieces) = (make(), make());
+        assert_eq!(whole.run(count), Exit::Budget);
+        for _ in 0..count {
+            assert_eq!(pieces.run(1), Exit::Budget);
+        }
+        assert_same(&whole, &pieces, &format!("{count} instructions"));
+    }
+}

@@ -346,6 +346,30 @@ fn interrupts_are_enabled_at_the_end_of_a_block() {
 }
 
 #[test]
+fn segment_bases_are_added_to_addresses_but_not_by_lea() {
+    let make = || {
+        let body = |a: &mut CodeAssembler| {
+            repeat(a, |a| {
+                a.mov(rax, qword_ptr(0x10).fs())?;
+                a.add(qword_ptr(rbx + 8).gs(), rax)?;
+                a.lea(rcx, qword_ptr(rbx + 8).gs())
+            })
+        };
+        let (mut m, _) = Machine::kernel(body);
+        m.poke64(DATA + 0x10, 7);
+        m.change(|state| {
+            state.segments[4].base = DATA;
+            state.segments[5].base = DATA + 0x100;
+            state.gpr[3] = 0x20;
+        });
+        m
+    };
+    let m = check("segment bases", make, nothing, &ALL_CUTS);
+    assert_eq!(m.peek64(DATA + 0x128), 7 * u64::from(ROUNDS));
+    assert_eq!(m.cpu.state().gpr[1], 0x28);
+}
+
+#[test]
 fn threads_that_switch_stacks() {
     // Both threads are the same code, called from different places, with a stack each.
     let build = || {
