@@ -350,23 +350,27 @@ fn segment_bases_are_added_to_addresses_but_not_by_lea() {
     let make = || {
         let body = |a: &mut CodeAssembler| {
             repeat(a, |a| {
-                a.mov(rax, qword_ptr(0x10).fs())?;
+                // The TLB knows what is at the addresses without the bases, too.
+                a.inc(qword_ptr(rbx + 8))?;
+                a.mov(rax, qword_ptr(rbx + 16).fs())?;
                 a.add(qword_ptr(rbx + 8).gs(), rax)?;
                 a.lea(rcx, qword_ptr(rbx + 8).gs())
             })
         };
         let (mut m, _) = Machine::kernel(body);
-        m.poke64(DATA + 0x10, 7);
+        m.poke64(FREE + 0x1010, 7);
         m.change(|state| {
-            state.segments[4].base = DATA;
-            state.segments[5].base = DATA + 0x100;
-            state.gpr[3] = 0x20;
+            state.segments[4].base = 0x1000;
+            state.segments[5].base = 0x2000;
+            state.gpr[3] = FREE;
         });
         m
     };
     let m = check("segment bases", make, nothing, &ALL_CUTS);
-    assert_eq!(m.peek64(DATA + 0x128), 7 * u64::from(ROUNDS));
-    assert_eq!(m.cpu.state().gpr[1], 0x28);
+    let rounds = u64::from(ROUNDS);
+    assert_eq!(m.peek64(FREE + 8), rounds);
+    assert_eq!(m.peek64(FREE + 0x2008), 7 * rounds);
+    assert_eq!(m.cpu.state().gpr[1], FREE + 8);
 }
 
 #[test]
