@@ -61,6 +61,12 @@ pub(crate) struct Op {
 }
 
 impl Op {
+    /// Whether it is an instruction that has a handler of its own: not a rare one, and not what ends a block
+    /// behind its last instruction.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.len != 0 && self.aux != RARE
+    }
+
     /// The immediate of a comparison that is fused with a branch, which the memory operand's fields
     /// hold: base, index, scale and segment.
     #[inline(always)]
@@ -99,10 +105,9 @@ impl At {
 }
 
 impl At {
-    /// Whether an operation of the same block follows that is not a rare one.
+    /// Whether an instruction of the same block follows that is not a rare one.
     pub(crate) fn next_is_plain(self) -> bool {
-        let next = self.following();
-        next.len != 0 && next.aux != RARE
+        self.following().is_plain()
     }
 }
 

@@ -186,8 +186,8 @@ impl Emitter<'_> {
         self.arrive(link, None);
     }
 
-    /// Has the handler end the block.
-    fn leave_to_handler(&mut self, index: usize) {
+    /// Has the handler do it.
+    pub(super) fn leave_to_handler(&mut self, index: usize) {
         self.jump(JMP, Tail::Handler(index));
     }
 }

@@ -3,19 +3,27 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 
 use super::arith::{Binary, Bit};
-use super::emit::{Access, Emitter, JMP, JNE, R11, RAX, RCX, RDX, Tail, asm};
+use super::emit::{Access, Emitter, JNE, R11, RAX, RCX, RDX, Tail, asm};
 use super::field;
 use super::select::Act;
 use crate::cpu::gpr;
 use crate::lower::Form;
-use crate::op::RARE;
 
 const RBP: u8 = gpr::RBP as u8 * 8;
 const RSP: u8 = gpr::RSP as u8 * 8;
 
 impl Emitter<'_> {
-    /// Emits the code of operation `index`; `flags` is whether somebody may see the flags that it sets.
+    /// Emits the code of operation `index`, which does not end the block; `flags` is whether somebody may
+    /// see the flags that it sets.
     pub(super) fn operation(&mut self, index: usize, act: Act, flags: bool) {
+        match act {
+            Act::Nop => {}
+            _ => self.moves(index, act, flags),
+        }
+    }
+
+    /// Moves, extensions, addresses.
+    fn moves(&mut self, index: usize, act: Act, flags: bool) {
         let op = self.ops[index];
         match act {
             Act::Move(form, size) => self.r#move(index, form, size),
@@ -32,6 +40,61 @@ impl Emitter<'_> {
                 }
                 self.put(op.dst, RAX, size);
             }
+            Act::Exchange(size) => {
+                self.operands(op.dst, op.src, size);
+                self.put(op.dst, RCX, size);
+                self.put(op.src, RAX, size);
+            }
+            Act::Choose { memory, size } => self.choose(index, memory, size),
+            Act::Set => {
+                let code = self.condition(op.aux).expect("parity is not selected");
+                self.set(code);
+                self.put(op.dst, RAX, 1);
+            }
+            Act::SetMemory => {
+                self.locate(index, Access::Write, 1);
+                asm!(self, mov r11, rax);
+                let code = self.condition(op.aux).expect("parity is not selected");
+                self.set(code);
+                asm!(self, mov BYTE [r11], al);
+            }
+            Act::WidenA { to } => {
+                self.get_signed(RAX, 0, to / 2);
+                if to == 4 {
+                    asm!(self, mov eax, eax);
+                }
+                self.put(0, RAX, to);
+            }
+            Act::WidenD(size) => {
+                self.get_signed(RDX, 0, size);
+                asm!(self, sar rdx, BYTE 63);
+                if size == 4 {
+                    asm!(self, mov edx, edx);
+                }
+                self.put(gpr::RDX as u8 * 8, RDX, size);
+            }
+            Act::Swap(size) => {
+                self.get(RAX, op.dst, size);
+                match size {
+                    4 => asm!(self, bswap eax),
+                    _ => asm!(self, bswap rax),
+                }
+                self.put(op.dst, RAX, size);
+            }
+            Act::WideMove => self.wide_move(index),
+            Act::WideLoad => self.wide_load(index),
+            Act::WideStore => self.wide_store(index),
+            Act::Wide(kind, dst, src) => self.wide(index, kind, dst, src),
+            Act::WideMemory(kind, dst, operand) => self.wide_memory(index, kind, dst, &operand),
+            Act::WideMask { dst, src } => self.wide_mask(index, dst, src),
+            _ => self.arithmetic(index, act, flags),
+        }
+    }
+
+    /// Arithmetic, logic, shifts.
+    fn arithmetic(&mut self, index: usize, act: Act, flags: bool) {
+        let op = self.ops[index];
+        match act {
             Act::Binary(kind, form, size) => self.two_operands(index, kind, form, size, flags),
             Act::Zero => {
                 self.constant(RDX, 0);
@@ -62,6 +125,29 @@ impl Emitter<'_> {
                 self.shift(kind, op.aux, size, flags);
                 self.finish(op.dst, size);
             }
+            Act::ShiftByCl(kind, size) => {
+                self.get(RAX, op.dst, size);
+                self.get(RCX, gpr::RCX as u8 * 8, 1);
+                self.shift_by_cl(kind, size);
+                self.finish(op.dst, size);
+            }
+            Act::ShiftDouble {
+                left,
+                dst,
+                src,
+                count,
+                size,
+            } => {
+                self.operands(dst, src, size);
+                self.shift_double(left, count, size, flags);
+                self.finish(dst, size);
+            }
+            Act::Rotate { left, size } => {
+                self.get(R11, op.dst, size);
+                self.rotate(left, op.aux, size);
+                self.put(op.dst, R11, size);
+            }
+            Act::WithCarry { add, form, size } => self.add_with_carry(index, add, form, size),
             Act::Multiply(form, size) => {
                 if form == Form::RM {
                     self.locate(index, Access::Read, size);
@@ -79,6 +165,55 @@ impl Emitter<'_> {
                 self.multiply(size, flags);
                 self.finish(op.dst, size);
             }
+            Act::MultiplyWide { src, size } => {
+                self.operands(0, src, size);
+                self.multiply_wide(size);
+                self.put(0, RAX, size);
+                self.put(gpr::RDX as u8 * 8, RDX, size);
+            }
+            _ => self.stack(index, act),
+        }
+    }
+
+    /// The stack.
+    fn stack(&mut self, index: usize, act: Act) {
+        let op = self.ops[index];
+        match act {
+            Act::PushRegister => self.push(index, None),
+            Act::PushConstant => self.push(index, Some(op.imm)),
+            Act::PushMemory => {
+                self.locate(index, Access::Read, 8);
+                self.read(RCX, 8);
+                let push = self.stubs.push;
+                self.call_or_hand_over(index, push);
+            }
+            Act::PushFlags => {
+                let (flags, push) = (self.stubs.flags, self.stubs.push);
+                asm!(self, call extern flags);
+                self.call_or_hand_over(index, push);
+            }
+            Act::Pop => {
+                let pop = self.stubs.pop;
+                self.call_or_hand_over(index, pop);
+                self.put(op.dst, RCX, 8);
+            }
+            Act::Leave => {
+                self.get(RAX, RBP, 8);
+                self.translate(index, Access::Read, 8);
+                self.read(RCX, 8);
+                self.get(RDX, RBP, 8);
+                asm!(self, add rdx, BYTE 8);
+                self.put(RSP, RDX, 8);
+                self.put(RBP, RCX, 8);
+            }
+            _ => self.special(index, act),
+        }
+    }
+
+    /// Bits, atomic operations, the interrupt flag.
+    fn special(&mut self, index: usize, act: Act) {
+        let op = self.ops[index];
+        match act {
             Act::BitTest(size) => {
                 self.get(RAX, op.dst, size);
                 self.bit_index(index, op.aux == 255, size);
@@ -96,44 +231,6 @@ impl Emitter<'_> {
                 by_register,
                 size,
             } => self.bit_in_memory(index, change, by_register, size),
-            Act::ShiftDouble {
-                left,
-                dst,
-                src,
-                count,
-                size,
-            } => {
-                self.operands(dst, src, size);
-                self.shift_double(left, count, size, flags);
-                self.finish(dst, size);
-            }
-            Act::SetMemory => {
-                self.locate(index, Access::Write, 1);
-                asm!(self, mov r11, rax);
-                let code = self.condition(op.aux).expect("parity is not selected");
-                self.set(code);
-                asm!(self, mov BYTE [r11], al);
-            }
-            Act::WideMemory(kind, dst, operand) => self.wide_memory(index, kind, dst, &operand),
-            Act::WideMask { dst, src } => self.wide_mask(index, dst, src),
-            Act::ShiftByCl(kind, size) => {
-                self.get(RAX, op.dst, size);
-                self.get(RCX, gpr::RCX as u8 * 8, 1);
-                self.shift_by_cl(kind, size);
-                self.finish(op.dst, size);
-            }
-            Act::Rotate { left, size } => {
-                self.get(R11, op.dst, size);
-                self.rotate(left, op.aux, size);
-                self.put(op.dst, R11, size);
-            }
-            Act::WithCarry { add, form, size } => self.add_with_carry(index, add, form, size),
-            Act::MultiplyWide { src, size } => {
-                self.operands(0, src, size);
-                self.multiply_wide(size);
-                self.put(0, RAX, size);
-                self.put(gpr::RDX as u8 * 8, RDX, size);
-            }
             Act::CompareExchange(size) => self.compare_exchange(index, size),
             Act::ExchangeAdd(size) => {
                 self.locate(index, Access::Write, size);
@@ -152,85 +249,19 @@ impl Emitter<'_> {
                 self.write(RDX, size);
                 self.put(op.src, RCX, size);
             }
-            Act::Swap(size) => {
-                self.get(RAX, op.dst, size);
-                match size {
-                    4 => asm!(self, bswap eax),
-                    _ => asm!(self, bswap rax),
-                }
-                self.put(op.dst, RAX, size);
-            }
             Act::ClearInterrupts => {
                 let stub = self.stubs.cli;
                 self.call_or_hand_over(index, stub);
             }
             Act::SetInterrupts => {
-                let next = self.ops[index + 1];
-                if next.len != 0 && next.aux != RARE {
+                if self.ops[index + 1].is_plain() {
                     let stub = self.stubs.sti;
                     self.call_or_hand_over(index, stub);
                 } else {
-                    self.jump(JMP, Tail::Handler(index));
+                    self.leave_to_handler(index);
                 }
             }
-            Act::PushFlags => {
-                let (flags, push) = (self.stubs.flags, self.stubs.push);
-                asm!(self, call extern flags);
-                self.call_or_hand_over(index, push);
-            }
-            Act::PushMemory => {
-                self.locate(index, Access::Read, 8);
-                self.read(RCX, 8);
-                let push = self.stubs.push;
-                self.call_or_hand_over(index, push);
-            }
-            Act::WideMove => self.wide_move(index),
-            Act::WideLoad => self.wide_load(index),
-            Act::WideStore => self.wide_store(index),
-            Act::Wide(kind, dst, src) => self.wide(index, kind, dst, src),
-            Act::PushRegister => self.push(index, None),
-            Act::PushConstant => self.push(index, Some(op.imm)),
-            Act::Pop => {
-                let pop = self.stubs.pop;
-                self.call_or_hand_over(index, pop);
-                self.put(op.dst, RCX, 8);
-            }
-            Act::Leave => {
-                self.get(RAX, RBP, 8);
-                self.translate(index, Access::Read, 8);
-                self.read(RCX, 8);
-                self.get(RDX, RBP, 8);
-                asm!(self, add rdx, BYTE 8);
-                self.put(RSP, RDX, 8);
-                self.put(RBP, RCX, 8);
-            }
-            Act::Set => {
-                let code = self.condition(op.aux).expect("parity is not selected");
-                self.set(code);
-                self.put(op.dst, RAX, 1);
-            }
-            Act::Choose { memory, size } => self.choose(index, memory, size),
-            Act::WidenA { to } => {
-                self.get_signed(RAX, 0, to / 2);
-                if to == 4 {
-                    asm!(self, mov eax, eax);
-                }
-                self.put(0, RAX, to);
-            }
-            Act::WidenD(size) => {
-                self.get_signed(RDX, 0, size);
-                asm!(self, sar rdx, BYTE 63);
-                if size == 4 {
-                    asm!(self, mov edx, edx);
-                }
-                self.put(gpr::RDX as u8 * 8, RDX, size);
-            }
-            Act::Exchange(size) => {
-                self.operands(op.dst, op.src, size);
-                self.put(op.dst, RCX, size);
-                self.put(op.src, RAX, size);
-            }
-            _ => {}
+            _ => self.leave_to_handler(index),
         }
     }
 

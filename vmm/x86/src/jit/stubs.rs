@@ -200,14 +200,18 @@ extern "sysv64" fn pushed_flags(cpu: &Cpu) -> u64 {
     cpu.rflags() & !(flags::RF | flags::VM)
 }
 
+/// RAX becomes the host address of what is pushed next, or a jump to `fail`. Changes RCX and RDX.
+fn push_place(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP] ; sub rax, 8);
+    lookup(asm, field::TLB_WRITE, 8);
+}
+
 fn push(asm: &mut Asm) {
     dynasm!(asm
         ; .arch x64
         ; mov r8, rcx
-        ; mov rax, QWORD [BYTE rdi + field::RSP]
-        ; sub rax, 8
     );
-    lookup(asm, field::TLB_WRITE, 8);
+    push_place(asm);
     dynasm!(asm
         ; .arch x64
         ; mov QWORD [rax], r8
@@ -232,10 +236,8 @@ fn call(asm: &mut Asm) {
         ; .arch x64
         ; mov r8d, ecx
         ; mov r9, rdx
-        ; mov rax, QWORD [BYTE rdi + field::RSP]
-        ; sub rax, 8
     );
-    lookup(asm, field::TLB_WRITE, 8);
+    push_place(asm);
     dynasm!(asm
         ; .arch x64
         ; add r8, QWORD [BYTE rdi + field::RIP]
