@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use chaosrun_vmm::affinity::{self, NoProcessor};
+use chaosrun_vmm::engine::EngineOptions;
 use chaosrun_vmm::engine::{EngineError, EngineKind};
 use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, MachineError};
 use chaosrun_vmm::tape::Tape;
@@ -54,6 +55,13 @@ pub(super) struct GuestArgs {
     avx2: bool,
     #[command(flatten)]
     stopping: StoppingArgs,
+}
+
+impl GuestArgs {
+    /// What the engine is told.
+    pub(super) fn engine_options(&self) -> EngineOptions {
+        self.stopping.options()
+    }
 }
 
 /// The engines as words.
@@ -160,7 +168,7 @@ impl Guest {
     pub(super) fn machine(&self) -> Result<Machine, Failure> {
         let mut config = MachineConfig {
             engine: self.engine,
-            engine_options: self.args.stopping.options(),
+            engine_options: self.args.engine_options(),
             memory: self.args.memory,
             vcpus: self.args.vcpus,
             initrd: self.initrd.as_deref(),

@@ -101,7 +101,8 @@ impl Args {
             .extension()
             .is_some_and(|extension| extension == "kdl" || extension == "toml")
         {
-            return verify_scenario::verify(file, self.runs, self.guest.seed, self.jobs);
+            let options = self.guest.engine_options();
+            return verify_scenario::verify(file, self.runs, self.guest.seed, self.jobs, options);
         }
         let guest = Guest::load(self.guest)?;
         let limits = Limits {

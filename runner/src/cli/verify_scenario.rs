@@ -50,6 +50,7 @@ pub(super) fn verify(
     runs: u32,
     seed: Option<u64>,
     jobs: Option<NonZeroUsize>,
+    engine_options: EngineOptions,
 ) -> Result<Exit, Failure> {
     let options = Options::of_verify(jobs, seed);
     let Some(selected) = options.select(&[PathBuf::from(file)])? else {
@@ -65,7 +66,7 @@ pub(super) fn verify(
             plan,
             images,
             seed,
-            engine_options: EngineOptions::default(),
+            engine_options,
             captures: None,
         };
         let tasks = vec![task; runs as usize];

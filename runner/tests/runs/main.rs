@@ -5,7 +5,7 @@
 //! One target for all, so that there is one program to link; kernel and guest come from chaosrun's cache.
 
 #[path = "../machines/elf.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
+#[expect(dead_code, reason = "shared with other tests, which use more of it")]
 mod elf;
 mod ends;
 mod floods;

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::harness::layout::*;
+use crate::harness::same::{assert_same, fingerprint, memory};
 use crate::harness::{Machine, Script};
 use crate::workload;
 
@@ -20,27 +21,11 @@ struct Picture {
 }
 
 fn picture(m: &Machine) -> Picture {
-    let mut cpu = Vec::new();
-    m.cpu.hash_into(&mut |bytes| cpu.extend_from_slice(bytes));
-    let mut memory = vec![0; RAM as usize];
-    assert!(m.memory.read(0, &mut memory));
     Picture {
-        cpu,
-        memory,
+        cpu: fingerprint(m),
+        memory: memory(m),
         bus: m.bus.clone(),
     }
-}
-
-/// Fails with what differs, not with megabytes.
-#[track_caller]
-fn assert_same(a: &Machine, b: &Machine, what: &str) {
-    let (x, y) = (a.cpu.state(), b.cpu.state());
-    assert_eq!(x, y, "{what}");
-    let (p, q) = (picture(a), picture(b));
-    assert_eq!(p.bus, q.bus, "{what}");
-    let differs = p.memory.iter().zip(&q.memory).position(|(a, b)| a != b);
-    assert_eq!(differs, None, "{what}: memory differs at this address");
-    assert!(p.cpu == q.cpu, "{what}: the translations differ");
 }
 
 /// Runs to `target` retired instructions with budgets from `next`, or to the end.

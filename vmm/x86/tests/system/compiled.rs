@@ -6,33 +6,17 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
+use crate::harness::same::fingerprint;
 use crate::harness::{Machine, reg};
-use crate::modes::{self, ALL_CUTS, MODES, check, fingerprint};
+use crate::modes::{self, ALL_CUTS, MODES, check, repeat};
 
 /// More than it takes until something is compiled.
 const ROUNDS: u32 = 40;
 
 fn nothing(_: &mut Machine) {}
 
-/// A loop that is executed [`ROUNDS`] times, counted in R15.
-fn repeat(
-    a: &mut CodeAssembler,
-    body: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
-) -> Result<(), IcedError> {
-    a.mov(r15d, ROUNDS)?;
-    let mut again = a.create_label();
-    a.set_label(&mut again)?;
-    body(a)?;
-    a.dec(r15d)?;
-    let mut out = a.create_label();
-    a.jz(out)?;
-    a.jmp(again)?;
-    a.set_label(&mut out)?;
-    a.hlt()
-}
-
 fn program(body: impl Fn(&mut CodeAssembler) -> Result<(), IcedError>) -> impl Fn() -> Machine {
-    move || Machine::kernel(|a| repeat(a, &body)).0
+    move || Machine::kernel(|a| repeat(a, ROUNDS, &body)).0
 }
 
 #[test]
@@ -61,7 +45,7 @@ fn code_that_changes_itself_in_the_same_block() {
 /// Calls a function whose constant is changed behind every `every`th call.
 fn changing(at: u64, every: u32) -> Machine {
     let (mut m, _) = Machine::kernel(|a| {
-        repeat(a, |a| {
+        repeat(a, ROUNDS, |a| {
             let mut keep = a.create_label();
             a.call(at)?;
             a.test(r15d, every - 1)?;
@@ -100,7 +84,7 @@ fn functions_that_change_behind_the_call_that_they_return_to() {
     // The function changes the instruction that it returns to, which is in the caller's page.
     let build = || {
         let (mut m, p) = Machine::kernel(|a| {
-            repeat(a, |a| {
+            repeat(a, ROUNDS, |a| {
                 a.call(FREE)?;
                 a.mov(eax, 0x10)?;
                 a.add(rbx, rax)
@@ -170,7 +154,7 @@ fn remapped(reload: bool, also_caller: bool) -> Machine {
         a.ret()
     });
     m.load(CODE, 64, |a| {
-        repeat(a, |a| {
+        repeat(a, ROUNDS, |a| {
             a.mov(esi, (CODE + 0x900) as u32)?;
             a.mov(rdi, PLACE)?;
             a.call(rdi)?;
@@ -248,7 +232,7 @@ fn return_addresses_that_share_a_landing() {
     let places = [FREE, FREE + 0x4_0000, FREE + 0x1000, FREE + 0x8_0000];
     let build = || {
         let (mut m, _) = Machine::kernel(|a| {
-            repeat(a, |a| {
+            repeat(a, ROUNDS, |a| {
                 for place in places {
                     a.call(place)?;
                 }
@@ -277,7 +261,7 @@ fn nested_calls_that_share_a_landing() {
     // The inner call's return address hashes to the same place as that of the outer one, whose return
     // finds where the inner one went on.
     let build = || {
-        let (mut m, _) = Machine::kernel(|a| repeat(a, |a| a.call(FREE)));
+        let (mut m, _) = Machine::kernel(|a| repeat(a, ROUNDS, |a| a.call(FREE)));
         let functions = [FREE, FREE + 0x4_0000, FREE + 0x8_0000];
         for (n, at) in functions.into_iter().enumerate() {
             let callee = functions.get(n + 1).copied().unwrap_or(FREE + 0x3000);
@@ -349,7 +333,7 @@ fn interrupts_are_enabled_at_the_end_of_a_block() {
 fn segment_bases_are_added_to_addresses_but_not_by_lea() {
     let make = || {
         let body = |a: &mut CodeAssembler| {
-            repeat(a, |a| {
+            repeat(a, ROUNDS, |a| {
                 // The TLB knows what is at the addresses without the bases, too.
                 a.inc(qword_ptr(rbx + 8))?;
                 a.mov(rax, qword_ptr(rbx + 16).fs())?;
@@ -457,7 +441,7 @@ fn recursion_deeper_than_anything_is_remembered() {
 fn indirect_jumps_with_many_targets() {
     let build = || {
         let (mut m, p) = Machine::kernel(|a| {
-            repeat(a, |a| {
+            repeat(a, ROUNDS, |a| {
                 a.mov(rax, r15)?;
                 a.and(eax, 31)?;
                 a.shl(rax, 12)?;

@@ -7,8 +7,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::harness::layout::*;
+use crate::harness::same::fingerprint;
 use crate::harness::{Machine, Script, reg, seg};
-use crate::modes::{ALL_CUTS, MODES, check, fingerprint, skip_faulting};
+use crate::modes::{ALL_CUTS, MODES, check, skip_faulting};
 
 /// More than it takes until something is compiled.
 const ROUNDS: u32 = 40;

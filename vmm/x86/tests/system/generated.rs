@@ -375,17 +375,10 @@ fn machine(seed: u64, forms: &[Code]) -> Machine {
     let mut m = Machine::new();
     // Across the end of a page.
     m.load(CODE + 0xe80, 64, |a| {
-        a.mov(r15d, ROUNDS)?;
-        let mut again = a.create_label();
-        a.set_label(&mut again)?;
-        a.mov(r14d, DATA as u32)?;
-        g.body(a, 8, 0..COUNT)?;
-        a.dec(r15d)?;
-        let mut out = a.create_label();
-        a.jz(out)?;
-        a.jmp(again)?;
-        a.set_label(&mut out)?;
-        a.hlt()
+        modes::repeat(a, ROUNDS, |a| {
+            a.mov(r14d, DATA as u32)?;
+            g.body(a, 8, 0..COUNT)
+        })
     });
     for n in 0..COUNT {
         m.place(function(n), 64, |a| {

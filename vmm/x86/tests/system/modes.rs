@@ -1,46 +1,33 @@
 //! Machines that differ in nothing but when code is compiled, and whether anybody can tell.
 
 use chaosrun_x86::Exit;
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::code_asm::*;
+use iced_x86::{Decoder, DecoderOptions, IcedError};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::harness::Machine;
-use crate::harness::layout::*;
+use crate::harness::same::{assert_same, assert_same_cpu};
 
 /// After how many executions code is compiled; the first machine never compiles anything.
 pub const MODES: [u8; 3] = [0, 1, 24];
 
-/// Everything that the CPU is, TLB included.
-pub fn fingerprint(m: &Machine) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    m.cpu.hash_into(&mut |part| bytes.extend_from_slice(part));
-    bytes
-}
-
-/// Fails with what differs between two CPUs.
-#[track_caller]
-fn assert_same_cpu(a: &Machine, b: &Machine, what: &str) {
-    assert_eq!(a.cpu.retired(), b.cpu.retired(), "{what}: retired");
-    if fingerprint(a) != fingerprint(b) {
-        assert_eq!(a.cpu.state(), b.cpu.state(), "{what}");
-        panic!("{what}: the translations differ");
-    }
-}
-
-/// Fails with what differs, memory and bus included.
-#[track_caller]
-pub fn assert_same(a: &Machine, b: &Machine, what: &str) {
-    assert_same_cpu(a, b, what);
-    assert_eq!(a.bus, b.bus, "{what}: what reached the bus");
-    let memory = |m: &Machine| {
-        let mut bytes = vec![0; RAM as usize];
-        assert!(m.memory.read(0, &mut bytes));
-        bytes
-    };
-    let (x, y) = (memory(a), memory(b));
-    let differs = x.iter().zip(&y).position(|(x, y)| x != y);
-    assert_eq!(differs, None, "{what}: memory differs at this address");
+/// A loop that is executed `rounds` times, counted in R15, and then the end.
+pub fn repeat(
+    a: &mut CodeAssembler,
+    rounds: u32,
+    body: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
+) -> Result<(), IcedError> {
+    a.mov(r15d, rounds)?;
+    let mut again = a.create_label();
+    a.set_label(&mut again)?;
+    body(a)?;
+    a.dec(r15d)?;
+    let mut out = a.create_label();
+    a.jz(out)?;
+    a.jmp(again)?;
+    a.set_label(&mut out)?;
+    a.hlt()
 }
 
 /// Lets the handler that has just reported return behind the instruction that faulted.

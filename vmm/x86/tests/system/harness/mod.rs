@@ -4,6 +4,7 @@
 mod bus;
 pub mod layout;
 mod program;
+pub mod same;
 mod tables;
 
 use chaosrun_x86::{Activity, Cpu, CpuModel, CpuState, Exit, Memory, Segment, TableRegister};
