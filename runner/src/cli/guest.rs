@@ -5,8 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use chaosrun_vmm::affinity::{self, NoProcessor};
-use chaosrun_vmm::engine::EngineOptions;
-use chaosrun_vmm::engine::{EngineError, EngineKind};
+use chaosrun_vmm::engine::{EngineError, EngineKind, EngineOptions};
 use chaosrun_vmm::machine::{Interleaving, Machine, MachineConfig, MachineError};
 use chaosrun_vmm::tape::Tape;
 use miette::Diagnostic;

@@ -2,8 +2,9 @@
 
 use std::ptr::{NonNull, null};
 
-use crate::code::{Block, Callers, Landings};
+use crate::code::Block;
 use crate::flags::{self, Lazy};
+use crate::jit::Landings;
 use crate::memory::ProtectionCursor;
 use crate::mode::Mode;
 use crate::op::At;
@@ -91,9 +92,7 @@ pub struct Cpu {
     pub(crate) tlb_execute: *const tlb::Entry,
     /// The block being executed.
     pub(crate) block: *const Block,
-    /// The calls under way.
-    pub(crate) callers: Callers,
-    /// The same for compiled code.
+    /// Where returns to compiled code lead.
     pub(crate) landings: Landings,
     /// The page that instructions come from, or `u64::MAX`.
     pub(crate) code_page: u64,
@@ -181,7 +180,6 @@ impl Cpu {
             tlb_write: null(),
             tlb_execute: null(),
             block: null(),
-            callers: Callers::new(),
             landings: Landings::new(),
             code_page: u64::MAX,
             code_add: 0,
@@ -398,7 +396,6 @@ impl Cpu {
     pub(crate) fn attach(&mut self, memory: &mut Memory, bus: &mut dyn Bus) {
         self.ram = memory.base();
         self.block = null();
-        self.callers.clear();
         self.landings.follow(memory.cache.jit.generation());
         self.link = None;
         memory.follow_protections(&mut self.cursor, &mut self.tlb);

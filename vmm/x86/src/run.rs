@@ -241,7 +241,6 @@ impl Cpu {
     fn decode(&mut self, linear: u64, key: u64) -> Res<*const Block> {
         if self.memory().cache.full() {
             self.block = std::ptr::null();
-            self.callers.clear();
             self.memory().clear_code();
             let generation = self.memory().cache.jit.generation();
             self.landings.follow(generation);

@@ -4,9 +4,7 @@ mod arena;
 mod block;
 mod build;
 mod cache;
-mod callers;
 
 pub(crate) use block::{Block, Extra, Rare};
 pub(crate) use build::{build, cut, text};
 pub(crate) use cache::CodeCache;
-pub(crate) use callers::{Callers, Landings};

@@ -306,7 +306,6 @@ macro_rules! push_return {
             $cpu.store_stack::<$path>(rsp, back)
         );
         $cpu.set_reg(RSP, rsp);
-        $cpu.callers.push($cpu.block);
     }};
 }
 
@@ -400,14 +399,8 @@ pub(crate) extern "sysv64-unwind" fn ret<P: Path>(cpu: &mut Cpu, at: At) -> Flow
     let rip: u64 = access!(cpu, at, P, ret::<Slow>, cpu.load_stack::<P>(rsp));
     check_target!(cpu, at, rip);
     cpu.set_reg(RSP, rsp.wrapping_add(8).wrapping_add(at.imm));
-    let caller = cpu.callers.pop();
     stop_if_asked!(cpu, P, rip);
-    if caller.is_null() {
-        transfer(cpu, rip, cpu.block, 1)
-    } else {
-        // A call does not use the link to what is behind it.
-        transfer(cpu, rip, caller, 0)
-    }
+    transfer(cpu, rip, cpu.block, 1)
 }
 
 impl Cpu {

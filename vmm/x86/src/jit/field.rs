@@ -3,7 +3,7 @@
 
 use std::mem::offset_of;
 
-use crate::code::Landings;
+use super::Landings;
 use crate::cpu::{Cpu, System, gpr, slot as slots};
 use crate::flags::Lazy;
 

@@ -18,10 +18,13 @@
 
 mod arith;
 mod branch;
+mod compile;
 mod emit;
 mod field;
+mod landings;
 mod memory;
 mod ops;
+mod region;
 mod select;
 mod stubs;
 mod wide;
@@ -30,23 +33,13 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler};
-use iced_x86::{Decoder, DecoderOptions};
-
 use crate::Memory;
 use crate::code::Block;
 use crate::cpu::Cpu;
 use crate::exec::control;
 use crate::op::{Op, OpFn};
-use emit::{Emitter, JMP, JS, Tail, Way, aside};
-use memory::{PIECE, Piece};
-use select::Act;
-
-/// No block's code is longer than that: at most 64 operations of 160 bytes.
-const LONGEST: usize = 16 << 10;
-
-/// The most pieces of memory that the code of one machine takes, for each of its two parts.
-const PIECES: usize = 64;
+pub(crate) use landings::Landings;
+use region::Region;
 
 /// The compiled code of a machine.
 pub(crate) struct Jit {
@@ -110,41 +103,6 @@ impl Site {
     }
 }
 
-/// Where code is put.
-#[derive(Default)]
-struct Region {
-    pieces: Vec<Piece>,
-    /// Bytes of the last piece that are in use.
-    used: usize,
-}
-
-impl Region {
-    /// Room for the longest code of a block.
-    fn place(&mut self) -> Option<*mut u8> {
-        if self.pieces.is_empty() || self.used + LONGEST > PIECE {
-            if self.pieces.len() >= PIECES {
-                return None;
-            }
-            self.pieces.push(Piece::take()?);
-            self.used = 0;
-        }
-        // SAFETY: `used` is within the piece.
-        Some(unsafe { self.pieces.last()?.start().add(self.used) })
-    }
-
-    /// Puts code where [`Self::place`] said.
-    fn fill(&mut self, code: &[u8]) {
-        let piece = self.pieces.last().expect("`place` was called");
-        assert!(code.len() <= LONGEST);
-        // SAFETY: `place` left room for the longest code, which nobody executes yet.
-        unsafe {
-            let place = piece.start().add(self.used);
-            std::ptr::copy_nonoverlapping(code.as_ptr(), place, code.len());
-        }
-        self.used += code.len();
-    }
-}
-
 impl Jit {
     pub(crate) fn new() -> Self {
         Self {
@@ -169,7 +127,7 @@ impl Jit {
 
     /// Whether there is no room for more.
     pub(crate) fn full(&self) -> bool {
-        self.hot.pieces.len().max(self.cold.pieces.len()) >= PIECES
+        self.hot.full() || self.cold.full()
     }
 
     /// Forgets everything.
@@ -248,41 +206,19 @@ impl Jit {
 
     /// Compiles a block whose instructions are `code`.
     fn compile(&mut self, block: *const Block, code: &[u8]) -> Option<()> {
-        let stubs = stubs::stubs()?;
-        let (hot, cold) = (self.hot.place()?, self.cold.place()?);
+        let places = (self.hot.place()?, self.cold.place()?);
         // SAFETY: `block` is a block of the cache, which is not cleared meanwhile.
         let ops = unsafe { Block::ops(block) };
-        let mut emitter = Emitter {
-            asm: VecAssembler::new(hot as usize),
-            cold: VecAssembler::new(cold as usize),
-            stubs,
-            block,
-            ops,
-            jumps: Vec::new(),
-            exits: Vec::new(),
-            entries: Vec::new(),
-        };
-        emitter.body(&acts(ops, code));
-        let tails = emitter.tails();
-        let entries = emitter.handler_entries(hot as usize);
-        let Emitter {
-            asm,
-            cold: cold_asm,
-            jumps,
-            exits,
-            ..
-        } = emitter;
-        let (hot_code, cold_code) = (asm.finalize().ok()?, cold_asm.finalize().ok()?);
-        if hot_code.len().max(cold_code.len()) > LONGEST {
-            return None;
-        }
-        self.hot.fill(&hot_code);
-        self.cold.fill(&cold_code);
-        for ((behind, _), tail) in jumps.into_iter().zip(tails) {
+        let handlers = ops.iter().map(|op| op.func).collect();
+        let made = compile::compile(block, ops, code, places)?;
+        let (hot, cold) = places;
+        self.hot.fill(&made.hot);
+        self.cold.fill(&made.cold);
+        for (behind, tail) in made.jumps {
             // SAFETY: the positions are in the code, behind jumps.
             unsafe { set_jump(hot.add(behind), cold as usize + tail) };
         }
-        for mut exit in exits {
+        for mut exit in made.exits {
             // SAFETY: both are positions in the code.
             unsafe {
                 exit.site.jump = hot.add(exit.jump);
@@ -292,14 +228,13 @@ impl Jit {
             }
             self.sites.push(exit.site);
         }
-        let handlers = ops.iter().map(|op| op.func).collect();
-        // SAFETY: nobody else looks at the operations now; the entries are positions in the code, which
-        // keeps to the calling convention of handlers.
-        unsafe {
-            let first = block.add(1).cast::<Op>().cast_mut();
-            for (index, entry) in entries {
-                let code: *const u8 = cold.add(entry);
-                (*first.add(index)).func = std::mem::transmute::<*const u8, OpFn>(code);
+        for (index, entry) in made.entries {
+            // SAFETY: nobody else looks at the operations now, of which `index` is one; the entries are
+            // positions in the code, which keeps to the calling convention of handlers.
+            unsafe {
+                let op = block.add(1).cast::<Op>().cast_mut().add(index);
+                let entry: *const u8 = cold.add(entry);
+                (*op).func = std::mem::transmute::<*const u8, OpFn>(entry);
             }
         }
         let compiled = Compiled {
@@ -320,119 +255,6 @@ unsafe fn set_jump(behind: *mut u8, target: usize) {
     let distance = (target as i64).wrapping_sub(behind as i64) as i32;
     // SAFETY: the caller's promise.
     unsafe { behind.sub(4).cast::<i32>().write_unaligned(distance) };
-}
-
-/// What the operations become; `None` for those that stay with their handlers.
-fn acts(ops: &[Op], code: &[u8]) -> Vec<Option<Act>> {
-    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
-    ops.iter()
-        .map(|op| {
-            if op.len == 0 {
-                return (usize::from(op.at) == code.len()).then_some(Act::End);
-            }
-            decoder.set_position(op.at.into()).ok()?;
-            decoder.set_ip(op.at.into());
-            let first = decoder.decode();
-            let second = (first.len() < op.len.into()).then(|| decoder.decode());
-            select::select(&first, second.as_ref(), op)
-        })
-        .collect()
-}
-
-impl Emitter<'_> {
-    /// Emits what is usually executed, beginning with the entry from other blocks.
-    fn body(&mut self, acts: &[Option<Act>]) {
-        // SAFETY: `block` is a block of the cache.
-        let len: i32 = unsafe { (*self.block).len }.into();
-        self.add_to(field::BUDGET, -len);
-        self.jump(JS, Tail::Over);
-        let seen = seen_flags(acts);
-        // Handlers may come in at the first operation, and behind those that they may take over.
-        let mut enterable = true;
-        for (index, act) in acts.iter().enumerate() {
-            if enterable {
-                self.entries.push((index, self.here()));
-            }
-            enterable = act.is_none_or(Act::may_hand_over);
-            let last = index + 1 == acts.len();
-            match act {
-                None => self.jump(JMP, Tail::Handler(index)),
-                Some(act) if last => self.terminator(index, *act),
-                Some(act) => self.operation(index, *act, seen[index]),
-            }
-        }
-    }
-
-    /// Emits where jumps to cold code lead; the positions of that in their order.
-    fn tails(&mut self) -> Vec<usize> {
-        let mut known = BTreeMap::new();
-        let jumps = std::mem::take(&mut self.jumps);
-        let tails = jumps.iter().map(|&(_, tail)| self.tail(tail, &mut known));
-        let tails = tails.collect();
-        self.jumps = jumps;
-        tails
-    }
-
-    fn tail(&mut self, tail: Tail, known: &mut BTreeMap<(u8, usize), usize>) -> usize {
-        let key = match tail {
-            Tail::Handler(index) => (0, index),
-            Tail::Over => (1, 0),
-            Tail::Link(exit) => (2, exit),
-        };
-        if let Some(&start) = known.get(&key) {
-            return start;
-        }
-        let start = self.cold.offset().0;
-        known.insert(key, start);
-        match tail {
-            Tail::Handler(index) => self.hand_over(index),
-            Tail::Over => {
-                // SAFETY: `block` is a block of the cache.
-                let len: i32 = unsafe { (*self.block).len }.into();
-                let exit = self.stubs.exit;
-                aside!(self, add QWORD [BYTE rdi + field::BUDGET], len; jmp extern exit);
-            }
-            Tail::Link(index) => {
-                let exit = &self.exits[index];
-                let site: *const Site = &raw const *exit.site;
-                let link = match exit.way {
-                    Way::Near => link_near as *const () as usize,
-                    Way::Far => link_far as *const () as usize,
-                };
-                aside!(self, add rdi, DWORD -field::BIAS; mov rsi, QWORD site as i64);
-                aside!(self, mov rdx, rax; jmp extern link);
-            }
-        }
-        start
-    }
-
-    /// Emits the entries from handlers: their operations and positions in the cold code.
-    fn handler_entries(&mut self, hot: usize) -> Vec<(usize, usize)> {
-        let entries = std::mem::take(&mut self.entries);
-        let entry = |(index, position)| {
-            let start = self.cold.offset().0;
-            aside!(self, sub rdi, DWORD -field::BIAS; jmp extern hot + position);
-            (index, start)
-        };
-        entries.into_iter().map(entry).collect()
-    }
-}
-
-/// For each operation whether the flags that it sets may be seen: by what comes behind it, or because a
-/// handler takes over before they are set anew.
-fn seen_flags(acts: &[Option<Act>]) -> Vec<bool> {
-    let mut seen = vec![true; acts.len()];
-    let mut wanted = true;
-    for (index, act) in acts.iter().enumerate().rev() {
-        seen[index] = wanted;
-        wanted = match act {
-            None => true,
-            Some(act) if act.may_hand_over() || act.reads_flags() => true,
-            Some(act) if act.sets_flags() => false,
-            Some(_) => wanted,
-        };
-    }
-    seen
 }
 
 /// A block has been executed often enough.

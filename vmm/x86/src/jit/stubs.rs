@@ -8,9 +8,8 @@ use std::sync::OnceLock;
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 
-use super::field;
 use super::memory::Piece;
-use crate::code::Landings;
+use super::{Landings, field};
 use crate::cpu::Cpu;
 use crate::exec::control;
 use crate::flags::{self, OF_ADD, OF_SUB};

@@ -1,0 +1,169 @@
+//! A block, from its operations to its code.
+
+use std::collections::BTreeMap;
+
+use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler};
+use iced_x86::{Decoder, DecoderOptions};
+
+use super::emit::{Emitter, Exit, JMP, JS, Tail, Way, aside};
+use super::region::LONGEST;
+use super::select::{self, Act};
+use super::{Site, field, link_far, link_near, stubs};
+use crate::code::Block;
+use crate::op::Op;
+
+/// The code of a block.
+pub(super) struct Made {
+    /// What is usually executed.
+    pub hot: Vec<u8>,
+    /// What is not.
+    pub cold: Vec<u8>,
+    /// Positions behind jumps in the hot code, and where they lead in the cold code.
+    pub jumps: Vec<(usize, usize)>,
+    /// Jumps to other blocks.
+    pub exits: Vec<Exit>,
+    /// Where handlers may enter: operations and positions in the cold code.
+    pub entries: Vec<(usize, usize)>,
+}
+
+/// Compiles a block whose instructions are `code`, for these places of its hot and its cold code. `None` if
+/// this host does not allow that, or the code is too long.
+pub(super) fn compile(
+    block: *const Block,
+    ops: &[Op],
+    code: &[u8],
+    (hot, cold): (*mut u8, *mut u8),
+) -> Option<Made> {
+    let mut emitter = Emitter {
+        asm: VecAssembler::new(hot as usize),
+        cold: VecAssembler::new(cold as usize),
+        stubs: stubs::stubs()?,
+        block,
+        ops,
+        jumps: Vec::new(),
+        exits: Vec::new(),
+        entries: Vec::new(),
+    };
+    emitter.body(&acts(ops, code));
+    let jumps = emitter.tails();
+    let entries = emitter.handler_entries(hot as usize);
+    let (hot, cold) = (emitter.asm.finalize().ok()?, emitter.cold.finalize().ok()?);
+    (hot.len().max(cold.len()) <= LONGEST).then_some(Made {
+        hot,
+        cold,
+        jumps,
+        exits: emitter.exits,
+        entries,
+    })
+}
+
+/// What the operations become; `None` for those that stay with their handlers.
+fn acts(ops: &[Op], code: &[u8]) -> Vec<Option<Act>> {
+    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    ops.iter()
+        .map(|op| {
+            if op.len == 0 {
+                return (usize::from(op.at) == code.len()).then_some(Act::End);
+            }
+            decoder.set_position(op.at.into()).ok()?;
+            decoder.set_ip(op.at.into());
+            let first = decoder.decode();
+            let second = (first.len() < op.len.into()).then(|| decoder.decode());
+            select::select(&first, second.as_ref(), op)
+        })
+        .collect()
+}
+
+impl Emitter<'_> {
+    /// Emits what is usually executed, beginning with the entry from other blocks.
+    fn body(&mut self, acts: &[Option<Act>]) {
+        // SAFETY: `block` is a block of the cache.
+        let len: i32 = unsafe { (*self.block).len }.into();
+        self.add_to(field::BUDGET, -len);
+        self.jump(JS, Tail::Over);
+        let seen = seen_flags(acts);
+        // Handlers may come in at the first operation, and behind those that they may take over.
+        let mut enterable = true;
+        for (index, act) in acts.iter().enumerate() {
+            if enterable {
+                self.entries.push((index, self.here()));
+            }
+            enterable = act.is_none_or(Act::may_hand_over);
+            let last = index + 1 == acts.len();
+            match act {
+                None => self.jump(JMP, Tail::Handler(index)),
+                Some(act) if last => self.terminator(index, *act),
+                Some(act) => self.operation(index, *act, seen[index]),
+            }
+        }
+    }
+
+    /// Emits where jumps to cold code lead: the positions behind the jumps, and those.
+    fn tails(&mut self) -> Vec<(usize, usize)> {
+        let mut known = BTreeMap::new();
+        let jumps = std::mem::take(&mut self.jumps);
+        let tail = |(behind, tail)| (behind, self.tail(tail, &mut known));
+        jumps.into_iter().map(tail).collect()
+    }
+
+    fn tail(&mut self, tail: Tail, known: &mut BTreeMap<(u8, usize), usize>) -> usize {
+        let key = match tail {
+            Tail::Handler(index) => (0, index),
+            Tail::Over => (1, 0),
+            Tail::Link(exit) => (2, exit),
+        };
+        if let Some(&start) = known.get(&key) {
+            return start;
+        }
+        let start = self.cold.offset().0;
+        known.insert(key, start);
+        match tail {
+            Tail::Handler(index) => self.hand_over(index),
+            Tail::Over => {
+                // SAFETY: `block` is a block of the cache.
+                let len: i32 = unsafe { (*self.block).len }.into();
+                let exit = self.stubs.exit;
+                aside!(self, add QWORD [BYTE rdi + field::BUDGET], len; jmp extern exit);
+            }
+            Tail::Link(index) => {
+                let exit = &self.exits[index];
+                let site: *const Site = &raw const *exit.site;
+                let link = match exit.way {
+                    Way::Near => link_near as *const () as usize,
+                    Way::Far => link_far as *const () as usize,
+                };
+                aside!(self, add rdi, DWORD -field::BIAS; mov rsi, QWORD site as i64);
+                aside!(self, mov rdx, rax; jmp extern link);
+            }
+        }
+        start
+    }
+
+    /// Emits the entries from handlers: their operations and positions in the cold code.
+    fn handler_entries(&mut self, hot: usize) -> Vec<(usize, usize)> {
+        let entries = std::mem::take(&mut self.entries);
+        let entry = |(index, position)| {
+            let start = self.cold.offset().0;
+            aside!(self, sub rdi, DWORD -field::BIAS; jmp extern hot + position);
+            (index, start)
+        };
+        entries.into_iter().map(entry).collect()
+    }
+}
+
+/// For each operation whether the flags that it sets may be seen: by what comes behind it, or because a
+/// handler takes over before they are set anew.
+fn seen_flags(acts: &[Option<Act>]) -> Vec<bool> {
+    let mut seen = vec![true; acts.len()];
+    let mut wanted = true;
+    for (index, act) in acts.iter().enumerate().rev() {
+        seen[index] = wanted;
+        wanted = match act {
+            None => true,
+            Some(act) if act.may_hand_over() || act.reads_flags() => true,
+            Some(act) if act.sets_flags() => false,
+            Some(_) => wanted,
+        };
+    }
+    seen
+}
