@@ -1,0 +1,117 @@
+//! Faults of disks: what becomes of reads, writes and flushes.
+
+use super::{COMMON, Key, Kind, LASTING, Ref, TARGET, key};
+
+/// Which disks a disk fault touches.
+const DISKS: &[Key] = &[
+    key(
+        "disk",
+        Kind::Name(Ref::Disk),
+        "The disk of those nodes; by default all their disks.",
+    ),
+    key("chance", Kind::Ratio, "How many operations are hit.").default("100%"),
+    key(
+        "times",
+        Kind::Int(1, 1_000_000_000),
+        "How many operations are hit at most; then the fault is over.",
+    ),
+    key(
+        "offset",
+        Kind::Size,
+        "Only operations at or behind this byte of the disk.",
+    ),
+    key(
+        "length",
+        Kind::Size,
+        "Only operations within so many bytes from `offset`.",
+    ),
+];
+
+fault!(
+    DISK_READ_ERROR,
+    "disk-read-error",
+    &["disk"],
+    false,
+    "Reads fail with an I/O error.",
+    [DISKS, TARGET, LASTING, COMMON]
+);
+
+fault!(
+    DISK_WRITE_ERROR,
+    "disk-write-error",
+    &["disk"],
+    false,
+    "Writes fail with an I/O error.",
+    [DISKS, TARGET, LASTING, COMMON]
+);
+
+fault!(
+    TORN_WRITE,
+    "torn-write",
+    &["disk"],
+    false,
+    "Of a write that a crash interrupts, only some sectors are kept.",
+    [DISKS, TARGET, LASTING, COMMON]
+);
+
+fault!(
+    MISDIRECTED_WRITE,
+    "misdirected-write",
+    &["disk"],
+    false,
+    "Writes land in another place.",
+    [DISKS, TARGET, LASTING, COMMON]
+);
+
+fault!(
+    BIT_FLIP,
+    "bit-flip",
+    &["disk"],
+    false,
+    "Bits on the disk turn over; later reads see it.",
+    [
+        DISKS,
+        &[key("bits", Kind::Int(1, 1_000_000), "How many bits.").default("1"),],
+        TARGET,
+        LASTING,
+        COMMON
+    ]
+);
+
+fault!(
+    LOST_FLUSH,
+    "lost-flush",
+    &["disk"],
+    false,
+    "Flushes report success and do nothing.",
+    [DISKS, TARGET, LASTING, COMMON]
+);
+
+fault!(
+    DISK_FULL,
+    "disk-full",
+    &["disk"],
+    false,
+    "Writes fail as on a full device.",
+    [DISKS, TARGET, LASTING, COMMON]
+);
+
+fault!(
+    DISK_SLOW,
+    "disk-slow",
+    &["disk"],
+    false,
+    "Operations take longer.",
+    [
+        DISKS,
+        &[key(
+            "by",
+            Kind::DurationRange,
+            "How much longer, or a range to draw from."
+        )
+        .required(),],
+        TARGET,
+        LASTING,
+        COMMON
+    ]
+);
