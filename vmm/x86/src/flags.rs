@@ -43,8 +43,10 @@ pub(crate) const ID: u64 = 1 << 21;
 /// The six arithmetic flags, which [`Lazy`] holds.
 pub(crate) const ARITHMETIC: u64 = CF | PF | AF | ZF | SF | OF;
 
-const FLIP_SIGN: u32 = 1 << 8;
-const FLIP_PARITY: u32 = 1 << 9;
+/// SF is the opposite of what the result says.
+pub(crate) const FLIP_SIGN: u32 = 1 << 8;
+/// PF is the opposite of what the result says.
+pub(crate) const FLIP_PARITY: u32 = 1 << 9;
 /// Both corrections.
 pub(crate) const CORRECTIONS: u32 = FLIP_SIGN | FLIP_PARITY;
 /// `carry` is the second operand of an addition.
@@ -143,6 +145,18 @@ impl Lazy {
             result: self.result,
             carry: self.carries() & 8 | u64::from(cf) << 63 | u64::from(cf ^ of) << 62,
             meta: self.meta & CORRECTIONS | 63,
+        }
+    }
+
+    /// The same flags with ZF replaced.
+    pub(crate) fn replace_zero(self, zf: bool) -> Self {
+        // A result of 1 has SF and PF clear, a result of 0 has SF clear and PF set.
+        let sign = if self.sf() { FLIP_SIGN } else { 0 };
+        let parity = if self.pf() != zf { FLIP_PARITY } else { 0 };
+        Self {
+            result: u64::from(!zf),
+            carry: self.carries(),
+            meta: self.meta & 63 | sign | parity,
         }
     }
 

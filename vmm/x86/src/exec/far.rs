@@ -211,29 +211,31 @@ fn register_index(register: Register) -> usize {
     register.number()
 }
 
-/// MOV to and from segment registers.
-pub(crate) fn mov_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
-    if ins.op0_kind() == OpKind::Register && ins.op0_register().is_segment_register() {
-        let index = register_index(ins.op0_register());
-        if index == seg::CS {
-            return Err(cpu.raise(vector::UD));
-        }
-        let selector = match ins.op1_kind() {
-            OpKind::Register => cpu.read_register(ins.op1_register()),
-            _ => cpu.load_slow(cpu.linear(ins), 2)?,
-        };
-        cpu.load_segment(index, selector as u16)?;
-        if index == seg::SS {
-            cpu.shadow(2);
-        }
-        return Ok(Done::Sync);
+/// MOV to a segment register.
+pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+    let index = register_index(ins.op0_register());
+    if index == seg::CS {
+        return Err(cpu.raise(vector::UD));
     }
+    let selector = match ins.op1_kind() {
+        OpKind::Register => cpu.read_register(ins.op1_register()),
+        _ => cpu.load_slow(cpu.linear(ins), 2)?,
+    };
+    cpu.load_segment(index, selector as u16)?;
+    if index == seg::SS {
+        cpu.shadow(2);
+    }
+    Ok(Done::Sync)
+}
+
+/// MOV from a segment register.
+pub(crate) fn store_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let selector = u64::from(cpu.system.segments[register_index(ins.op1_register())].selector);
     match ins.op0_kind() {
         OpKind::Register => cpu.write_register(ins.op0_register(), selector),
         _ => cpu.store_slow(cpu.linear(ins), 2, selector)?,
     }
-    Ok(Done::Sync)
+    Ok(Done::Next)
 }
 
 impl Cpu {

@@ -43,9 +43,14 @@ pub(crate) fn is_moffs_or_general(ins: &Instruction) -> bool {
     (0..2).all(|n| ins.op_kind(n) != OpKind::Register || ins.op_register(n).is_gpr())
 }
 
-/// Whether a MOV reads or writes a segment register.
-pub(crate) fn is_segment_move(ins: &Instruction) -> bool {
-    (0..2).any(|n| ins.op_kind(n) == OpKind::Register && ins.op_register(n).is_segment_register())
+/// Whether a MOV loads a segment register.
+pub(crate) fn loads_segment(ins: &Instruction) -> bool {
+    ins.op0_kind() == OpKind::Register && ins.op0_register().is_segment_register()
+}
+
+/// Whether a MOV stores a segment register's selector.
+pub(crate) fn stores_segment(ins: &Instruction) -> bool {
+    ins.op1_kind() == OpKind::Register && ins.op1_register().is_segment_register()
 }
 
 /// Whether a PUSH or POP is of a segment register.
@@ -130,7 +135,7 @@ fn double_right(a: u64, b: u64, bits: u32, count: u32) -> (u64, bool) {
 pub(crate) fn bit_scan(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let value = cpu.read_operand(ins, 1)?;
     let forward = matches!(ins.mnemonic(), Mnemonic::Bsf | Mnemonic::Tzcnt);
-    cpu.lazy = Lazy::from_bits(cpu.lazy.bits() & !ZF | if value == 0 { ZF } else { 0 });
+    cpu.lazy = cpu.lazy.replace_zero(value == 0);
     if value != 0 {
         let index = if forward {
             value.trailing_zeros()
@@ -293,7 +298,7 @@ pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
             cpu.set_reg(d, high);
         }
     }
-    cpu.lazy = Lazy::from_bits(cpu.lazy.bits() & !ZF | if equal { ZF } else { 0 });
+    cpu.lazy = cpu.lazy.replace_zero(equal);
     Ok(Done::Next)
 }
 

@@ -270,10 +270,15 @@ impl Emitter<'_> {
     }
 
     /// RDX:RAX = RAX * RCX; 4 or 8 bytes.
-    pub(super) fn multiply_wide(&mut self, size: u64) {
-        match size {
-            4 => asm!(self, mul ecx),
-            _ => asm!(self, mul rcx),
+    pub(super) fn multiply_wide(&mut self, signed: bool, size: u64, flags: bool) {
+        match (signed, size) {
+            (false, 4) => asm!(self, mul ecx),
+            (false, _) => asm!(self, mul rcx),
+            (true, 4) => asm!(self, imul ecx),
+            (true, _) => asm!(self, imul rcx),
+        }
+        if !flags {
+            return;
         }
         asm!(self, setc r10b; mov r11, rdx; mov rdx, rax);
         self.result(size);
@@ -328,19 +333,38 @@ impl Emitter<'_> {
         }
     }
 
-    /// RDX = RAX shifted by `count`, with bits of RCX shifted in; 4 or 8 bytes.
+    /// RDX = RAX shifted by `count`, with bits of R11 shifted in; 4 or 8 bytes.
     pub(super) fn shift_double(&mut self, left: bool, count: u8, size: u64, flags: bool) {
-        let (count, top) = (count as i8, top(size) as i8);
+        let count = count as i8;
         asm!(self, mov rdx, rax);
         match (left, size) {
-            (true, 4) => asm!(self, shld edx, ecx, BYTE count),
-            (true, _) => asm!(self, shld rdx, rcx, BYTE count),
-            (false, 4) => asm!(self, shrd edx, ecx, BYTE count),
-            (false, _) => asm!(self, shrd rdx, rcx, BYTE count),
+            (true, 4) => asm!(self, shld edx, r11d, BYTE count),
+            (true, _) => asm!(self, shld rdx, r11, BYTE count),
+            (false, 4) => asm!(self, shrd edx, r11d, BYTE count),
+            (false, _) => asm!(self, shrd rdx, r11, BYTE count),
         }
-        if !flags {
-            return;
+        if flags {
+            self.shift_double_flags(size);
         }
+    }
+
+    /// The same by the low bits of CL. A count of zero leaves the flags alone.
+    pub(super) fn shift_double_by_cl(&mut self, left: bool, size: u64) {
+        let done = self.asm.new_dynamic_label();
+        asm!(self, mov rdx, rax; test cl, BYTE top(size) as i8; jz =>done);
+        match (left, size) {
+            (true, 4) => asm!(self, shld edx, r11d, cl),
+            (true, _) => asm!(self, shld rdx, r11, cl),
+            (false, 4) => asm!(self, shrd edx, r11d, cl),
+            (false, _) => asm!(self, shrd rdx, r11, cl),
+        }
+        self.shift_double_flags(size);
+        asm!(self, =>done);
+    }
+
+    /// The flags of a shift from RAX to RDX with bits shifted in; the host's CF is CF.
+    fn shift_double_flags(&mut self, size: u64) {
+        let top = top(size) as i8;
         asm!(self, setc r10b);
         self.result(size);
         // OF is whether the sign changed.

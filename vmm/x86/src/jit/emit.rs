@@ -37,8 +37,10 @@ pub(super) const RCX: u8 = 1;
 pub(super) const RDX: u8 = 2;
 pub(super) const R11: u8 = 11;
 
-/// JNE, JA, JS and JMP with an operand of 32 bits.
+/// JAE, JNE, JBE, JA, JS and JMP with an operand of 32 bits.
+pub(super) const JAE: &[u8] = &[0x0f, 0x83];
 pub(super) const JNE: &[u8] = &[0x0f, 0x85];
+pub(super) const JBE: &[u8] = &[0x0f, 0x86];
 pub(super) const JA: &[u8] = &[0x0f, 0x87];
 pub(super) const JS: &[u8] = &[0x0f, 0x88];
 pub(super) const JMP: &[u8] = &[0xe9];

@@ -4,8 +4,9 @@
 use std::mem::offset_of;
 
 use super::Landings;
-use crate::cpu::{Cpu, System, gpr, slot as slots};
+use crate::cpu::{Cpu, System, gpr, seg, slot as slots};
 use crate::flags::Lazy;
+use crate::state::{Msrs, Segment};
 
 /// What compiled code adds to the address of the CPU.
 pub(super) const BIAS: i32 = 128;
@@ -70,6 +71,23 @@ pub(super) const WINDOW_WANTED: i32 = field(offset_of!(Cpu, window_wanted));
 pub(super) const CR0: i32 = field(offset_of!(Cpu, system) + offset_of!(System, cr0));
 /// CR4.
 pub(super) const CR4: i32 = field(offset_of!(Cpu, system) + offset_of!(System, cr4));
+/// The base of GS that SWAPGS swaps.
+pub(super) const GS_BASE: i32 = segment(seg::GS) + offset_of!(Segment, base) as i32;
+/// What it swaps it with.
+pub(super) const KERNEL_GS_BASE: i32 =
+    field(offset_of!(Cpu, system) + offset_of!(System, msrs) + offset_of!(Msrs, kernel_gs_base));
+/// The base of GS that is added to addresses.
+pub(super) const GS: i8 = slot(slots::SEGMENTS + seg::GS);
+
+const fn segment(index: usize) -> i32 {
+    let first = field(offset_of!(Cpu, system) + offset_of!(System, segments));
+    first + (index * size_of::<Segment>()) as i32
+}
+
+/// The selector of a segment register.
+pub(super) const fn selector(index: usize) -> i32 {
+    segment(index) + offset_of!(Segment, selector) as i32
+}
 
 /// An XMM register.
 pub(super) const fn xmm(index: u8) -> i32 {

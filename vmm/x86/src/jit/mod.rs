@@ -24,9 +24,11 @@ mod field;
 mod landings;
 mod memory;
 mod ops;
+mod rares;
 mod region;
 mod select;
 mod stubs;
+mod uncommon;
 mod wide;
 
 use std::cell::Cell;

@@ -7,6 +7,7 @@ use super::emit::{Access, Emitter, JNE, R11, RAX, RCX, RDX, Tail, asm};
 use super::field;
 use super::select::Act;
 use crate::cpu::gpr;
+use crate::flags;
 use crate::lower::Form;
 
 const RBP: u8 = gpr::RBP as u8 * 8;
@@ -138,8 +139,15 @@ impl Emitter<'_> {
                 count,
                 size,
             } => {
-                self.operands(dst, src, size);
-                self.shift_double(left, count, size, flags);
+                self.get(RAX, dst, size);
+                self.get(R11, src, size);
+                match count {
+                    Some(count) => self.shift_double(left, count, size, flags),
+                    None => {
+                        self.get(RCX, gpr::RCX as u8 * 8, 1);
+                        self.shift_double_by_cl(left, size);
+                    }
+                }
                 self.finish(dst, size);
             }
             Act::Rotate { left, size } => {
@@ -159,18 +167,44 @@ impl Emitter<'_> {
                 self.multiply(size, flags);
                 self.finish(op.dst, size);
             }
-            Act::MultiplyBy(size) => {
-                self.get(RAX, op.src, size);
+            Act::MultiplyBy { memory, size } => {
+                if memory {
+                    self.locate(index, Access::Read, size);
+                    self.read(RAX, size);
+                } else {
+                    self.get(RAX, op.src, size);
+                }
                 self.constant(RCX, op.imm);
                 self.multiply(size, flags);
                 self.finish(op.dst, size);
             }
-            Act::MultiplyWide { src, size } => {
-                self.operands(0, src, size);
-                self.multiply_wide(size);
-                self.put(0, RAX, size);
-                self.put(gpr::RDX as u8 * 8, RDX, size);
-            }
+            _ => self.uncommon(index, act, flags),
+        }
+    }
+
+    /// What the interpreter takes for rare.
+    fn uncommon(&mut self, index: usize, act: Act, flags: bool) {
+        match act {
+            Act::MultiplyWide { signed, by, size } => self.product(index, signed, by, size, flags),
+            Act::Divide { signed, by, size } => self.quotient(index, signed, by, size),
+            Act::Scan {
+                forward,
+                dst,
+                from,
+                size,
+            } => self.scan(index, forward, (dst, from), size, flags),
+            Act::CompareExchangeWide(op) => self.compare_exchange_wide(index, &op, flags),
+            Act::ReadSegment { dst, segment, size } => self.read_segment(dst, segment, size),
+            Act::SwapGs => self.call_or_hand_over(index, self.stubs.swapgs),
+            Act::ClearDirection => asm!(self, and DWORD [rdi + field::RFLAGS], !flags::DF as i32),
+            Act::WideSet { dst, from, size } => self.wide_set(index, dst, from, size),
+            Act::WideInsert {
+                dst,
+                at,
+                from,
+                size,
+            } => self.wide_insert(index, (dst, at), from, size),
+            Act::WideGet { to, src, at, size } => self.wide_get(index, to, (src, at), size),
             _ => self.stack(index, act),
         }
     }

@@ -6,8 +6,9 @@
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 use super::arith::{Binary, Bit, Shift};
+use super::rares::{self, Place};
 use super::wide::Wide;
-use crate::exec::operand::{offset, operand_size};
+use crate::exec::operand::operand_size;
 use crate::lower::{self, Form};
 use crate::op::{Op, RARE};
 
@@ -34,7 +35,10 @@ pub(super) enum Act {
     Not(u64),
     Shift(Shift, u64),
     Multiply(Form, u64),
-    MultiplyBy(u64),
+    MultiplyBy {
+        memory: bool,
+        size: u64,
+    },
     BitTest(u64),
     /// BT, BTS, BTR or BTC of memory.
     BitMemory {
@@ -44,12 +48,12 @@ pub(super) enum Act {
     },
     /// BTS, BTR or BTC of a register.
     BitRegister(Bit, u64),
-    /// SHLD or SHRD of registers by a constant.
+    /// SHLD or SHRD of registers by a constant, or else by CL.
     ShiftDouble {
         left: bool,
         dst: u8,
         src: u8,
-        count: u8,
+        count: Option<u8>,
         size: u64,
     },
     /// SETcc of memory.
@@ -65,17 +69,41 @@ pub(super) enum Act {
         form: Form,
         size: u64,
     },
-    /// MUL by the register at this offset.
+    /// MUL or IMUL with one operand.
     MultiplyWide {
-        src: u8,
+        signed: bool,
+        by: Place,
+        size: u64,
+    },
+    /// DIV or IDIV.
+    Divide {
+        signed: bool,
+        by: Place,
+        size: u64,
+    },
+    /// BSF or BSR.
+    Scan {
+        forward: bool,
+        dst: u8,
+        from: Place,
         size: u64,
     },
     CompareExchange(u64),
+    /// CMPXCHG16B of memory, which the operation has the fields of.
+    CompareExchangeWide(Op),
     ExchangeAdd(u64),
     ExchangeMemory(u64),
     Swap(u64),
     ClearInterrupts,
     SetInterrupts,
+    ClearDirection,
+    SwapGs,
+    /// MOV from a segment register to a general one.
+    ReadSegment {
+        dst: u8,
+        segment: usize,
+        size: u64,
+    },
     PushFlags,
     PushMemory,
     WideMove,
@@ -85,6 +113,26 @@ pub(super) enum Act {
     Wide(Wide, u8, u8),
     /// The same with a memory operand, which the operation has the fields of.
     WideMemory(Wide, u8, Op),
+    /// A move to the low part of an XMM register that clears the rest.
+    WideSet {
+        dst: u8,
+        from: Place,
+        size: u64,
+    },
+    /// A move to the part of an XMM register at this offset.
+    WideInsert {
+        dst: u8,
+        at: u8,
+        from: Place,
+        size: u64,
+    },
+    /// A move from the part of an XMM register at this offset.
+    WideGet {
+        to: Place,
+        src: u8,
+        at: u8,
+        size: u64,
+    },
     /// PMOVMSKB.
     WideMask {
         dst: u8,
@@ -136,7 +184,8 @@ impl Act {
                 | Self::Negate(_)
                 | Self::Shift(..)
                 | Self::Multiply(..)
-                | Self::MultiplyBy(_)
+                | Self::MultiplyBy { .. }
+                | Self::MultiplyWide { .. }
         )
     }
 
@@ -145,7 +194,10 @@ impl Act {
         matches!(
             self,
             Self::ShiftByCl(..)
+                | Self::ShiftDouble { count: None, .. }
                 | Self::Rotate { .. }
+                | Self::Scan { .. }
+                | Self::CompareExchangeWide(_)
                 | Self::BitRegister(..)
                 | Self::WithCarry { .. }
                 | Self::Step { .. }
@@ -164,14 +216,17 @@ impl Act {
             | Self::WithCarry { form, .. } => !matches!(form, Form::RR | Form::RI),
             Self::Extend { memory, .. }
             | Self::Step { memory, .. }
+            | Self::MultiplyBy { memory, .. }
             | Self::Choose { memory, .. } => memory,
+            Self::MultiplyWide { by: place, .. } | Self::Scan { from: place, .. } => {
+                place.in_memory()
+            }
             Self::Nop
             | Self::Address(_)
             | Self::Zero
             | Self::Negate(_)
             | Self::Not(_)
             | Self::Shift(..)
-            | Self::MultiplyBy(_)
             | Self::BitTest(_)
             | Self::Set
             | Self::WidenA { .. }
@@ -180,7 +235,8 @@ impl Act {
             | Self::Rotate { .. }
             | Self::BitRegister(..)
             | Self::ShiftDouble { .. }
-            | Self::MultiplyWide { .. }
+            | Self::ClearDirection
+            | Self::ReadSegment { .. }
             | Self::Swap(_)
             | Self::Exchange(_) => false,
             _ => true,
@@ -192,7 +248,7 @@ impl Act {
 /// `None` if its handler does it.
 pub(super) fn select(first: &Instruction, second: Option<&Instruction>, op: &Op) -> Option<Act> {
     if op.aux == RARE {
-        return rare(first);
+        return rares::select(first);
     }
     if let Some(branch) = second {
         return Some(Act::CompareBranch {
@@ -205,46 +261,6 @@ pub(super) fn select(first: &Instruction, second: Option<&Instruction>, op: &Op)
     branch(first)
         .or_else(|| wide_move(first))
         .or_else(|| plain(first, op))
-}
-
-/// The code of what is rare enough for the interpreter but not for us. The operation does not have the
-/// operands.
-fn rare(ins: &Instruction) -> Option<Act> {
-    let register = |n| ins.op_kind(n) == OpKind::Register;
-    match ins.mnemonic() {
-        Mnemonic::Cli => Some(Act::ClearInterrupts),
-        Mnemonic::Sti => Some(Act::SetInterrupts),
-        Mnemonic::Pushfq => Some(Act::PushFlags),
-        Mnemonic::Mul if register(0) && operand_size(ins, 0) >= 4 => Some(Act::MultiplyWide {
-            src: offset(ins.op0_register()),
-            size: operand_size(ins, 0),
-        }),
-        Mnemonic::Shld | Mnemonic::Shrd => shift_double(ins),
-        Mnemonic::Pmovmskb if ins.op1_register().is_xmm() => Some(Act::WideMask {
-            dst: offset(ins.op0_register()),
-            src: ins.op1_register().number() as u8,
-        }),
-        _ if register(0) && ins.op0_register().is_xmm() => {
-            let kind = wide(ins)?;
-            let dst = ins.op0_register().number() as u8;
-            if register(1) {
-                return Some(Act::Wide(kind, dst, ins.op1_register().number() as u8));
-            }
-            Some(Act::WideMemory(kind, dst, lower::memory_operand(ins)?))
-        }
-        _ => None,
-    }
-}
-
-fn wide(ins: &Instruction) -> Option<Wide> {
-    Some(match ins.code() {
-        Code::Xorps_xmm_xmmm128 | Code::Xorpd_xmm_xmmm128 | Code::Pxor_xmm_xmmm128 => Wide::Xor,
-        Code::Pand_xmm_xmmm128 | Code::Andps_xmm_xmmm128 => Wide::And,
-        Code::Por_xmm_xmmm128 | Code::Orps_xmm_xmmm128 => Wide::Or,
-        Code::Pcmpeqb_xmm_xmmm128 => Wide::EqualBytes,
-        Code::Punpcklqdq_xmm_xmmm128 => Wide::UnpackLow,
-        _ => return None,
-    })
 }
 
 fn branch(ins: &Instruction) -> Option<Act> {
@@ -383,21 +399,6 @@ fn shift(ins: &Instruction, op: &Op, form: Form, shift: Shift) -> Option<Act> {
     }
 }
 
-fn shift_double(ins: &Instruction) -> Option<Act> {
-    let size = operand_size(ins, 0);
-    if ins.op0_kind() != OpKind::Register || ins.op2_kind() != OpKind::Immediate8 || size < 4 {
-        return None;
-    }
-    let count = ins.immediate8() & (8 * size - 1) as u8;
-    (count > 0).then(|| Act::ShiftDouble {
-        left: ins.mnemonic() == Mnemonic::Shld,
-        dst: offset(ins.op0_register()),
-        src: offset(ins.op1_register()),
-        count,
-        size,
-    })
-}
-
 fn bit(ins: &Instruction, op: &Op, form: Form, change: Bit) -> Option<Act> {
     let size = operand_size(ins, 0);
     match form {
@@ -448,7 +449,10 @@ fn multiply(ins: &Instruction, form: Form) -> Option<Act> {
     match (ins.op_count(), form) {
         _ if size < 4 => None,
         (2, Form::RR | Form::RM) => Some(Act::Multiply(form, size)),
-        (3, Form::RR) => Some(Act::MultiplyBy(size)),
+        (3, Form::RR | Form::RM) => Some(Act::MultiplyBy {
+            memory: form == Form::RM,
+            size,
+        }),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use super::memory::Piece;
 use super::{Landings, field};
 use crate::cpu::Cpu;
 use crate::exec::control;
-use crate::flags::{self, OF_ADD, OF_SUB};
+use crate::flags::{self, FLIP_PARITY, FLIP_SIGN, OF_ADD, OF_SUB};
 use crate::mode::{cr0, cr4};
 use crate::tlb;
 
@@ -31,6 +31,11 @@ pub(super) struct Stubs {
     pub write_wide: [usize; 2],
     /// Fails if SSE is off.
     pub sse: usize,
+    /// RAX linear address; RAX host address of the 16 bytes that CMPXCHG16B changes, which have to be aligned.
+    /// Changes RCX and RDX. May fail.
+    pub write_pair: usize,
+    /// Swaps the base of GS with the kernel's. Changes RAX and RCX. May fail.
+    pub swapgs: usize,
     /// Clears IF. May fail.
     pub cli: usize,
     /// Sets IF if nobody waits for that. May fail.
@@ -54,6 +59,8 @@ pub(super) struct Stubs {
     pub transfer_to: usize,
     /// RDX the vector of carries, ECX the description of the flags. Changes R8, R9 and R10.
     pub carries: usize,
+    /// EAX 0 or 1; ZF becomes set if it is 0 and clear if it is 1. Changes RCX, RDX and R8 to R10.
+    pub zero: usize,
     /// Returns to the run loop; the next block starts at the slot RIP.
     pub exit: usize,
     _piece: Piece,
@@ -79,6 +86,7 @@ fn build() -> Option<Stubs> {
         emit(&mut asm);
         start
     };
+    let carries = stub(&carries);
     let mut access = |table: i8| [1, 2, 4, 8].map(|size| stub(&|asm| access(asm, table, size)));
     let stubs = Stubs {
         read: access(field::TLB_READ),
@@ -89,6 +97,8 @@ fn build() -> Option<Stubs> {
             sse(asm);
             finish(asm);
         }),
+        write_pair: stub(&pair),
+        swapgs: stub(&swapgs),
         cli: stub(&cli),
         sti: stub(&sti),
         flags: stub(&flags),
@@ -98,7 +108,8 @@ fn build() -> Option<Stubs> {
         ret: stub(&ret),
         transfer: stub(&|asm| transfer(asm, true)),
         transfer_to: stub(&|asm| transfer(asm, false)),
-        carries: stub(&carries),
+        carries,
+        zero: stub(&|asm| zero(asm, carries)),
         exit: stub(&exit),
         _piece: piece,
     };
@@ -157,6 +168,11 @@ fn wide(asm: &mut Asm, table: i8, aligned: bool) {
     access(asm, table, 16);
 }
 
+fn pair(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; test al, 15 ; jne >fail);
+    access(asm, field::TLB_WRITE, 16);
+}
+
 /// Jumps to `fail` in any program but the kernel, which IOPL may forbid to change IF.
 fn kernel(asm: &mut Asm) {
     dynasm!(asm ; .arch x64 ; cmp BYTE [rdi + field::CPL], 0 ; jne >fail);
@@ -165,6 +181,19 @@ fn kernel(asm: &mut Asm) {
 fn cli(asm: &mut Asm) {
     kernel(asm);
     dynasm!(asm ; .arch x64 ; and DWORD [rdi + field::RFLAGS], !flags::IF as i32);
+    finish(asm);
+}
+
+fn swapgs(asm: &mut Asm) {
+    kernel(asm);
+    dynasm!(asm
+        ; .arch x64
+        ; mov rax, QWORD [rdi + field::GS_BASE]
+        ; mov rcx, QWORD [rdi + field::KERNEL_GS_BASE]
+        ; mov QWORD [rdi + field::KERNEL_GS_BASE], rax
+        ; mov QWORD [rdi + field::GS_BASE], rcx
+        ; mov QWORD [BYTE rdi + field::GS], rcx
+    );
     finish(asm);
 }
 
@@ -350,6 +379,30 @@ fn carries(asm: &mut Asm) {
         ; and rdx, r8
         ; or rdx, r10
         ; done:
+        ; ret
+    );
+}
+
+/// `Lazy::replace_zero`.
+fn zero(asm: &mut Asm, carries: usize) {
+    dynasm!(asm
+        ; .arch x64
+        ; call extern carries
+        ; mov QWORD [BYTE rdi + field::CARRY], rdx
+        ; mov r8, QWORD [BYTE rdi + field::RESULT]
+        ; mov QWORD [BYTE rdi + field::RESULT], rax
+        // The corrections change if the results differ in what they correct.
+        ; test r8b, r8b
+        ; setpo r9b
+        ; xor r9b, al
+        ; movzx r9d, r9b
+        ; shr r8, 63
+        ; shl r8d, FLIP_SIGN.trailing_zeros() as i8
+        ; shl r9d, FLIP_PARITY.trailing_zeros() as i8
+        ; xor r8d, r9d
+        ; xor r8d, ecx
+        ; and r8d, (FLIP_SIGN | FLIP_PARITY | 63) as i32
+        ; mov DWORD [BYTE rdi + field::META], r8d
         ; ret
     );
 }

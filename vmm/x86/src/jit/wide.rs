@@ -1,19 +1,87 @@
-//! The code of SSE instructions on whole registers.
+//! The code of SSE instructions: moves, and what the host's instruction does to whole registers.
 
 use dynasmrt::DynasmApi;
+use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use super::emit::{Emitter, RAX, asm};
+use super::emit::{Access, Emitter, RAX, RCX, asm};
 use super::field;
+use super::rares::Place;
 use crate::op::Op;
 
-/// What the host does with two registers, bit for bit as the guest's processor does.
+/// What the host does with two registers, bit for bit as the guest's processor does: an instruction that
+/// is encoded as 66 0F and this.
 #[derive(Clone, Copy)]
-pub(super) enum Wide {
-    Xor,
-    And,
-    Or,
-    EqualBytes,
-    UnpackLow,
+pub(super) struct Wide {
+    opcode: u8,
+    /// For XMM0 and XMM1.
+    modrm: u8,
+    immediate: Option<u8>,
+}
+
+impl Wide {
+    /// The integer and bitwise instructions of SSE2.
+    pub(super) fn of(ins: &Instruction) -> Option<Self> {
+        use Mnemonic::*;
+        // Those without the prefix that are the same with it.
+        let bitwise = matches!(ins.mnemonic(), Xorps | Andps | Orps | Andnps);
+        let integer = matches!(
+            ins.mnemonic(),
+            Xorpd
+                | Andpd
+                | Orpd
+                | Andnpd
+                | Pxor
+                | Pand
+                | Por
+                | Pandn
+                | Pcmpeqb
+                | Pcmpeqw
+                | Pcmpeqd
+                | Pcmpgtb
+                | Pcmpgtw
+                | Pcmpgtd
+                | Punpcklbw
+                | Punpcklwd
+                | Punpckldq
+                | Punpcklqdq
+                | Punpckhbw
+                | Punpckhwd
+                | Punpckhdq
+                | Punpckhqdq
+                | Paddb
+                | Paddw
+                | Paddd
+                | Paddq
+                | Psubb
+                | Psubw
+                | Psubd
+                | Psubq
+                | Pminub
+                | Pmaxub
+                | Pmuludq
+                | Pshufd
+        );
+        let shift = ins.op1_kind() == OpKind::Immediate8
+            && matches!(
+                ins.mnemonic(),
+                Psllw | Pslld | Psllq | Psrlw | Psrld | Psrlq | Psraw | Psrad | Pslldq | Psrldq
+            );
+        if !(bitwise || integer || shift) {
+            return None;
+        }
+        let code = ins.code().op_code();
+        let group = code.group_index();
+        let last = ins.op_count() - 1;
+        Some(Self {
+            opcode: code.op_code() as u8,
+            modrm: if shift {
+                0xc0 | (group as u8) << 3
+            } else {
+                0xc1
+            },
+            immediate: (ins.op_kind(last) == OpKind::Immediate8).then(|| ins.immediate8()),
+        })
+    }
 }
 
 impl Emitter<'_> {
@@ -70,12 +138,48 @@ impl Emitter<'_> {
 
     /// XMM0 = XMM0 op XMM1.
     fn combine(&mut self, kind: Wide) {
-        match kind {
-            Wide::Xor => asm!(self, pxor xmm0, xmm1),
-            Wide::And => asm!(self, pand xmm0, xmm1),
-            Wide::Or => asm!(self, por xmm0, xmm1),
-            Wide::EqualBytes => asm!(self, pcmpeqb xmm0, xmm1),
-            Wide::UnpackLow => asm!(self, punpcklqdq xmm0, xmm1),
+        self.asm.extend(&[0x66, 0x0f, kind.opcode, kind.modrm]);
+        self.asm.extend(kind.immediate.as_slice());
+    }
+
+    pub(super) fn wide_set(&mut self, index: usize, dst: u8, from: Place, size: u64) {
+        self.call_or_hand_over(index, self.stubs.sse);
+        self.fetch(index, RAX, from, size);
+        let dst = field::xmm(dst);
+        asm!(self, mov QWORD [rdi + dst], rax; mov QWORD [rdi + dst + 8], 0);
+    }
+
+    pub(super) fn wide_insert(
+        &mut self,
+        index: usize,
+        (dst, at): (u8, u8),
+        from: Place,
+        size: u64,
+    ) {
+        self.call_or_hand_over(index, self.stubs.sse);
+        self.fetch(index, RAX, from, size);
+        let dst = field::xmm(dst) + i32::from(at);
+        match size {
+            2 => asm!(self, mov WORD [rdi + dst], ax),
+            4 => asm!(self, mov DWORD [rdi + dst], eax),
+            _ => asm!(self, mov QWORD [rdi + dst], rax),
+        }
+    }
+
+    pub(super) fn wide_get(&mut self, index: usize, to: Place, (src, at): (u8, u8), size: u64) {
+        let src = field::xmm(src) + i32::from(at);
+        self.call_or_hand_over(index, self.stubs.sse);
+        if let Place::Memory(op) = to {
+            self.address(&op, true);
+            self.translate(index, Access::Write, size);
+        }
+        match size {
+            4 => asm!(self, mov ecx, DWORD [rdi + src]),
+            _ => asm!(self, mov rcx, QWORD [rdi + src]),
+        }
+        match to {
+            Place::Register(register) => self.put(register, RCX, 8),
+            Place::Memory(_) => self.write(RCX, size),
         }
     }
 }

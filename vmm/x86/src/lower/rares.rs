@@ -86,6 +86,7 @@ fn general(ins: &Instruction) -> Option<(RareFn, End)> {
         Div => muldiv::div,
         Idiv => muldiv::idiv,
         Mov if rare::is_moffs_or_general(ins) => rare::mov,
+        Mov if rare::stores_segment(ins) => far::store_segment,
         Rol | Ror | Rcl | Rcr | Shl | Sal | Shr | Sar => rare::shift_by_zero,
         Shld | Shrd => rare::shift_double,
         Bsf | Bsr => rare::bit_scan,
@@ -118,6 +119,7 @@ fn general(ins: &Instruction) -> Option<(RareFn, End)> {
         Clflush => rare::clflush,
         Cli => system::clear_interrupt_flag,
         Sti => system::set_interrupt_flag,
+        Swapgs => system::swapgs,
         Sldt | Str | Smsw => system::store_system,
         Sgdt | Sidt => system::store_table,
         Lar | Lsl | Verr | Verw => far::probe,
@@ -180,7 +182,7 @@ fn control(ins: &Instruction) -> Option<(RareFn, End)> {
 fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
     use Mnemonic::*;
     let func: RareFn = match ins.mnemonic() {
-        Mov if rare::is_segment_move(ins) => far::mov_segment,
+        Mov if rare::loads_segment(ins) => far::load_segment,
         Push | Pop => far::push_pop_segment,
         Mov if system::is_control_move(ins) => system::mov_control,
         Popf | Popfd | Popfq => stack::pop_flags,
@@ -198,7 +200,6 @@ fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
         Clts => system::clts,
         Invlpg => system::invlpg,
         Invd | Wbinvd | Wbnoinvd => system::cache_control,
-        Swapgs => system::swapgs,
         Xgetbv => system::xgetbv,
         Xsetbv => system::xsetbv,
         Wait => fpu::fwait,

@@ -132,6 +132,11 @@ fn sse_that_is_switched_off_and_on() {
             a.pxor(xmm0, xmm1)?;
             a.movdqa(xmm2, xmm0)?;
             a.movups(xmmword_ptr(DATA + 0x40), xmm0)?;
+            a.movq(xmm3, rsi)?;
+            a.movq(rdi, xmm1)?;
+            a.movhps(xmm3, qword_ptr(DATA + 0x20))?;
+            a.pslld(xmm3, 2)?;
+            a.movd(dword_ptr(DATA + 0x50), xmm3)?;
             a.dec(r15d)?;
             a.jnz(again)?;
             a.hlt()

@@ -54,10 +54,19 @@ fn wanted(mnemonic: Mnemonic) -> bool {
             | Imul
             | Mul
             | Div
+            | Idiv
+            | Shld
+            | Shrd
+            | Bsf
+            | Bsr
+            | Tzcnt
+            | Lzcnt
+            | Cld
             | Bt
             | Bts
             | Btr
             | Cmpxchg
+            | Cmpxchg16b
             | Xadd
             | Xchg
             | Bswap
@@ -90,6 +99,50 @@ fn wanted(mnemonic: Mnemonic) -> bool {
             | Orps
             | Pcmpeqb
             | Punpcklqdq
+    ) || wanted_sse(mnemonic)
+}
+
+fn wanted_sse(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(
+        mnemonic,
+        Movq | Movd
+            | Movss
+            | Movsd
+            | Movlps
+            | Movhps
+            | Movlpd
+            | Movhpd
+            | Pinsrw
+            | Pinsrd
+            | Pinsrq
+            | Pmovmskb
+            | Andnps
+            | Pandn
+            | Pcmpeqw
+            | Pcmpeqd
+            | Pcmpgtb
+            | Pcmpgtd
+            | Punpcklbw
+            | Punpcklwd
+            | Punpckldq
+            | Punpckhbw
+            | Punpckhqdq
+            | Paddb
+            | Paddd
+            | Paddq
+            | Psubw
+            | Psubq
+            | Pminub
+            | Pmaxub
+            | Pmuludq
+            | Pshufd
+            | Psllw
+            | Pslld
+            | Psrlq
+            | Psrad
+            | Pslldq
+            | Psrldq
     )
 }
 
@@ -106,6 +159,7 @@ fn forms() -> Vec<Code> {
                 && info.address_size() == 0
                 && (wanted(mnemonic) || conditional && !code.is_jcc_short_or_near())
                 && info.op_kinds().iter().all(|kind| supported(*kind))
+                && info.op0_kind() != Kind::seg_reg
         })
         .collect()
 }
@@ -114,7 +168,7 @@ fn supported(kind: Kind) -> bool {
     general(kind).is_some()
         || immediate(kind).is_some()
         || is_vector(kind)
-        || kind == Kind::mem
+        || matches!(kind, Kind::mem | Kind::seg_reg)
         || matches!(kind, Kind::cl | Kind::al | Kind::ax | Kind::eax | Kind::rax)
 }
 
@@ -217,7 +271,7 @@ impl Generator {
             let index = self.below(self.forms.len() as u64) as usize;
             let code = self.forms[index];
             // Faults are dear.
-            if code.mnemonic() == Mnemonic::Div && self.below(4) != 0 {
+            if matches!(code.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) && self.below(4) != 0 {
                 continue;
             }
             let ins = self.operands(code);
@@ -260,6 +314,7 @@ impl Generator {
                 Kind::ax => Register::AX,
                 Kind::eax => Register::EAX,
                 Kind::rax => Register::RAX,
+                Kind::seg_reg => Register::ES + self.below(6) as u32,
                 kind if is_vector(kind) => Register::XMM0 + self.below(4) as u32,
                 kind => self.register(general(kind).map_or(8, |(size, _)| size)),
             };

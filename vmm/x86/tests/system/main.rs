@@ -6,6 +6,7 @@ mod budgets;
 mod code_changes;
 mod compiled;
 mod compiled_faults;
+mod compiled_rares;
 mod double_fault;
 mod exceptions;
 mod generated;
