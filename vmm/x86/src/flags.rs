@@ -252,3 +252,40 @@ pub(crate) fn carries<T: Word>(a: T, b: T, r: T) -> T {
 pub(crate) fn borrows<T: Word>(a: T, b: T, r: T) -> T {
     !a & b | (!a | b) & r
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flags in every representation and combination.
+    fn all() -> Vec<Lazy> {
+        let values = [0u8, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff];
+        let pairs = values.map(|a| values.map(|b| (a, b)));
+        let made = pairs.as_flattened().iter().flat_map(|&(a, b)| {
+            let (sum, difference) = (a.wrapping_add(b), a.wrapping_sub(b));
+            [
+                Lazy::added(sum, b),
+                Lazy::subtracted(difference, b),
+                Lazy::arith(sum, carries(a, b, sum)),
+                Lazy::logic(a & b),
+                Lazy::with_carry(a, b & 1 != 0, b & 2 != 0),
+            ]
+        });
+        let given = (0..1 << 12).map(Lazy::from_bits);
+        made.chain(given).collect()
+    }
+
+    #[test]
+    fn replacing_one_flag_leaves_the_others() {
+        for flags in all() {
+            let before = flags.bits();
+            for zf in [false, true] {
+                let expected = before & !ZF | if zf { ZF } else { 0 };
+                assert_eq!(flags.replace_zero(zf).bits(), expected, "{flags:?}");
+            }
+            let expected = before ^ CF;
+            let replaced = flags.replace_carry(!flags.cf(), flags.of());
+            assert_eq!(replaced.bits(), expected, "{flags:?}");
+        }
+    }
+}
