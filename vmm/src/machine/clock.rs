@@ -48,8 +48,12 @@ impl Clock {
     /// not idle until then. `retired` must not lie before the last idle jump; if it does, the jump's
     /// moment is returned.
     pub fn at(&self, retired: u64) -> VirtTime {
-        let run = u128::from(retired.saturating_sub(self.base_retired));
-        let nanos = run * NANOS_PER_MICRO / u128::from(self.rate);
+        let run = retired.saturating_sub(self.base_retired);
+        // Most machines have this rate, and a division this wide takes a while.
+        if u128::from(self.rate) == NANOS_PER_MICRO {
+            return self.base.after(run);
+        }
+        let nanos = u128::from(run) * NANOS_PER_MICRO / u128::from(self.rate);
         self.base.after(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 

@@ -54,16 +54,23 @@ impl NodeClock {
 
     /// What the clock shows at `world`, which must not lie before the last change.
     pub fn local_at(&self, world: VirtTime) -> VirtTime {
-        let passed = u128::from(world.0.saturating_sub(self.world.0));
-        let local = passed * u128::from(self.speed) / BILLION as u128;
+        let passed = world.0.saturating_sub(self.world.0);
+        // Most clocks are right, and a division this wide takes a while.
+        if self.ppb == 0 {
+            return self.local.after(passed);
+        }
+        let local = u128::from(passed) * u128::from(self.speed) / BILLION as u128;
         self.local.after(u64::try_from(local).unwrap_or(u64::MAX))
     }
 
     /// The first moment of the world, not before the last change, at which the clock shows `local`
     /// or more.
     pub fn world_at(&self, local: VirtTime) -> VirtTime {
-        let passed = u128::from(local.0.saturating_sub(self.local.0));
-        let world = (passed * BILLION as u128).div_ceil(u128::from(self.speed));
+        let passed = local.0.saturating_sub(self.local.0);
+        if self.ppb == 0 {
+            return self.world.after(passed);
+        }
+        let world = (u128::from(passed) * BILLION as u128).div_ceil(u128::from(self.speed));
         self.world.after(u64::try_from(world).unwrap_or(u64::MAX))
     }
 }
