@@ -14,6 +14,7 @@ use super::memory::GuestRam;
 use super::platform::{Plan, Platform, Shutdown, Signals};
 use super::sched::{Scheduler, Turn, VCPUS_MAX};
 use super::stop::{Stop, VcpuAt};
+use crate::devices::Deadline;
 use crate::devices::virtio::VirtioState;
 use crate::dlog::{DlogError, Event};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
@@ -118,11 +119,13 @@ impl Machine {
             if let Some(stop) = &self.over {
                 return Ok(stop.clone());
             }
-            self.platform.expire();
+            let mut deadline = self.platform.expire();
             if self.now() >= self.platform.state.attention.next() {
                 self.look_for_attention()?;
             }
-            self.serve_devices()?;
+            if self.serve_devices()? {
+                deadline = self.platform.deadline();
+            }
             self.apply_signals()?;
             if let Some(shutdown) = self.platform.state.shutdown {
                 self.end(match shutdown {
@@ -133,9 +136,9 @@ impl Machine {
                 return Ok(Stop::Reached);
             } else if let Some(turn) = self.scheduler.turn(self.runnable()) {
                 let look = self.platform.state.attention.next();
-                self.take_turn(turn, until.min(look))?;
+                self.take_turn(turn, deadline, until.min(look))?;
             } else {
-                self.idle(until)?;
+                self.idle(deadline, until)?;
             }
         }
     }
@@ -289,10 +292,10 @@ impl Machine {
     }
 
     /// Serves what needs RAM or registers besides a device's own state: at the moment at which it was
-    /// asked for or became due, before anything else happens.
-    pub(super) fn serve_devices(&mut self) -> Result<(), EngineError> {
+    /// asked for or became due, before anything else happens. Returns whether there was anything.
+    pub(super) fn serve_devices(&mut self) -> Result<bool, EngineError> {
         if !self.platform.has_work() {
-            return Ok(());
+            return Ok(false);
         }
         if let Some(vcpu) = self.platform.state.sdk.caller() {
             let caller = self.engine.state(vcpu)?;
@@ -300,7 +303,7 @@ impl Machine {
         }
         self.platform
             .with_virtio(&mut self.ram, VirtioState::service);
-        Ok(())
+        Ok(true)
     }
 
     /// Carries out INIT and start-up IPIs.
@@ -325,8 +328,13 @@ impl Machine {
         Ok(())
     }
 
-    /// Lets a vCPU run for at most its turn.
-    fn take_turn(&mut self, turn: Turn, until: VirtTime) -> Result<(), EngineError> {
+    /// Lets a vCPU run for at most its turn, up to `until` and the next deadline of the devices.
+    fn take_turn(
+        &mut self,
+        turn: Turn,
+        deadline: Deadline,
+        until: VirtTime,
+    ) -> Result<(), EngineError> {
         let Turn {
             vcpu,
             budget,
@@ -336,7 +344,6 @@ impl Machine {
             self.platform.note(|| Event::Slice { vcpu, budget });
         }
         let before = self.engine.retired(vcpu);
-        let deadline = self.platform.deadline();
         let clock = &self.platform.state.clock;
         let skew = clock.retired().wrapping_sub(before);
         let until_deadline = deadline.map_or(u64::MAX, |moment| clock.instructions_until(moment));
@@ -447,8 +454,7 @@ impl Machine {
     }
 
     /// No vCPU can run: time jumps to the next event.
-    fn idle(&mut self, until: VirtTime) -> Result<(), EngineError> {
-        let deadline = self.platform.deadline();
+    fn idle(&mut self, deadline: Deadline, until: VirtTime) -> Result<(), EngineError> {
         if self.wakeable() == 0 || (deadline.is_none() && !self.external_input) {
             let vcpus = self.vcpus()?;
             self.end(Stop::HaltedForever { vcpus });

@@ -152,9 +152,9 @@ impl Platform {
 
     /// Writes `event` to the log, if there is one.
     pub fn note(&mut self, event: impl FnOnce() -> Event) {
-        let (now, retired) = (self.now(), self.state.clock.retired());
+        let clock = &self.state.clock;
         if let Some(log) = &mut self.log {
-            log.write(now, retired, &event());
+            log.write(clock.now(), clock.retired(), &event());
         }
     }
 
@@ -170,11 +170,12 @@ impl Platform {
             .min()
     }
 
-    /// Steps the devices whose deadline has come.
-    pub fn expire(&mut self) {
+    /// Steps the devices whose deadline has come. Returns the next deadline.
+    pub fn expire(&mut self) -> Deadline {
         let now = self.now();
-        let Some(due) = self.deadline().filter(|due| *due <= now) else {
-            return;
+        let due = match self.deadline() {
+            Some(due) if due <= now => due,
+            later => return later,
         };
         self.note(|| Event::Timer { due });
         let is_due = |deadline: Deadline| deadline.is_some_and(|moment| moment <= now);
@@ -191,6 +192,7 @@ impl Platform {
             self.state.rtc.expire(now, &mut self.effects);
         }
         self.apply(now, self.state.clock.retired());
+        self.deadline()
     }
 
     /// Whether `vcpu` has a maskable interrupt to take.
@@ -213,10 +215,10 @@ impl Platform {
 
     /// Whether [`Self::service`] or [`Self::serve_sdk`] has something to do.
     pub fn has_work(&self) -> bool {
-        let due = self.state.virtio.deadline();
-        self.state.virtio.is_notified()
+        let virtio = &self.state.virtio;
+        virtio.is_notified()
             || self.state.sdk.caller().is_some()
-            || due.is_some_and(|due| due <= self.now())
+            || virtio.deadline().is_some_and(|due| due <= self.now())
     }
 
     /// Lets the virtio devices work with the guest's RAM, and carries out the effects.
@@ -267,22 +269,24 @@ impl Platform {
 
     /// Whether `vcpu`, which runs by the plan, has to stop because of what it did.
     fn must_stop(&self, vcpu: u32) -> bool {
-        let earlier = match (self.deadline(), self.plan.deadline) {
+        let state = &self.state;
+        let signalled = |signals: &Signals| *signals != Signals::default();
+        let wakes = |other: u32| self.plan.wakeable >> other & 1 != 0 && self.wants(other);
+        state.virtio.is_notified()
+            || state.sdk.caller().is_some()
+            || state.shutdown.is_some()
+            || state.signals.iter().any(signalled)
+            || (!self.plan.window && self.wants(vcpu))
+            || (self.plan.wakeable != 0 && (0..state.lapics.len() as u32).any(wakes))
+            || self.is_sooner()
+    }
+
+    /// Whether there is a deadline before the one that was planned for.
+    fn is_sooner(&self) -> bool {
+        match (self.deadline(), self.plan.deadline) {
             (Some(new), Some(planned)) => new < planned,
             (new, planned) => new.is_some() && planned.is_none(),
-        };
-        let wakes = |other: u32| self.plan.wakeable >> other & 1 != 0 && self.wants(other);
-        earlier
-            || self.state.virtio.is_notified()
-            || self.state.sdk.caller().is_some()
-            || self.state.shutdown.is_some()
-            || self
-                .state
-                .signals
-                .iter()
-                .any(|signals| *signals != Signals::default())
-            || (!self.plan.window && self.wants(vcpu))
-            || (self.plan.wakeable != 0 && (0..self.state.lapics.len() as u32).any(wakes))
+        }
     }
 
     /// Carries out effects until there are none left.

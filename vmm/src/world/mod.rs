@@ -127,6 +127,8 @@ pub struct World {
     lifecycle_changed: bool,
     /// For each node how soon a frame from it can be at another one that runs.
     reach: Vec<Option<u64>>,
+    /// When each node can do something by itself, as of the beginning of the present window.
+    earliest: Vec<Option<VirtTime>>,
     /// The frames that nodes get in the present window.
     arriving: Vec<Vec<Arrival>>,
 }
@@ -192,6 +194,7 @@ impl World {
             chain: 0,
             lifecycle_changed: true,
             reach: Vec::new(),
+            earliest: Vec::new(),
             arriving: nodes.iter().map(|_| Vec::new()).collect(),
             nodes,
         };

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::fabric::Arrival;
-use super::node::Status;
+use super::node::{Node, Status};
 use super::pool::{Done, Job};
 use super::{World, WorldError, WorldEvent, WorldEventKind};
 use crate::machine::{Input, Output, OutputKind, Stop};
@@ -58,11 +58,13 @@ impl World {
     fn horizon(&mut self, until: VirtTime) -> VirtTime {
         self.look_ahead();
         let mut end = until;
-        for (index, node) in self.nodes.iter().enumerate() {
-            let arrival = self.fabric.next_arrival(index);
-            let Some(own) = node.earliest() else {
+        self.earliest.clear();
+        self.earliest.extend(self.nodes.iter().map(Node::earliest));
+        for (index, own) in self.earliest.iter().enumerate() {
+            let Some(own) = *own else {
                 continue;
             };
+            let arrival = self.fabric.next_arrival(index);
             let earliest = arrival
                 .map_or(own, |arrival| own.min(arrival))
                 .max(self.now);
@@ -93,17 +95,16 @@ impl World {
             .collect();
     }
 
-    /// Hands out the frames that arrive before `end`, and collects the nodes that have something to
-    /// do until then.
+    /// Hands out the frames that arrive before `end`, which is the [`Self::horizon`], and collects the
+    /// nodes that have something to do until then.
     fn prepare(&mut self, end: VirtTime) -> Vec<Job> {
         let mut jobs = Vec::new();
         for index in 0..self.nodes.len() {
-            let earliest = self.nodes[index].earliest();
             let arrivals = match self.fabric.next_arrival(index) {
                 Some(first) if first < end => self.fabric.take_arrivals(index, end),
                 _ => Vec::new(),
             };
-            match earliest {
+            match self.earliest[index] {
                 None => self.hold(index, arrivals),
                 Some(earliest) if arrivals.is_empty() && earliest >= end => {}
                 Some(_) => jobs.extend(self.job(index, arrivals, end)),
