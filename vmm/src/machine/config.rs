@@ -1,6 +1,6 @@
 //! What a machine is made of.
 
-use chaosrun_x86::CpuModel;
+use chaosrun_x86::{CodeStore, CpuModel};
 
 use super::acpi::{AcpiError, IOAPIC_ID, VirtioSlot};
 use super::attention::AttentionState;
@@ -32,6 +32,9 @@ pub struct MachineConfig<'a> {
     pub engine: EngineKind,
     /// What that is told.
     pub engine_options: EngineOptions,
+    /// Where the exact engine keeps compiled code. Machines that are given clones of one store share what
+    /// they have in common, which changes nothing but the time that things take.
+    pub code: CodeStore,
     /// RAM in bytes.
     pub memory: u64,
     /// The number of vCPUs, 1 to 8.
@@ -73,6 +76,7 @@ impl<'a> MachineConfig<'a> {
             name: "node".to_owned(),
             engine: EngineKind::default(),
             engine_options: EngineOptions::default(),
+            code: CodeStore::default(),
             memory: 256 << 20,
             vcpus: 1,
             model: CpuModel::default(),

@@ -63,6 +63,7 @@ impl Machine {
         }
         let mut ram = GuestRam::new(config.memory)?;
         ram.compile_after(config.engine_options.compile_after);
+        ram.share_code(&config.code);
         let rsdp = acpi::install(&mut ram, config.vcpus, &config.virtio())?;
         let source = BootSource {
             kernel: config.kernel,

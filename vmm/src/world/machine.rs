@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chaosrun_x86::CodeStore;
+
 use super::Blueprint;
 use super::body::{Body, Maker};
 use super::config::NodeConfig;
@@ -75,11 +77,12 @@ impl Body for Machine {
 struct Factory {
     config: NodeConfig,
     tape: Arc<Tape>,
+    code: CodeStore,
 }
 
 impl NodeConfig {
-    /// The node as the parts of a world see it.
-    pub(super) fn blueprint(mut self, tape: &Arc<Tape>) -> Blueprint {
+    /// The node as the parts of a world see it. `code` is where it shares compiled code.
+    pub(super) fn blueprint(mut self, tape: &Arc<Tape>, code: &CodeStore) -> Blueprint {
         Blueprint {
             name: self.name.clone(),
             nics: self.nics.iter().map(|nic| nic.network).collect(),
@@ -89,6 +92,7 @@ impl NodeConfig {
             maker: Box::new(Factory {
                 config: self,
                 tape: Arc::clone(tape),
+                code: code.clone(),
             }),
         }
     }
@@ -118,6 +122,7 @@ impl Maker for Factory {
             name,
             engine: config.engine,
             engine_options: config.engine_options,
+            code: self.code.clone(),
             memory: config.memory,
             vcpus: config.vcpus,
             model: config.model.clone(),

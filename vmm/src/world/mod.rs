@@ -22,6 +22,7 @@ mod window;
 
 use std::sync::Arc;
 
+use chaosrun_x86::CodeStore;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -146,9 +147,10 @@ impl World {
             jobs,
         } = config;
         let tape = Arc::new(tape);
+        let code = CodeStore::default();
         let blueprints = nodes
             .into_iter()
-            .map(|node| node.blueprint(&tape))
+            .map(|node| node.blueprint(&tape, &code))
             .collect();
         Self::assemble(blueprints, networks, &tape, jobs)
     }

@@ -5,6 +5,7 @@ use std::ptr::{NonNull, null};
 use crate::code::Block;
 use crate::flags::{self, Lazy};
 use crate::jit::Landings;
+use crate::memory::PAGE_SIZE;
 use crate::memory::ProtectionCursor;
 use crate::mode::Mode;
 use crate::op::At;
@@ -98,6 +99,13 @@ pub struct Cpu {
     pub(crate) code_page: u64,
     /// What to add to a linear address in it to get its offset in the host mapping.
     pub(crate) code_add: u64,
+    /// What to add to a linear address in it to get its place in the store of compiled code; that place is
+    /// below the size of a page if the page is not bound.
+    pub(crate) code_place: u64,
+    /// The store's pages that the pages of RAM are bound to.
+    pub(crate) bound: *const u32,
+    /// The machine's blocks by the store's numbers.
+    pub(crate) blocks: *const *const Block,
     /// All ones in 64-bit mode; 32 bits otherwise.
     pub(crate) linear_mask: u64,
     pub(crate) mode: Mode,
@@ -183,6 +191,9 @@ impl Cpu {
             landings: Landings::new(),
             code_page: u64::MAX,
             code_add: 0,
+            code_place: 0,
+            bound: null(),
+            blocks: null(),
             linear_mask: u64::from(u32::MAX),
             mode: Mode::default(),
             mode_key: 0,
@@ -396,7 +407,6 @@ impl Cpu {
     pub(crate) fn attach(&mut self, memory: &mut Memory, bus: &mut dyn Bus) {
         self.ram = memory.base();
         self.block = null();
-        self.landings.follow(memory.cache.jit.generation());
         self.link = None;
         memory.follow_protections(&mut self.cursor, &mut self.tlb);
         self.memory = Some(NonNull::from(memory));
@@ -405,6 +415,43 @@ impl Cpu {
         self.bus = Some(unsafe {
             std::mem::transmute::<NonNull<dyn Bus + '_>, NonNull<dyn Bus + 'static>>(bus)
         });
+    }
+
+    /// Gets ready for executing compiled code, which does not change meanwhile.
+    pub(crate) fn enter_code(&mut self) {
+        if self.memory().cache.jit.is_outdated() {
+            self.block = null();
+            self.link = None;
+            self.memory().clear_code();
+        }
+        let generation = self.memory().cache.jit.store().generation();
+        self.landings.follow(generation);
+        self.follow_code();
+    }
+
+    /// Carries what is known of compiled code over to where that looks for it.
+    pub(crate) fn follow_code(&mut self) {
+        (self.bound, self.blocks) = self.memory().cache.jit.tables();
+        self.find_place();
+    }
+
+    /// Code was overwritten, which may be compiled and jump on without looking: the chain ends with the
+    /// current block.
+    pub(crate) fn code_changed(&mut self) {
+        self.reserve += self.budget;
+        self.budget = 0;
+        self.find_place();
+    }
+
+    /// Finds what the page that instructions come from is bound to.
+    #[inline]
+    pub(crate) fn find_place(&mut self) {
+        let page = self.code_page;
+        if page != u64::MAX {
+            let index = page.wrapping_add(self.code_add) / PAGE_SIZE;
+            let bound = self.memory().cache.jit.bound(index);
+            self.code_place = (u64::from(bound) << PAGE_SIZE.trailing_zeros()).wrapping_sub(page);
+        }
     }
 
     /// Forgets memory and bus.

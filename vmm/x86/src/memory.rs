@@ -1,7 +1,8 @@
 //! Guest-physical RAM as the CPU uses it: a host mapping, a dirty bit per page, and the code bits
 //! that tell when a store hits decoded instructions.
 
-use crate::code::CodeCache;
+use crate::code::{Block, CodeCache};
+use crate::jit::{Binding, CodeStore, Jit, PageBytes};
 use crate::tlb::Tlb;
 
 /// The size of a page in bytes.
@@ -22,6 +23,8 @@ pub struct Memory {
     /// For every page, which of its 64 lines of 64 bytes hold decoded instructions.
     code: Vec<u64>,
     pub(crate) cache: CodeCache,
+    /// How often decoded code was overwritten.
+    overwritten: u64,
     /// Pages whose stores every CPU must send through the slow path, in the order in which that was
     /// asked for. A CPU remembers how far it has followed the log.
     protections: Vec<u64>,
@@ -72,7 +75,8 @@ impl Memory {
             high,
             dirty: vec![0; pages.div_ceil(64)],
             code: vec![0; pages],
-            cache: CodeCache::new(),
+            cache: CodeCache::new(pages),
+            overwritten: 0,
             protections: Vec::new(),
             epoch: 0,
         }
@@ -192,6 +196,7 @@ impl Memory {
                 if lines & line_mask(from, to) != 0 {
                     self.cache.invalidate_page(start);
                     self.code[page as usize] = 0;
+                    self.overwritten += 1;
                     hit = true;
                 }
             }
@@ -233,6 +238,42 @@ impl Memory {
     /// It holds for code that is decoded from now on. It changes nothing but the time that things take.
     pub fn compile_after(&mut self, executions: u8) {
         self.cache.jit.set_after(executions);
+    }
+
+    /// Has the compiled code be in `store`, which other machines may use, too. It changes nothing but the
+    /// time that things take.
+    pub fn share_code(&mut self, store: &CodeStore) {
+        self.clear_code();
+        self.cache.jit.set_store(store);
+    }
+
+    /// Compiles a block of the cache.
+    pub(crate) fn compile(&mut self, block: *const Block) {
+        self.with_content(block, Jit::compile);
+    }
+
+    /// Gives a block of the cache the code that there is for it.
+    pub(crate) fn welcome(&mut self, block: *const Block) {
+        self.with_content(block, Jit::welcome);
+    }
+
+    fn with_content(
+        &mut self,
+        block: *const Block,
+        work: impl FnOnce(&mut Jit, *const Block, &PageBytes) -> Option<Binding>,
+    ) {
+        // SAFETY: callers pass a block of the cache.
+        let page = unsafe { (*block).key } >> 4 & !(PAGE_SIZE - 1);
+        // SAFETY: the block's page is a page of the mapping, which nobody writes meanwhile.
+        let content = unsafe { &*self.base.add(page as usize).cast::<PageBytes>() };
+        if work(&mut self.cache.jit, block, content) == Some(Binding::Whole) {
+            self.mark_code(page, PAGE_SIZE);
+        }
+    }
+
+    /// How often decoded code was overwritten.
+    pub(crate) fn overwritten(&self) -> u64 {
+        self.overwritten
     }
 
     /// Drops all decoded code.

@@ -274,6 +274,7 @@ impl Cpu {
                 if self.memory().note_write(offset, size) {
                     // The code that was just overwritten may be this very block.
                     self.leave = true;
+                    self.code_changed();
                 }
                 let bytes = value.to_le_bytes();
                 // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the
@@ -505,10 +506,19 @@ impl Cpu {
             let last = position + 1 == walk.depth;
             let wanted = entry | pte::ACCESSED | if write && last { pte::DIRTY } else { 0 };
             if wanted != entry {
-                self.memory().write(address, &wanted.to_le_bytes());
+                self.write_entry(address, &wanted.to_le_bytes());
             }
         }
         Ok(())
+    }
+
+    /// Writes an entry of a page table, which may be where code is.
+    fn write_entry(&mut self, address: u64, bytes: &[u8]) {
+        let before = self.memory().overwritten();
+        self.memory().write(address, bytes);
+        if self.memory().overwritten() != before {
+            self.code_changed();
+        }
     }
 
     /// 32-bit paging with 4 KiB and 4 MiB pages (Intel SDM vol. 3, 4.3).
@@ -550,12 +560,12 @@ impl Cpu {
         self.finish_walk(&walk)?;
         let dirty = if kind == Kind::Write { pte::DIRTY } else { 0 };
         if !large && entry & pte::ACCESSED == 0 {
-            self.memory()
-                .write(directory, &((entry | pte::ACCESSED) as u32).to_le_bytes());
+            let entry = (entry | pte::ACCESSED) as u32;
+            self.write_entry(directory, &entry.to_le_bytes());
         }
         let wanted = last | pte::ACCESSED | dirty;
         if wanted != last {
-            self.memory().write(address, &(wanted as u32).to_le_bytes());
+            self.write_entry(address, &(wanted as u32).to_le_bytes());
         }
         Ok(if large {
             let address = entry & 0xffc0_0000 | (entry >> 13 & 0xff) << 32;

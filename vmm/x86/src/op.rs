@@ -169,6 +169,10 @@ pub(crate) fn leave_after(cpu: &mut Cpu, at: At) -> Flow {
     cpu.leave = false;
     cpu.rip = cpu.rip_after(at);
     cpu.budget += i64::from(at.rest) - 1;
+    if at.rest == 1 && cpu.mode.bits == 64 {
+        // As the end of a page does: why the block is left may depend on what is compiled.
+        crate::exec::control::locate(cpu, cpu.rip);
+    }
     Flow::Block
 }
 

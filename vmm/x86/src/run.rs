@@ -1,6 +1,6 @@
 //! The run loop.
 
-use crate::code::{self, Block};
+use crate::code::{self, Block, Decoded};
 use crate::cpu::{Cpu, Fault, slot};
 use crate::exit::Unimplemented;
 use crate::flags;
@@ -9,7 +9,7 @@ use crate::mmu::{Place, Raised, Res, vector};
 use crate::op::{Flow, dispatch};
 use crate::state::Activity;
 use crate::tlb::Kind;
-use crate::{Bus, Exit, Memory};
+use crate::{Bus, CodeStore, Exit, Memory};
 
 /// The longest chain of handlers. It bounds the depth of the stack if a compiler does not turn
 /// their last calls into jumps.
@@ -29,7 +29,8 @@ impl Cpu {
         self.retired_end = self.retired().wrapping_add(budget);
         self.budget = 0;
         self.reserve = budget as i64;
-        let exit = self.run_attached();
+        let store = self.memory().cache.jit.store().clone();
+        let exit = self.run_attached(&store);
         self.detach();
         // What is left was not retired.
         self.retired_end = self.retired();
@@ -38,10 +39,18 @@ impl Cpu {
         exit
     }
 
-    fn run_attached(&mut self) -> Exit {
+    fn run_attached(&mut self, store: &CodeStore) -> Exit {
         self.stop = false;
         self.leave = false;
+        let mut entered = store.enter();
+        self.enter_code();
         loop {
+            if store.waiting() {
+                drop(entered);
+                store.settle();
+                entered = store.enter();
+                self.enter_code();
+            }
             if self.stop {
                 return Exit::Stop;
             }
@@ -217,6 +226,7 @@ impl Cpu {
         let offset = self.translate_code(linear)?;
         self.code_page = linear & !(PAGE_SIZE - 1);
         self.code_add = offset.wrapping_sub(linear);
+        self.find_place();
         Ok(())
     }
 
@@ -242,21 +252,13 @@ impl Cpu {
         if self.memory().cache.full() {
             self.block = std::ptr::null();
             self.memory().clear_code();
-            let generation = self.memory().cache.jit.generation();
-            self.landings.follow(generation);
+            self.follow_code();
         }
         let offset = key >> 4;
         let in_page = PAGE_SIZE - offset % PAGE_SIZE;
         let mode = self.mode;
         let mut bytes = [0; 16];
-        let block = {
-            // SAFETY: the range lies within a page of the mapping, and nothing writes it meanwhile.
-            let code = unsafe {
-                std::slice::from_raw_parts(self.ram.add(offset as usize), in_page as usize)
-            };
-            code::build(code, key, mode, usize::MAX, true)
-        };
-        let block = match block {
+        let block = match self.build(key) {
             Some(block) => block,
             None => {
                 let second = self.second_page(linear)?;
@@ -282,6 +284,32 @@ impl Cpu {
                 block
             }
         };
+        Ok(self.insert(block))
+    }
+
+    /// Decodes a block if its first instruction does not span two pages.
+    fn build(&self, key: u64) -> Option<Decoded> {
+        let offset = key >> 4;
+        let in_page = PAGE_SIZE - offset % PAGE_SIZE;
+        // SAFETY: the range lies within a page of the mapping, and nothing writes it meanwhile.
+        let code =
+            unsafe { std::slice::from_raw_parts(self.ram.add(offset as usize), in_page as usize) };
+        code::build(code, key, self.mode, usize::MAX, true)
+    }
+
+    /// The block with `key`, which does not span two pages. Nothing is dropped for it.
+    pub(crate) fn block_in_page(&mut self, key: u64) -> *const Block {
+        if let Some(block) = self.memory().cache.find(key) {
+            return block;
+        }
+        let block = self.build(key).expect("somebody else has decoded it");
+        self.insert(block)
+    }
+
+    /// Puts a block into the cache.
+    fn insert(&mut self, block: Decoded) -> *const Block {
+        let offset = block.key >> 4;
+        let in_page = PAGE_SIZE - offset % PAGE_SIZE;
         let length = u64::from(block.bytes);
         let second = block.second_page;
         self.memory().mark_code(offset, length.min(in_page));
@@ -290,8 +318,10 @@ impl Cpu {
                 .mark_code(second, length.saturating_sub(in_page).max(1));
         }
         let block = self.memory().cache.insert(block);
+        self.memory().welcome(block);
+        self.follow_code();
         self.follow_protections();
-        Ok(block)
+        block
     }
 
     /// Executes a block, or as much of it as the chunk's budget covers.

@@ -32,7 +32,7 @@ pub(crate) struct CodeCache {
     /// What an empty slot points to: it has no block's key.
     nothing: Box<Block>,
     arena: Arena,
-    /// The code of the blocks that are compiled.
+    /// What it has of the code that is compiled.
     pub(crate) jit: Jit,
     #[expect(
         clippy::vec_box,
@@ -47,7 +47,8 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    pub(crate) fn new() -> Self {
+    /// For a memory of so many pages.
+    pub(crate) fn new(pages: usize) -> Self {
         let nothing = Box::new(Block {
             key: u64::MAX,
             links: [Cell::new(std::ptr::null()), Cell::new(std::ptr::null())],
@@ -67,7 +68,7 @@ impl CodeCache {
             slots,
             nothing,
             arena: Arena::new(),
-            jit: Jit::new(),
+            jit: Jit::new(pages),
             rares: Vec::new(),
             pages: BTreeMap::new(),
             seconds: BTreeMap::new(),
@@ -93,7 +94,6 @@ impl CodeCache {
     /// Whether so much has been decoded that the cache should be cleared.
     pub(crate) fn full(&self) -> bool {
         self.arena.bytes() + self.rares.len() * size_of::<Rare>() > CAPACITY_BYTES
-            || self.jit.full()
     }
 
     /// Adds a block.
@@ -129,6 +129,7 @@ impl CodeCache {
 
     /// Invalidates all blocks that have bytes in the page at `page` (an offset).
     pub(crate) fn invalidate_page(&mut self, page: u64) {
+        self.jit.unbind(page / PAGE_SIZE);
         for Entry { key, block } in self.pages.remove(&page).unwrap_or_default() {
             // SAFETY: the lists hold blocks of the arena only.
             unsafe { (*block).valid.set(false) };

@@ -4,7 +4,7 @@ use super::addr::{Addr, General};
 use crate::code::Block;
 use crate::cpu::{Cpu, gpr, seg, slot};
 use crate::flags::Lazy;
-use crate::jit::Site;
+use crate::jit::{self, Site};
 use crate::memory::PAGE_SIZE;
 use crate::op::{At, Flow, Path, Slow, access, dispatch};
 use crate::tlb;
@@ -38,7 +38,7 @@ pub(crate) fn warm(cpu: &mut Cpu, block: *const Block) {
     if heat.get() != 0 {
         heat.set(heat.get() - 1);
         if heat.get() == 0 {
-            crate::jit::compile(cpu, block);
+            jit::compile(cpu, block);
         }
     }
 }
@@ -72,7 +72,7 @@ fn transfer(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Flow {
 
 /// The key of the block at `rip`, if the TLB has its page.
 #[inline(always)]
-fn locate(cpu: &mut Cpu, rip: u64) -> Option<u64> {
+pub(crate) fn locate(cpu: &mut Cpu, rip: u64) -> Option<u64> {
     let page = rip & !(PAGE_SIZE - 1);
     if page != cpu.code_page {
         // SAFETY: the tables have `tlb::ENTRIES` entries and `index` is smaller than that.
@@ -82,6 +82,7 @@ fn locate(cpu: &mut Cpu, rip: u64) -> Option<u64> {
         }
         cpu.code_page = page;
         cpu.code_add = entry.add;
+        cpu.find_place();
     }
     Some(rip.wrapping_add(cpu.code_add) << 4 | cpu.mode_key)
 }
@@ -119,9 +120,9 @@ pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
 /// Goes on behind a jump within the page that leads to no compiled block yet. The slot RIP is the target.
 pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
     let rip = cpu.regs[slot::RIP];
-    cpu.block = site.block;
+    cpu.block = jit::resolve(cpu, site.number);
     // SAFETY: the site's block is the block being executed.
-    let next = unsafe { (&(*site.block).links)[site.link].get() };
+    let next = unsafe { (&(*cpu.block).links)[site.link].get() };
     // SAFETY: as in `follow`.
     if !next.is_null() && unsafe { (*next).valid.get() } {
         cpu.memory().cache.jit.aim(site, next);
@@ -136,13 +137,13 @@ pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
 pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
     if site
         .place
-        .is_some_and(|place| place != rip.wrapping_add(cpu.code_add))
+        .is_some_and(|place| u64::from(place) != rip.wrapping_add(cpu.code_place))
     {
         // The return belongs to another call: somebody switched stacks.
         return search(cpu, rip);
     }
-    cpu.block = site.block;
-    match destination(cpu, rip, site.block, site.link) {
+    cpu.block = jit::resolve(cpu, site.number);
+    match destination(cpu, rip, cpu.block, site.link) {
         Some(block) => {
             cpu.memory().cache.jit.aim(site, block);
             enter(cpu, block, rip)
@@ -315,6 +316,8 @@ macro_rules! stop_if_asked {
         if $path::SLOW && $cpu.leave {
             $cpu.leave = false;
             $cpu.rip = $rip;
+            // As the branch does that does not stop: why it stops may depend on what is compiled.
+            locate($cpu, $rip);
             return Flow::Block;
         }
     };

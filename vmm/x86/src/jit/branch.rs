@@ -96,17 +96,17 @@ impl Emitter<'_> {
     /// Where returns to behind the block's call arrive.
     fn land(&mut self, index: usize, landing: DynamicLabel) {
         let op = self.ops[index];
-        // SAFETY: `block` is a block of the cache.
-        let start = unsafe { (*self.block).key } >> 4;
-        let behind = start + u64::from(op.at) + u64::from(op.len);
+        let behind = i32::from(op.at) + i32::from(op.len);
         // In the next page it may be anywhere.
-        let place = (start / PAGE_SIZE == behind / PAGE_SIZE).then_some(behind);
+        let place = self
+            .in_page(behind)
+            .then_some(self.subject.place + behind as u32);
         asm!(self, =>landing);
         self.arrive(0, place);
     }
 
-    /// Goes on at RAX, whose offset is in RCX. The jump is taken if that is the one that it was aimed at.
-    fn arrive(&mut self, link: usize, place: Option<u64>) {
+    /// Goes on at RAX, whose place is in RCX. The jump is taken if that is the one that it was aimed at.
+    fn arrive(&mut self, link: usize, place: Option<u32>) {
         let exit = self.exits.len();
         // CMP RCX with a constant of 32 bits.
         self.asm.extend(&[0x48, 0x81, 0xf9]);
@@ -119,9 +119,9 @@ impl Emitter<'_> {
     }
 
     /// The jump that was emitted last leads to another block.
-    fn exit(&mut self, way: Way, link: usize, place: Option<u64>, offset: Option<usize>) {
+    fn exit(&mut self, way: Way, link: usize, place: Option<u32>, offset: Option<usize>) {
         self.exits.push(Exit {
-            site: Box::new(Site::new(self.block, link, place)),
+            site: Box::new(Site::new(self.subject.number, link, place)),
             way,
             jump: self.here(),
             offset,
@@ -157,9 +157,7 @@ impl Emitter<'_> {
 
     /// Whether an offset from the block's start is in the block's page.
     fn in_page(&self, delta: i32) -> bool {
-        // SAFETY: `block` is a block of the cache.
-        let key = unsafe { (*self.block).key };
-        let position = key >> 4 & (PAGE_SIZE - 1);
+        let position = u64::from(self.subject.place) & (PAGE_SIZE - 1);
         position.wrapping_add(delta as u64) < PAGE_SIZE
     }
 

@@ -9,7 +9,6 @@ use super::emit::{Emitter, Exit, JMP, JS, Tail, Way, aside};
 use super::region::LONGEST;
 use super::select::{self, Act};
 use super::{Site, field, link_far, link_near, stubs};
-use crate::code::Block;
 use crate::op::Op;
 
 /// The code of a block.
@@ -26,25 +25,35 @@ pub(super) struct Made {
     pub entries: Vec<(usize, usize)>,
 }
 
-/// Compiles a block whose instructions are `code`, for these places of its hot and its cold code. `None` if
-/// this host does not allow that, or the code is too long.
-pub(super) fn compile(
-    block: *const Block,
-    ops: &[Op],
-    code: &[u8],
-    (hot, cold): (*mut u8, *mut u8),
-) -> Option<Made> {
+/// A block that is to be compiled.
+pub(super) struct Subject<'a> {
+    /// Its number in the store.
+    pub number: u32,
+    /// Its place there.
+    pub place: u32,
+    /// Instructions that are retired when it runs to its end.
+    pub len: u8,
+    /// Its operations.
+    pub ops: &'a [Op],
+    /// Its instructions.
+    pub code: &'a [u8],
+}
+
+/// Compiles a block for these places of its hot and its cold code. `None` if this host does not allow that,
+/// or the code is too long.
+pub(super) fn compile(subject: &Subject, (hot, cold): (*mut u8, *mut u8)) -> Option<Made> {
+    let ops = subject.ops;
     let mut emitter = Emitter {
         asm: VecAssembler::new(hot as usize),
         cold: VecAssembler::new(cold as usize),
         stubs: stubs::stubs()?,
-        block,
+        subject,
         ops,
         jumps: Vec::new(),
         exits: Vec::new(),
         entries: Vec::new(),
     };
-    emitter.body(&acts(ops, code));
+    emitter.body(&acts(ops, subject.code));
     let jumps = emitter.tails();
     let entries = emitter.handler_entries(hot as usize);
     let (hot, cold) = (emitter.asm.finalize().ok()?, emitter.cold.finalize().ok()?);
@@ -77,8 +86,7 @@ fn acts(ops: &[Op], code: &[u8]) -> Vec<Option<Act>> {
 impl Emitter<'_> {
     /// Emits what is usually executed, beginning with the entry from other blocks.
     fn body(&mut self, acts: &[Option<Act>]) {
-        // SAFETY: `block` is a block of the cache.
-        let len: i32 = unsafe { (*self.block).len }.into();
+        let len: i32 = self.subject.len.into();
         self.add_to(field::BUDGET, -len);
         self.jump(JS, Tail::Over);
         let seen = seen_flags(acts);
@@ -120,8 +128,7 @@ impl Emitter<'_> {
         match tail {
             Tail::Handler(index) => self.hand_over(index),
             Tail::Over => {
-                // SAFETY: `block` is a block of the cache.
-                let len: i32 = unsafe { (*self.block).len }.into();
+                let len: i32 = self.subject.len.into();
                 let exit = self.stubs.exit;
                 aside!(self, add QWORD [BYTE rdi + field::BUDGET], len; jmp extern exit);
             }

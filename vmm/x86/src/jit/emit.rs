@@ -6,6 +6,7 @@
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler};
 
+use super::compile::Subject;
 use super::stubs::Stubs;
 use super::{Site, field};
 use crate::code::Block;
@@ -92,8 +93,8 @@ pub(super) struct Emitter<'a> {
     pub asm: Asm,
     pub cold: Asm,
     pub stubs: &'a Stubs,
-    pub block: *const Block,
-    /// The block's operations, where they lie.
+    pub subject: &'a Subject<'a>,
+    /// The block's operations.
     pub ops: &'a [Op],
     /// Jumps to the cold code, by the positions behind them.
     pub jumps: Vec<(usize, Tail)>,
@@ -275,13 +276,14 @@ impl Emitter<'_> {
 
     /// Has the handler of operation `index` execute it, and go on behind it. Cold code.
     pub(super) fn hand_over(&mut self, index: usize) {
+        let resolve = self.stubs.resolve;
+        aside!(self, mov eax, DWORD self.subject.number as i32; call extern resolve);
         if index + 1 == self.ops.len() {
             // What ends a block looks at the block.
-            let block = self.block as i64;
-            aside!(self, mov rax, QWORD block; mov QWORD [rdi + field::BLOCK], rax);
+            aside!(self, mov QWORD [rdi + field::BLOCK], rax);
         }
-        let op = &raw const self.ops[index];
+        let op = (size_of::<Block>() + index * size_of::<Op>()) as i32;
         let handler = self.ops[index].func as *const () as usize;
-        aside!(self, add rdi, DWORD -field::BIAS; mov rsi, QWORD op as i64; jmp extern handler);
+        aside!(self, lea rsi, [rax + op]; add rdi, DWORD -field::BIAS; jmp extern handler);
     }
 }

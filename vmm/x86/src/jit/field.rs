@@ -61,6 +61,12 @@ pub(super) const LANDINGS: i32 = field(offset_of!(Cpu, landings) + offset_of!(La
 pub(super) const CODE_PAGE: i32 = field(offset_of!(Cpu, code_page));
 /// What to add to get its offset.
 pub(super) const CODE_ADD: i32 = field(offset_of!(Cpu, code_add));
+/// What to add to get the place in the store.
+pub(super) const CODE_PLACE: i32 = field(offset_of!(Cpu, code_place));
+/// The store's pages that the machine's are bound to.
+pub(super) const BOUND: i32 = field(offset_of!(Cpu, bound));
+/// The machine's blocks by the store's numbers.
+pub(super) const BLOCKS: i32 = field(offset_of!(Cpu, blocks));
 /// RFLAGS but for the arithmetic flags.
 pub(super) const RFLAGS: i32 = field(offset_of!(Cpu, rflags));
 /// The privilege level.

@@ -5,7 +5,7 @@
 /// guest from returning elsewhere, so that every landing looks whether the return is its own.
 #[repr(C)]
 pub(crate) struct Landings {
-    /// The code that they are in: see `Jit::generation`.
+    /// The code that they are in: see `CodeStore::generation`.
     generation: u64,
     pub(crate) places: [*const u8; Self::COUNT],
 }

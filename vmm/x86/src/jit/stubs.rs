@@ -9,10 +9,11 @@ use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 
 use super::memory::Piece;
-use super::{Landings, field};
+use super::{Landings, field, resolve_slowly};
 use crate::cpu::Cpu;
 use crate::exec::control;
 use crate::flags::{self, FLIP_PARITY, FLIP_SIGN, OF_ADD, OF_SUB};
+use crate::memory::PAGE_SIZE;
 use crate::mode::{cr0, cr4};
 use crate::tlb;
 
@@ -49,11 +50,11 @@ pub(super) struct Stubs {
     /// ECX what is added to the slot RIP to get the address to push, RDX where a return jumps to. Changes
     /// RAX, RCX, RDX, R8 and R9. May fail.
     pub call: usize,
-    /// Pops where code goes on: RAX where, RCX its offset in the host mapping, RDX where to jump. Changes
-    /// R8. May fail.
+    /// Pops where code goes on: RAX where, RCX its place in the store, RDX where to jump. Changes R8. May
+    /// fail.
     pub ret: usize,
-    /// EAX a distance from the slot RIP; RAX where code goes on, RCX its offset in the host mapping. Does
-    /// not come back if the TLB does not have it. Changes RDX.
+    /// EAX a distance from the slot RIP; RAX where code goes on, RCX its place in the store. Does not come
+    /// back if the TLB does not have it. Changes RDX.
     pub transfer: usize,
     /// The same for an address in RAX.
     pub transfer_to: usize,
@@ -61,6 +62,9 @@ pub(super) struct Stubs {
     pub carries: usize,
     /// EAX 0 or 1; ZF becomes set if it is 0 and clear if it is 1. Changes RCX, RDX and R8 to R10.
     pub zero: usize,
+    /// EAX a block's number in the store; RAX the machine's block. Changes what functions may change but
+    /// RDI.
+    pub resolve: usize,
     /// Returns to the run loop; the next block starts at the slot RIP.
     pub exit: usize,
     _piece: Piece,
@@ -74,6 +78,7 @@ pub(super) fn stubs() -> Option<&'static Stubs> {
 
 type Asm = VecAssembler<X64Relocation>;
 
+const PAGE_BITS: i8 = PAGE_SIZE.trailing_zeros() as i8;
 const TLB_MASK: i32 = ((tlb::ENTRIES - 1) * size_of::<tlb::Entry>()) as i32;
 
 fn build() -> Option<Stubs> {
@@ -110,6 +115,7 @@ fn build() -> Option<Stubs> {
         transfer_to: stub(&|asm| transfer(asm, false)),
         carries,
         zero: stub(&|asm| zero(asm, carries)),
+        resolve: stub(&resolve),
         exit: stub(&exit),
         _piece: piece,
     };
@@ -280,8 +286,8 @@ fn call(asm: &mut Asm) {
     finish(asm);
 }
 
-/// RAX linear address: RCX offset; jumps to `fail` if the TLB does not know. Changes RDX.
-fn code_offset(asm: &mut Asm) {
+/// RAX linear address: RCX place; jumps to `fail` if the TLB does not know. Changes RDX.
+fn code_place(asm: &mut Asm) {
     dynasm!(asm
         ; .arch x64
         ; mov rcx, rax
@@ -295,11 +301,19 @@ fn code_offset(asm: &mut Asm) {
         ; cmp rcx, QWORD [rdx]
         ; jne >fail
         ; mov QWORD [rdi + field::CODE_PAGE], rcx
-        ; mov rcx, QWORD [rdx + 8]
-        ; mov QWORD [rdi + field::CODE_ADD], rcx
+        ; mov rdx, QWORD [rdx + 8]
+        ; mov QWORD [rdi + field::CODE_ADD], rdx
+        // The page's offset, and by its index what it is bound to.
+        ; add rdx, rcx
+        ; shr rdx, BYTE PAGE_BITS - 2
+        ; add rdx, QWORD [rdi + field::BOUND]
+        ; mov edx, DWORD [rdx]
+        ; shl rdx, BYTE PAGE_BITS
+        ; sub rdx, rcx
+        ; mov QWORD [rdi + field::CODE_PLACE], rdx
         ; same:
         ; mov rcx, rax
-        ; add rcx, QWORD [rdi + field::CODE_ADD]
+        ; add rcx, QWORD [rdi + field::CODE_PLACE]
     );
 }
 
@@ -308,7 +322,7 @@ fn ret(asm: &mut Asm) {
     lookup(asm, field::TLB_READ, 8);
     dynasm!(asm ; .arch x64 ; mov rax, QWORD [rax]);
     // What is not canonical is not in the TLB either.
-    code_offset(asm);
+    code_place(asm);
     dynasm!(asm
         ; .arch x64
         ; add QWORD [BYTE rdi + field::RSP], 8
@@ -336,7 +350,7 @@ fn transfer(asm: &mut Asm, relative: bool) {
     if relative {
         dynasm!(asm ; .arch x64 ; movsxd rax, eax ; add rax, QWORD [BYTE rdi + field::RIP]);
     }
-    code_offset(asm);
+    code_place(asm);
     dynasm!(asm
         ; .arch x64
         ; ret
@@ -403,6 +417,29 @@ fn zero(asm: &mut Asm, carries: usize) {
         ; xor r8d, ecx
         ; and r8d, (FLIP_SIGN | FLIP_PARITY | 63) as i32
         ; mov DWORD [BYTE rdi + field::META], r8d
+        ; ret
+    );
+}
+
+/// Compiled code has the stack as it is at the start of a function, so that it is aligned here.
+fn resolve(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov rcx, QWORD [rdi + field::BLOCKS]
+        ; mov rcx, QWORD [rcx + rax * 8]
+        ; test rcx, rcx
+        ; jz >slow
+        ; mov rax, rcx
+        ; ret
+        ; slow:
+        ; push rdi
+        ; push rdi
+        ; mov esi, eax
+        ; add rdi, DWORD -field::BIAS
+        ; mov rax, QWORD resolve_slowly as *const () as i64
+        ; call rax
+        ; pop rdi
+        ; pop rdi
         ; ret
     );
 }

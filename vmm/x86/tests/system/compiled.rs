@@ -8,7 +8,7 @@ use iced_x86::code_asm::*;
 use crate::harness::layout::*;
 use crate::harness::same::fingerprint;
 use crate::harness::{Machine, reg};
-use crate::modes::{self, ALL_CUTS, MODES, check, repeat};
+use crate::modes::{self, ALL_CUTS, all_equal, check, repeat};
 
 /// More than it takes until something is compiled.
 const ROUNDS: u32 = 40;
@@ -493,11 +493,7 @@ fn interrupts_are_enabled_for_the_window_at_the_same_instruction() {
     };
     check("sti, wanted", wanted, again, &[]);
     for warm in 0..40 {
-        let mut machines = MODES.map(|mode| {
-            let mut m = program(body)();
-            m.memory.compile_after(mode);
-            m
-        });
+        let mut machines = modes::machines(program(body));
         let ends = machines.each_mut().map(|m| {
             assert_eq!(m.run(300 + warm), Exit::Budget);
             m.cpu.request_interrupt_window(true);
@@ -506,7 +502,7 @@ fn interrupts_are_enabled_for_the_window_at_the_same_instruction() {
             m.cpu.request_interrupt_window(false);
             (first, m.run(50), fingerprint(m))
         });
-        assert!(ends[0] == ends[1] && ends[0] == ends[2], "after {warm}");
+        assert!(all_equal(&ends), "after {warm}");
         assert_eq!(ends[0].0.0, Exit::InterruptWindow);
     }
 }
@@ -529,9 +525,7 @@ fn user_mode_must_not_change_the_interrupt_flag() {
         });
         m
     };
-    let reports = MODES.map(|mode| {
-        let mut m = build();
-        m.memory.compile_after(mode);
+    let reports = modes::machines(build).map(|mut m| {
         let mut seen = Vec::new();
         for _ in 0..2 * ROUNDS + 1 {
             seen.push((m.event(), fingerprint(&m)));
@@ -539,7 +533,7 @@ fn user_mode_must_not_change_the_interrupt_flag() {
         }
         seen
     });
-    assert!(reports[0] == reports[1] && reports[0] == reports[2]);
+    assert!(all_equal(&reports));
     let faults = reports[0]
         .iter()
         .filter(|(event, _)| event.vector == vector::GP);

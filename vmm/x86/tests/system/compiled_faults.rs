@@ -9,7 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::harness::layout::*;
 use crate::harness::same::fingerprint;
 use crate::harness::{Machine, Script, reg, seg};
-use crate::modes::{ALL_CUTS, MODES, check, skip_faulting};
+use crate::modes::{ALL_CUTS, all_equal, check, machines, skip_faulting};
 
 /// More than it takes until something is compiled.
 const ROUNDS: u32 = 40;
@@ -262,7 +262,7 @@ fn devices_that_write_code_when_they_are_asked() {
 }
 
 /// A CPU that changes its own code so often that the cache is cleared, and one that calls meanwhile.
-fn sharing(mode: u8, seed: u64) -> Vec<Vec<u8>> {
+fn sharing() -> Machine {
     let (mut m, p) = Machine::kernel(|a| {
         // Sixty instructions that are decoded anew every time, because the first of them changes the
         // second one's constant.
@@ -278,7 +278,6 @@ fn sharing(mode: u8, seed: u64) -> Vec<Vec<u8>> {
         a.hlt()
     });
     assert_eq!(p.at(1) + 1, CODE + 8);
-    m.memory.compile_after(mode);
     m.change(|state| state.gpr[15] = 8_000);
     m.place(FREE, 64, |a| {
         let mut again = a.create_label();
@@ -305,6 +304,11 @@ fn sharing(mode: u8, seed: u64) -> Vec<Vec<u8>> {
         a.ret()
     });
     m.place(FREE + 0x2000, 64, |a| a.ret());
+    m
+}
+
+/// What both are like from time to time.
+fn course(mut m: Machine, seed: u64) -> Vec<Vec<u8>> {
     let mut other = Cpu::new(1, CpuModel::default());
     let mut state = m.cpu.state();
     state.gpr[reg::RSP] = STACK0;
@@ -331,10 +335,8 @@ fn sharing(mode: u8, seed: u64) -> Vec<Vec<u8>> {
 #[test]
 fn calls_outlast_another_cpu_that_fills_the_cache() {
     for seed in 0..2 {
-        let [first, others @ ..] = MODES.map(|mode| sharing(mode, seed));
-        for other in others {
-            assert!(first == other, "seed {seed}");
-        }
+        let courses = machines(sharing).map(|m| course(m, seed));
+        assert!(all_equal(&courses), "seed {seed}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Machines that differ in nothing but when code is compiled, and whether anybody can tell.
 
-use chaosrun_x86::Exit;
+use chaosrun_x86::{CodeStore, Exit};
 use iced_x86::code_asm::*;
 use iced_x86::{Decoder, DecoderOptions, IcedError};
 use rand_chacha::ChaCha8Rng;
@@ -9,8 +9,27 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::harness::Machine;
 use crate::harness::same::{assert_same, assert_same_cpu};
 
-/// After how many executions code is compiled; the first machine never compiles anything.
-pub const MODES: [u8; 3] = [0, 1, 24];
+/// After how many executions code is compiled, and whether the code is shared with the others for which that
+/// is so.
+const MODES: [(u8, bool); 5] = [(0, false), (1, false), (24, false), (24, true), (2, true)];
+
+/// A machine of each mode. The first never compiles anything.
+pub fn machines(build: impl Fn() -> Machine) -> [Machine; MODES.len()] {
+    let store = CodeStore::default();
+    MODES.map(|(after, shares)| {
+        let mut m = build();
+        m.memory.compile_after(after);
+        if shares {
+            m.memory.share_code(&store);
+        }
+        m
+    })
+}
+
+/// Whether all are equal.
+pub fn all_equal<T: PartialEq>(of: &[T]) -> bool {
+    of.windows(2).all(|pair| pair[0] == pair[1])
+}
 
 /// A loop that is executed `rounds` times, counted in R15, and then the end.
 pub fn repeat(
@@ -51,11 +70,7 @@ pub fn side_by_side(
     stopped: &dyn Fn(&mut Machine),
     mut next: impl FnMut() -> u64,
 ) -> Machine {
-    let mut machines = MODES.map(|mode| {
-        let mut m = build();
-        m.memory.compile_after(mode);
-        m
-    });
+    let mut machines = machines(build);
     for _ in 0..1_000_000 {
         let budget = next();
         let exits = machines.each_mut().map(|m| m.run(budget));

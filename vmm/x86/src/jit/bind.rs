@@ -1,0 +1,293 @@
+//! What a machine has of the code in the store.
+//!
+//! A page of the machine's memory is *bound* to a page of the store while their contents are equal. Whoever
+//! writes to it unbinds it, and has the CPU leave the code of the page before the next block. A page that is
+//! written again and again, or whose content is elsewhere in the machine, too, gets a page of the store for
+//! itself, of which only what was decoded has to stay as it is.
+
+use std::collections::BTreeMap;
+
+use super::store::{CodeStore, Inner};
+use super::{PageBytes, Site, compile};
+use crate::Memory;
+use crate::code::Block;
+use crate::memory::PAGE_SIZE;
+use crate::op::Op;
+
+/// How often a page is bound to a page that others may have, too.
+const PATIENCE: u8 = 4;
+
+/// The compiled code of a machine.
+pub(crate) struct Jit {
+    store: CodeStore,
+    /// The store's generation that all this is about.
+    generation: u64,
+    /// The store's page that a page of the machine's memory is bound to; 0 for none.
+    bound: Vec<u32>,
+    /// The other way round: the pages of the machine's memory.
+    holders: BTreeMap<u32, u64>,
+    /// How often pages were unbound.
+    lost: BTreeMap<u64, u8>,
+    /// The machine's blocks by the store's numbers; null for those that nobody asked for yet.
+    blocks: Vec<*const Block>,
+    /// The other way round, as long as the blocks are valid.
+    numbers: BTreeMap<*const Block, u32>,
+    /// Numbers whose blocks are not valid any more.
+    stale: Vec<u32>,
+    /// After how many executions a block is compiled.
+    after: u8,
+}
+
+/// What a page of the machine's memory has become.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// Nothing may be written to it.
+    Whole,
+    /// Nothing may be written to what was decoded.
+    Decoded,
+}
+
+impl Jit {
+    /// For a memory of so many pages.
+    pub(crate) fn new(pages: usize) -> Self {
+        let store = CodeStore::default();
+        Self {
+            generation: store.generation(),
+            store,
+            bound: vec![0; pages],
+            holders: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            blocks: Vec::new(),
+            numbers: BTreeMap::new(),
+            stale: Vec::new(),
+            after: Memory::COMPILE_AFTER,
+        }
+    }
+
+    /// After how many executions a block is compiled.
+    pub(crate) fn after(&self) -> u8 {
+        self.after
+    }
+
+    /// Sets after how many executions blocks that are decoded from now on are compiled; 0 for never.
+    pub(crate) fn set_after(&mut self, after: u8) {
+        self.after = after;
+    }
+
+    /// Where the code is.
+    pub(crate) fn store(&self) -> &CodeStore {
+        &self.store
+    }
+
+    /// Has the code be elsewhere. The machine has none yet.
+    pub(crate) fn set_store(&mut self, store: &CodeStore) {
+        self.store = store.clone();
+        self.clear();
+    }
+
+    /// Whether the store has forgotten what this is about.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.generation != self.store.generation()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.generation = self.store.generation();
+        self.bound.fill(0);
+        self.holders.clear();
+        self.lost.clear();
+        self.blocks.clear();
+        self.numbers.clear();
+        self.stale.clear();
+    }
+
+    /// The tables that compiled code looks into: pages by the machine's pages, and blocks by numbers, of
+    /// which there are as many as in the store.
+    pub(crate) fn tables(&mut self) -> (*const u32, *const *const Block) {
+        let count = self.store.blocks();
+        if self.blocks.len() < count {
+            self.blocks.resize(count, std::ptr::null());
+        }
+        (self.bound.as_ptr(), self.blocks.as_ptr())
+    }
+
+    /// The store's page that the page with an index is bound to; 0 for none.
+    pub(crate) fn bound(&self, index: u64) -> u32 {
+        self.bound.get(index as usize).copied().unwrap_or(0)
+    }
+
+    /// The operations of a block with the handlers that they had when it was decoded.
+    pub(crate) fn original(&self, block: *const Block, ops: &[Op]) -> Vec<Op> {
+        let mut ops = ops.to_vec();
+        if let Some(&number) = self.numbers.get(&block) {
+            let inner = self.store.inner();
+            for (op, handler) in ops.iter_mut().zip(&inner.block(number).handlers) {
+                op.func = *handler;
+            }
+        }
+        ops
+    }
+
+    /// Has the jump at `site` lead straight to `target`, if that is compiled.
+    pub(crate) fn aim(&self, site: &Site, target: *const Block) {
+        if let Some(&number) = self.numbers.get(&target) {
+            self.store.aim(site, number);
+        }
+    }
+
+    /// The content of the page with an index has changed. Its blocks are told by [`Self::invalidate`].
+    pub(crate) fn unbind(&mut self, index: u64) {
+        let page = std::mem::take(&mut self.bound[index as usize]);
+        if page != 0 {
+            self.holders.remove(&page);
+            let lost = self.lost.entry(index).or_default();
+            *lost = lost.saturating_add(1);
+        }
+    }
+
+    /// A block is not valid any more.
+    pub(crate) fn invalidate(&mut self, block: *const Block) {
+        // The CPU may be in the middle of it and still need it.
+        self.stale.extend(self.numbers.remove(&block));
+    }
+
+    /// Gives a block that was just decoded the code that there is for it, and tells if its page was bound
+    /// for that.
+    pub(crate) fn welcome(&mut self, block: *const Block, content: &PageBytes) -> Option<Binding> {
+        // SAFETY: callers pass a block of the cache.
+        let block_ref = unsafe { &*block };
+        let (index, mode) = position(block_ref)?;
+        if self.after == 0 {
+            return None;
+        }
+        let store = self.store.clone();
+        let inner = store.inner();
+        let mut binding = None;
+        if self.bound(index) == 0 {
+            let page = inner.known(content)?;
+            if !self.may_share(index, page) {
+                return None;
+            }
+            self.bind(index, page);
+            binding = Some(Binding::Whole);
+        }
+        if let Some(number) = inner.number(self.place(block_ref), mode) {
+            self.adopt(block, number, &inner);
+        }
+        binding
+    }
+
+    /// Compiles a block, or gives it the code that there is for it, and tells if its page was bound for
+    /// that.
+    pub(crate) fn compile(&mut self, block: *const Block, content: &PageBytes) -> Option<Binding> {
+        // SAFETY: callers pass a block of the cache.
+        let block_ref = unsafe { &*block };
+        let (index, mode) = position(block_ref)?;
+        let store = self.store.clone();
+        let mut inner = store.inner();
+        let mut binding = None;
+        if self.bound(index) == 0 {
+            let shared = inner.page(content);
+            let shared = shared.filter(|&page| self.may_share(index, page));
+            binding = Some(match shared {
+                Some(_) => Binding::Whole,
+                None => Binding::Decoded,
+            });
+            let Some(page) = shared.or_else(|| inner.new_page()) else {
+                store.overflow(&mut inner);
+                return None;
+            };
+            self.bind(index, page);
+        }
+        let place = self.place(block_ref);
+        let number = match inner.number(place, mode) {
+            Some(number) => number,
+            None => {
+                let number = inner.next_number();
+                let Some(places) = inner.room() else {
+                    store.overflow(&mut inner);
+                    return binding;
+                };
+                // SAFETY: `block` is a block of the cache, which is not cleared meanwhile.
+                let ops = unsafe { Block::ops(block) };
+                let start = (block_ref.key >> 4 & (PAGE_SIZE - 1)) as usize;
+                let code = &content[start..start + usize::from(block_ref.bytes)];
+                let subject = compile::Subject {
+                    number,
+                    place,
+                    len: block_ref.len,
+                    ops,
+                    code,
+                };
+                let Some(made) = compile::compile(&subject, places) else {
+                    return binding;
+                };
+                let handlers = ops.iter().map(|op| op.func).collect();
+                inner.add(made, places, (place, mode), handlers);
+                store.grown(&inner);
+                number
+            }
+        };
+        self.adopt(block, number, &inner);
+        binding
+    }
+
+    /// The machine's block with a number, unless somebody has to look for it at the key that is returned
+    /// then.
+    pub(crate) fn resolve(&self, number: u32) -> Result<*const Block, u64> {
+        let block = self.blocks[number as usize];
+        if !block.is_null() {
+            return Ok(block);
+        }
+        let place = u64::from(self.store.inner().block(number).place);
+        let index = self.holders[&((place / PAGE_SIZE) as u32)];
+        Err((index * PAGE_SIZE + place % PAGE_SIZE) << 4)
+    }
+
+    /// Gives a block the code with a number.
+    pub(crate) fn attach(&mut self, block: *const Block, number: u32) {
+        let store = self.store.clone();
+        self.adopt(block, number, &store.inner());
+    }
+
+    fn adopt(&mut self, block: *const Block, number: u32, inner: &Inner) {
+        // SAFETY: callers pass a block of the cache.
+        unsafe { (*block).heat.set(0) };
+        for &(index, entry) in &inner.block(number).entries {
+            // SAFETY: the block has as many operations as the one that was compiled, whose bytes were the
+            // same, and nobody else looks at them now.
+            unsafe { (*block.add(1).cast::<Op>().cast_mut().add(index)).func = entry };
+        }
+        self.tables();
+        self.blocks[number as usize] = block;
+        self.numbers.insert(block, number);
+    }
+
+    /// Whether the page with an index may be bound to a page that others may have, too.
+    fn may_share(&self, index: u64, page: u32) -> bool {
+        !self.holders.contains_key(&page)
+            && self.lost.get(&index).is_none_or(|&lost| lost < PATIENCE)
+    }
+
+    fn bind(&mut self, index: u64, page: u32) {
+        // Nobody is in the middle of a block now.
+        for number in std::mem::take(&mut self.stale) {
+            self.blocks[number as usize] = std::ptr::null();
+        }
+        self.bound[index as usize] = page;
+        self.holders.insert(page, index);
+    }
+
+    /// Where a block of a bound page is in the store.
+    fn place(&self, block: &Block) -> u32 {
+        let offset = block.key >> 4;
+        self.bound(offset / PAGE_SIZE) << PAGE_SIZE.trailing_zeros() | (offset % PAGE_SIZE) as u32
+    }
+}
+
+/// The index of a block's page and the block's mode, if it can be compiled: only in 64-bit mode, a quarter of
+/// whose number of bits is in the key.
+fn position(block: &Block) -> Option<(u64, u8)> {
+    let mode = (block.key & 15) as u8;
+    (!block.spans && mode & 3 == 2).then_some((block.key >> 4 >> PAGE_SIZE.trailing_zeros(), mode))
+}
