@@ -130,7 +130,9 @@ impl Jit {
 
     /// Has the jump at `site` lead straight to `target`, if that is compiled.
     pub(crate) fn aim(&self, site: &Site, target: *const Block) {
-        if let Some(&number) = self.numbers.get(&target) {
+        if site.may_be_aimed()
+            && let Some(&number) = self.numbers.get(&target)
+        {
             self.store.aim(site, number);
         }
     }

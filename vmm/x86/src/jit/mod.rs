@@ -80,9 +80,14 @@ impl Site {
         }
     }
 
-    /// Whether it is to be aimed and nobody has asked for that yet.
-    fn want(&self) -> bool {
-        self.aims.load(Ordering::Relaxed) > 0 && !self.waits.swap(true, Ordering::Relaxed)
+    /// Whether it leads to so few places that it is worth it.
+    fn may_be_aimed(&self) -> bool {
+        self.aims.load(Ordering::Relaxed) > 0
+    }
+
+    /// Asks for it to be aimed, and tells whether nobody has done that yet.
+    fn ask(&self) -> bool {
+        !self.waits.swap(true, Ordering::Relaxed)
     }
 
     /// It has been aimed.

@@ -159,7 +159,7 @@ impl CodeStore {
 
     /// Has the jump at `site` lead straight to the block `number` before long.
     pub(super) fn aim(&self, site: &Site, number: u32) {
-        if site.want() {
+        if site.ask() {
             self.inner().aims.push((site, number));
             self.0.waiting.store(true, Ordering::Relaxed);
         }
