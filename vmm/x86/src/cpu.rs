@@ -86,6 +86,9 @@ pub struct Cpu {
     pub(crate) lazy: Lazy,
     /// Instructions left in the current chunk; a block takes its length when it starts.
     pub(crate) budget: i64,
+    /// What to add to a linear address in the page that instructions come from to get its place in the store
+    /// of compiled code; that place is below the size of a page if the page is not bound.
+    pub(crate) code_place: u64,
     /// Host address of offset 0 of guest RAM. Like the next pointers, set by `attach`.
     pub(crate) ram: *mut u8,
     pub(crate) tlb_read: *const tlb::Entry,
@@ -99,9 +102,6 @@ pub struct Cpu {
     pub(crate) code_page: u64,
     /// What to add to a linear address in it to get its offset in the host mapping.
     pub(crate) code_add: u64,
-    /// What to add to a linear address in it to get its place in the store of compiled code; that place is
-    /// below the size of a page if the page is not bound.
-    pub(crate) code_place: u64,
     /// The store's pages that the pages of RAM are bound to.
     pub(crate) bound: *const u32,
     /// The machine's blocks by the store's numbers.
@@ -436,11 +436,10 @@ impl Cpu {
     }
 
     /// Code was overwritten, which may be compiled and jump on without looking: the chain ends with the
-    /// current block.
+    /// current block. What that is bound to is found anew behind it, as compiled code relies on it.
     pub(crate) fn code_changed(&mut self) {
         self.reserve += self.budget;
         self.budget = 0;
-        self.find_place();
     }
 
     /// Finds what the page that instructions come from is bound to.

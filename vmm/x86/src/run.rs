@@ -177,7 +177,9 @@ impl Cpu {
         let linear = self.code_linear(self.rip);
         let page = linear & !(PAGE_SIZE - 1);
         let stays = page == self.code_page;
-        if !stays {
+        if stays {
+            self.find_place();
+        } else {
             self.enter_page(linear)?;
         }
         let key = linear.wrapping_add(self.code_add) << 4 | self.mode_key;

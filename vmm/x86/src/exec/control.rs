@@ -117,9 +117,10 @@ pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
     }
 }
 
-/// Goes on behind a jump within the page that leads to no compiled block yet. The slot RIP is the target.
+/// Goes on behind a jump within the page that leads to no compiled block yet.
 pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
-    let rip = cpu.regs[slot::RIP];
+    let place = site.place.expect("a jump within the page has a place");
+    let rip = u64::from(place).wrapping_sub(cpu.code_place);
     cpu.block = jit::resolve(cpu, site.number);
     // SAFETY: the site's block is the block being executed.
     let next = unsafe { (&(*cpu.block).links)[site.link].get() };

@@ -2,9 +2,9 @@
 
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
 
-use super::emit::{Access, Emitter, Exit, JA, JMP, JNE, RAX, RCX, Tail, Way, asm};
+use super::Site;
+use super::emit::{Access, Emitter, Exit, JA, JE, JMP, JNE, RAX, RCX, Tail, Way, asm};
 use super::select::Act;
-use super::{Site, field};
 use crate::lower::Form;
 use crate::memory::PAGE_SIZE;
 
@@ -13,7 +13,7 @@ impl Emitter<'_> {
     pub(super) fn terminator(&mut self, index: usize, act: Act) {
         let op = self.ops[index];
         match act {
-            Act::End => self.go(op.imm as i32, 0),
+            Act::End => self.go(JMP, op.imm as i32, 0),
             Act::Branch { code } => match self.condition(code) {
                 Some(code) => self.decide(index, code),
                 None => self.leave_to_handler(index),
@@ -38,10 +38,10 @@ impl Emitter<'_> {
                 }
                 self.decide(index, code);
             }
-            Act::Jump => self.go(op.imm as i32, 1),
+            Act::Jump => self.go(JMP, op.imm as i32, 1),
             Act::Call => {
                 let landing = self.call(index);
-                self.go(op.imm as i32, 1);
+                self.go(JMP, op.imm as i32, 1);
                 self.land(index, landing);
             }
             Act::Return if op.imm == 0 => {
@@ -88,6 +88,7 @@ impl Emitter<'_> {
         let behind = i32::from(op.at) + i32::from(op.len);
         let landing = self.asm.new_dynamic_label();
         let call = self.stubs.call;
+        let behind = self.subject.place as i32 + behind;
         asm!(self, mov ecx, DWORD behind; lea rdx, [=>landing]; call extern call);
         self.jump(JNE, Tail::Handler(index));
         landing
@@ -105,17 +106,17 @@ impl Emitter<'_> {
         self.arrive(0, place);
     }
 
-    /// Goes on at RAX, whose place is in RCX. The jump is taken if that is the one that it was aimed at.
+    /// Goes on at RAX, whose place is in RCX. The first jump is taken if that is the one that it was aimed
+    /// at.
     fn arrive(&mut self, link: usize, place: Option<u32>) {
         let exit = self.exits.len();
-        // CMP RCX with a constant of 32 bits.
-        self.asm.extend(&[0x48, 0x81, 0xf9]);
+        // CMP ECX with a constant of 32 bits: no place is longer.
+        self.asm.extend(&[0x81, 0xf9]);
         self.asm.push_i32(-1);
         let offset = self.here();
-        self.jump(JNE, Tail::Link(exit));
-        asm!(self, mov QWORD [BYTE rdi + field::RIP], rax);
-        self.jump(JMP, Tail::Link(exit));
+        self.jump(JE, Tail::Link(exit));
         self.exit(Way::Far, link, place, Some(offset));
+        self.jump(JMP, Tail::Link(exit));
     }
 
     /// The jump that was emitted last leads to another block.
@@ -131,28 +132,20 @@ impl Emitter<'_> {
     /// Goes on at the operation's target if the host's condition `code` holds, else behind it.
     fn decide(&mut self, index: usize, code: u8) {
         let op = self.ops[index];
-        let taken = self.asm.new_dynamic_label();
-        match code {
-            0 => asm!(self, jo =>taken),
-            1 => asm!(self, jno =>taken),
-            2 => asm!(self, jb =>taken),
-            3 => asm!(self, jae =>taken),
-            4 => asm!(self, je =>taken),
-            5 => asm!(self, jne =>taken),
-            6 => asm!(self, jbe =>taken),
-            7 => asm!(self, ja =>taken),
-            8 => asm!(self, js =>taken),
-            9 => asm!(self, jns =>taken),
-            10 => asm!(self, jp =>taken),
-            11 => asm!(self, jnp =>taken),
-            12 => asm!(self, jl =>taken),
-            13 => asm!(self, jge =>taken),
-            14 => asm!(self, jle =>taken),
-            _ => asm!(self, jg =>taken),
+        let taken = op.imm as i32;
+        if self.in_page(taken) {
+            self.go(&[0x0f, 0x80 | code], taken, 1);
+            self.go(JMP, op.disp, 0);
+            return;
         }
-        self.go(op.disp, 0);
-        asm!(self, =>taken);
-        self.go(op.imm as i32, 1);
+        // Over the way to the other page, which is not in reach of a jump that is aimed by itself.
+        self.asm.extend(&[0x0f, 0x80 | code ^ 1]);
+        self.asm.push_i32(0);
+        let over = self.here();
+        self.go(JMP, taken, 1);
+        let here = self.here();
+        self.patches.push((over, here));
+        self.go(JMP, op.disp, 0);
     }
 
     /// Whether an offset from the block's start is in the block's page.
@@ -161,27 +154,22 @@ impl Emitter<'_> {
         position.wrapping_add(delta as u64) < PAGE_SIZE
     }
 
-    /// Goes on `delta` bytes from the start of the block.
-    fn go(&mut self, delta: i32, link: usize) {
+    /// Goes on `delta` bytes from the start of the block, in the same page by a jump with the operation code
+    /// `jump`, in another in any case.
+    fn go(&mut self, jump: &[u8], delta: i32, link: usize) {
         if self.in_page(delta) {
-            self.go_near(delta, link);
+            let target = self.subject.place.wrapping_add_signed(delta);
+            self.jump(jump, Tail::Link(self.exits.len()));
+            self.exit(Way::Near, link, Some(target), None);
         } else {
-            self.go_far(delta, link);
+            let transfer = self.stubs.transfer;
+            self.constant(
+                RAX,
+                i64::from(self.subject.place).wrapping_add(delta.into()) as u64,
+            );
+            asm!(self, call extern transfer);
+            self.arrive(link, None);
         }
-    }
-
-    /// Goes on in the same page, `delta` bytes from the start of the block.
-    fn go_near(&mut self, delta: i32, link: usize) {
-        self.add_to(field::RIP, delta);
-        self.jump(JMP, Tail::Link(self.exits.len()));
-        self.exit(Way::Near, link, None, None);
-    }
-
-    /// Goes on in another page.
-    fn go_far(&mut self, delta: i32, link: usize) {
-        let transfer = self.stubs.transfer;
-        asm!(self, mov eax, DWORD delta; call extern transfer);
-        self.arrive(link, None);
     }
 
     /// Has the handler do it.

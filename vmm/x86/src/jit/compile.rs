@@ -50,13 +50,18 @@ pub(super) fn compile(subject: &Subject, (hot, cold): (*mut u8, *mut u8)) -> Opt
         subject,
         ops,
         jumps: Vec::new(),
+        patches: Vec::new(),
         exits: Vec::new(),
         entries: Vec::new(),
     };
     emitter.body(&acts(ops, subject.code));
     let jumps = emitter.tails();
     let entries = emitter.handler_entries(hot as usize);
-    let (hot, cold) = (emitter.asm.finalize().ok()?, emitter.cold.finalize().ok()?);
+    let (mut hot, cold) = (emitter.asm.finalize().ok()?, emitter.cold.finalize().ok()?);
+    for (behind, target) in emitter.patches {
+        let distance = (target - behind) as i32;
+        hot[behind - 4..behind].copy_from_slice(&distance.to_le_bytes());
+    }
     (hot.len().max(cold.len()) <= LONGEST).then_some(Made {
         hot,
         cold,
@@ -130,7 +135,9 @@ impl Emitter<'_> {
             Tail::Over => {
                 let len: i32 = self.subject.len.into();
                 let exit = self.stubs.exit;
-                aside!(self, add QWORD [BYTE rdi + field::BUDGET], len; jmp extern exit);
+                let place = self.subject.place as i32;
+                aside!(self, add QWORD [BYTE rdi + field::BUDGET], len);
+                aside!(self, mov eax, DWORD place; jmp extern exit);
             }
             Tail::Link(index) => {
                 let exit = &self.exits[index];

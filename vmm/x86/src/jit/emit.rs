@@ -38,8 +38,9 @@ pub(super) const RCX: u8 = 1;
 pub(super) const RDX: u8 = 2;
 pub(super) const R11: u8 = 11;
 
-/// JAE, JNE, JBE, JA, JS and JMP with an operand of 32 bits.
+/// JAE, JE, JNE, JBE, JA, JS and JMP with an operand of 32 bits.
 pub(super) const JAE: &[u8] = &[0x0f, 0x83];
+pub(super) const JE: &[u8] = &[0x0f, 0x84];
 pub(super) const JNE: &[u8] = &[0x0f, 0x85];
 pub(super) const JBE: &[u8] = &[0x0f, 0x86];
 pub(super) const JA: &[u8] = &[0x0f, 0x87];
@@ -47,6 +48,7 @@ pub(super) const JS: &[u8] = &[0x0f, 0x88];
 pub(super) const JMP: &[u8] = &[0xe9];
 
 const ZERO: u8 = slot::ZERO as u8 * 8;
+const RIP: u8 = slot::RIP as u8 * 8;
 const SEGMENT_FS: u8 = (slot::SEGMENTS + seg::FS) as u8 * 8;
 
 /// What is done to memory.
@@ -70,7 +72,7 @@ pub(super) enum Tail {
 /// How code goes on behind an exit, and what finds the way the first time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// In the same page; the slot RIP says where.
+    /// In the same page, at the site's place.
     Near,
     /// Anywhere; RAX says where.
     Far,
@@ -98,6 +100,8 @@ pub(super) struct Emitter<'a> {
     pub ops: &'a [Op],
     /// Jumps to the cold code, by the positions behind them.
     pub jumps: Vec<(usize, Tail)>,
+    /// Jumps within the code that have no target yet, and their targets.
+    pub patches: Vec<(usize, usize)>,
     /// Jumps to other blocks.
     pub exits: Vec<Exit>,
     /// Where handlers may enter: operations and the positions of their code.
@@ -159,7 +163,12 @@ impl Emitter<'_> {
     /// that is asked for. Changes RCX.
     pub(super) fn address(&mut self, op: &Op, with_segment: bool) {
         let disp = op.disp;
-        if op.base == ZERO {
+        if op.base == RIP {
+            // The slot is not kept up by compiled code.
+            let place = i64::from(self.subject.place).wrapping_add(disp.into());
+            self.constant(RAX, place as u64);
+            asm!(self, sub rax, QWORD [BYTE rdi + field::CODE_PLACE]);
+        } else if op.base == ZERO {
             if op.index == ZERO {
                 self.constant(RAX, disp as i64 as u64);
             } else {
@@ -277,7 +286,8 @@ impl Emitter<'_> {
     /// Has the handler of operation `index` execute it, and go on behind it. Cold code.
     pub(super) fn hand_over(&mut self, index: usize) {
         let resolve = self.stubs.resolve;
-        aside!(self, mov eax, DWORD self.subject.number as i32; call extern resolve);
+        let (number, place) = (self.subject.number as i32, self.subject.place as i32);
+        aside!(self, mov eax, DWORD number; mov edx, DWORD place; call extern resolve);
         if index + 1 == self.ops.len() {
             // What ends a block looks at the block.
             aside!(self, mov QWORD [rdi + field::BLOCK], rax);

@@ -33,7 +33,8 @@ pub(super) const fn register(offset: u8) -> i8 {
 
 const _: () = assert!(offset_of!(Cpu, regs) == 0);
 
-/// The instruction pointer at the start of the block.
+/// The instruction pointer at the start of the block. Compiled code does not keep it up but for handlers, as
+/// it is the difference of the block's place and [`CODE_PLACE`].
 pub(super) const RIP: i8 = slot(slots::RIP);
 /// RSP.
 pub(super) const RSP: i8 = slot(gpr::RSP);
@@ -46,11 +47,11 @@ pub(super) const META: i8 = near(offset_of!(Cpu, lazy) + offset_of!(Lazy, meta))
 /// Instructions left.
 pub(super) const BUDGET: i8 = near(offset_of!(Cpu, budget));
 /// The host address of RAM.
-pub(super) const RAM: i8 = near(offset_of!(Cpu, ram));
+pub(super) const RAM: i32 = field(offset_of!(Cpu, ram));
 /// The TLB for reads.
-pub(super) const TLB_READ: i8 = near(offset_of!(Cpu, tlb_read));
+pub(super) const TLB_READ: i32 = field(offset_of!(Cpu, tlb_read));
 /// The TLB for writes.
-pub(super) const TLB_WRITE: i8 = near(offset_of!(Cpu, tlb_write));
+pub(super) const TLB_WRITE: i32 = field(offset_of!(Cpu, tlb_write));
 /// The TLB for instructions.
 pub(super) const TLB_EXECUTE: i32 = field(offset_of!(Cpu, tlb_execute));
 /// The block being executed.
@@ -62,7 +63,7 @@ pub(super) const CODE_PAGE: i32 = field(offset_of!(Cpu, code_page));
 /// What to add to get its offset.
 pub(super) const CODE_ADD: i32 = field(offset_of!(Cpu, code_add));
 /// What to add to get the place in the store.
-pub(super) const CODE_PLACE: i32 = field(offset_of!(Cpu, code_place));
+pub(super) const CODE_PLACE: i8 = near(offset_of!(Cpu, code_place));
 /// The store's pages that the machine's are bound to.
 pub(super) const BOUND: i32 = field(offset_of!(Cpu, bound));
 /// The machine's blocks by the store's numbers.

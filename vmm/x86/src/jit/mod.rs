@@ -55,7 +55,7 @@ pub(crate) struct Site {
     pub number: u32,
     /// Which of the block's links it is.
     pub link: usize,
-    /// Where it leads if it is where returns arrive.
+    /// Where it leads, if that is known: within the page, or where returns arrive.
     pub place: Option<u32>,
     /// Behind its 32-bit operand.
     jump: *mut u8,

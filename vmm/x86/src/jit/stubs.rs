@@ -47,14 +47,14 @@ pub(super) struct Stubs {
     pub push: usize,
     /// RCX the value that was popped. Changes RAX and RDX. May fail.
     pub pop: usize,
-    /// ECX what is added to the slot RIP to get the address to push, RDX where a return jumps to. Changes
+    /// ECX the place of the address to push, RDX where a return jumps to. Changes
     /// RAX, RCX, RDX, R8 and R9. May fail.
     pub call: usize,
     /// Pops where code goes on: RAX where, RCX its place in the store, RDX where to jump. Changes R8. May
     /// fail.
     pub ret: usize,
-    /// EAX a distance from the slot RIP; RAX where code goes on, RCX its place in the store. Does not come
-    /// back if the TLB does not have it. Changes RDX.
+    /// RAX a distance from where the page is in the store; RAX where code goes on, RCX its place there. Does
+    /// not come back if the TLB does not have it. Changes RDX.
     pub transfer: usize,
     /// The same for an address in RAX.
     pub transfer_to: usize,
@@ -62,10 +62,10 @@ pub(super) struct Stubs {
     pub carries: usize,
     /// EAX 0 or 1; ZF becomes set if it is 0 and clear if it is 1. Changes RCX, RDX and R8 to R10.
     pub zero: usize,
-    /// EAX a block's number in the store; RAX the machine's block. Changes what functions may change but
-    /// RDI.
+    /// EAX a block's number in the store, EDX its place; RAX the machine's block. Sets the slot RIP. Changes
+    /// what functions may change but RDI.
     pub resolve: usize,
-    /// Returns to the run loop; the next block starts at the slot RIP.
+    /// EAX the place of the next block. Returns to the run loop.
     pub exit: usize,
     _piece: Piece,
 }
@@ -92,7 +92,7 @@ fn build() -> Option<Stubs> {
         start
     };
     let carries = stub(&carries);
-    let mut access = |table: i8| [1, 2, 4, 8].map(|size| stub(&|asm| access(asm, table, size)));
+    let mut access = |table: i32| [1, 2, 4, 8].map(|size| stub(&|asm| access(asm, table, size)));
     let stubs = Stubs {
         read: access(field::TLB_READ),
         write: access(field::TLB_WRITE),
@@ -127,19 +127,19 @@ fn build() -> Option<Stubs> {
 
 /// `Cpu::hit`: RAX linear address; RAX host address, or a jump to `fail`. Changes RCX and RDX. An access
 /// that reaches into the next page has another page number at its end, so that the comparison fails.
-fn lookup(asm: &mut Asm, table: i8, size: i8) {
+fn lookup(asm: &mut Asm, table: i32, size: i8) {
     dynasm!(asm
         ; .arch x64
         ; lea rcx, [BYTE rax + size - 1]
         ; mov rdx, rax
         ; shr rdx, 8
         ; and edx, TLB_MASK
-        ; add rdx, QWORD [BYTE rdi + table]
+        ; add rdx, QWORD [rdi + table]
         ; and rcx, -4096
         ; cmp rcx, QWORD [rdx]
         ; jne >fail
         ; add rax, QWORD [rdx + 8]
-        ; add rax, QWORD [BYTE rdi + field::RAM]
+        ; add rax, QWORD [rdi + field::RAM]
     );
 }
 
@@ -148,7 +148,7 @@ fn finish(asm: &mut Asm) {
     dynasm!(asm ; .arch x64 ; cmp eax, eax ; fail: ; ret);
 }
 
-fn access(asm: &mut Asm, table: i8, size: i8) {
+fn access(asm: &mut Asm, table: i32, size: i8) {
     lookup(asm, table, size);
     finish(asm);
 }
@@ -166,7 +166,7 @@ fn sse(asm: &mut Asm) {
     );
 }
 
-fn wide(asm: &mut Asm, table: i8, aligned: bool) {
+fn wide(asm: &mut Asm, table: i32, aligned: bool) {
     sse(asm);
     if aligned {
         dynasm!(asm ; .arch x64 ; test al, 15 ; jne >fail);
@@ -274,7 +274,7 @@ fn call(asm: &mut Asm) {
     push_place(asm);
     dynasm!(asm
         ; .arch x64
-        ; add r8, QWORD [BYTE rdi + field::RIP]
+        ; sub r8, QWORD [BYTE rdi + field::CODE_PLACE]
         ; mov QWORD [rax], r8
         ; sub QWORD [BYTE rdi + field::RSP], 8
         ; mov edx, r8d
@@ -310,10 +310,10 @@ fn code_place(asm: &mut Asm) {
         ; mov edx, DWORD [rdx]
         ; shl rdx, BYTE PAGE_BITS
         ; sub rdx, rcx
-        ; mov QWORD [rdi + field::CODE_PLACE], rdx
+        ; mov QWORD [BYTE rdi + field::CODE_PLACE], rdx
         ; same:
         ; mov rcx, rax
-        ; add rcx, QWORD [rdi + field::CODE_PLACE]
+        ; add rcx, QWORD [BYTE rdi + field::CODE_PLACE]
     );
 }
 
@@ -348,7 +348,7 @@ fn ret(asm: &mut Asm) {
 
 fn transfer(asm: &mut Asm, relative: bool) {
     if relative {
-        dynasm!(asm ; .arch x64 ; movsxd rax, eax ; add rax, QWORD [BYTE rdi + field::RIP]);
+        dynasm!(asm ; .arch x64 ; sub rax, QWORD [BYTE rdi + field::CODE_PLACE]);
     }
     code_place(asm);
     dynasm!(asm
@@ -425,6 +425,8 @@ fn zero(asm: &mut Asm, carries: usize) {
 fn resolve(asm: &mut Asm) {
     dynasm!(asm
         ; .arch x64
+        ; sub rdx, QWORD [BYTE rdi + field::CODE_PLACE]
+        ; mov QWORD [BYTE rdi + field::RIP], rdx
         ; mov rcx, QWORD [rdi + field::BLOCKS]
         ; mov rcx, QWORD [rcx + rax * 8]
         ; test rcx, rcx
@@ -447,7 +449,7 @@ fn resolve(asm: &mut Asm) {
 fn exit(asm: &mut Asm) {
     dynasm!(asm
         ; .arch x64
-        ; mov rax, QWORD [BYTE rdi + field::RIP]
+        ; sub rax, QWORD [BYTE rdi + field::CODE_PLACE]
         ; mov QWORD [rdi + field::NEXT_RIP], rax
         ; xor eax, eax
         ; ret
