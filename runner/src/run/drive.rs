@@ -224,6 +224,8 @@ impl<'a> Drive<'a> {
         }
         if self.ready.is_none() && self.readiness.missing().is_empty() {
             self.ready = Some(self.now());
+            // What booting took is hardly executed any more.
+            self.world.compile_afresh();
             self.tell(self.now(), None, None, ObservationKind::Phase(Phase::Ready));
         }
     }

@@ -118,6 +118,8 @@ pub struct World {
     nodes: Vec<Node>,
     fabric: Fabric,
     pool: Pool,
+    /// Where the exact engine keeps compiled code.
+    code: CodeStore,
     /// What nodes gave out at or behind the present moment.
     pending: Vec<Pending>,
     /// How many things nodes gave out so far.
@@ -152,7 +154,9 @@ impl World {
             .into_iter()
             .map(|node| node.blueprint(&tape, &code))
             .collect();
-        Self::assemble(blueprints, networks, &tape, jobs)
+        let mut world = Self::assemble(blueprints, networks, &tape, jobs)?;
+        world.code = code;
+        Ok(world)
     }
 
     fn assemble(
@@ -190,6 +194,7 @@ impl World {
             now: VirtTime(0),
             fabric: Fabric::new(networks, &members, tape),
             pool: Pool::new(jobs),
+            code: CodeStore::default(),
             pending: Vec::new(),
             emitted: 0,
             events: Vec::new(),
@@ -209,6 +214,12 @@ impl World {
     /// The present moment.
     pub fn now(&self) -> VirtTime {
         self.now
+    }
+
+    /// Has the exact engine compile what is executed from now on afresh, which pays when the nodes turn to
+    /// something else for good, such as when they have booted; no effect on results.
+    pub fn compile_afresh(&self) {
+        self.code.begin_afresh();
     }
 
     /// How many nodes run at once from now on; no effect on results.

@@ -243,15 +243,18 @@ impl Cpu {
     fn read_place(&mut self, place: Place, size: u64) -> u64 {
         match place {
             Place::Ram(offset) => {
-                let mut bytes = [0; 8];
                 // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the
                 // page.
+                let place = unsafe { self.ram.add(offset as usize) };
+                if size == 8 {
+                    // Most are, and a length that is known needs no call.
+                    // SAFETY: as above; any bytes are an integer.
+                    return unsafe { place.cast::<u64>().read_unaligned() };
+                }
+                let mut bytes = [0; 8];
+                // SAFETY: as above.
                 unsafe {
-                    std::ptr::copy_nonoverlapping(
-                        self.ram.add(offset as usize),
-                        bytes.as_mut_ptr(),
-                        size as usize,
-                    );
+                    std::ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), size as usize);
                 }
                 u64::from_le_bytes(bytes)
             }
@@ -268,25 +271,29 @@ impl Cpu {
         })
     }
 
+    /// Writes bytes to an offset that `translate` returned, within the page.
+    fn write_ram(&mut self, offset: u64, bytes: &[u8]) {
+        if self.memory().note_write(offset, bytes.len() as u64) {
+            // The code that was just overwritten may be this very block.
+            self.leave = true;
+            self.code_changed();
+        }
+        // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the page.
+        unsafe {
+            let place = self.ram.add(offset as usize);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+        }
+    }
+
+    /// Writes bytes at `linear`, which `translate` found at `offset`, within the page.
+    pub(crate) fn write_area(&mut self, linear: u64, offset: u64, bytes: &[u8]) {
+        self.write_ram(offset, bytes);
+        self.speed_up(linear, self.cpl == 3, Place::Ram(offset));
+    }
+
     fn write_place(&mut self, place: Place, size: u64, value: u64) {
         match place {
-            Place::Ram(offset) => {
-                if self.memory().note_write(offset, size) {
-                    // The code that was just overwritten may be this very block.
-                    self.leave = true;
-                    self.code_changed();
-                }
-                let bytes = value.to_le_bytes();
-                // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the
-                // page.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(
-                        bytes.as_ptr(),
-                        self.ram.add(offset as usize),
-                        size as usize,
-                    );
-                }
-            }
+            Place::Ram(offset) => self.write_ram(offset, &value.to_le_bytes()[..size as usize]),
             Place::Device(gpa) if size.is_power_of_two() => {
                 self.on_bus(|bus, at| {
                     bus.write_mmio(at, gpa, size as u8, value & (u64::MAX >> (64 - 8 * size)))

@@ -34,50 +34,6 @@ impl Cpu {
             Ok(())
         }
     }
-
-    /// Reads bytes.
-    fn load_bytes(&mut self, linear: u64, bytes: &mut [u8]) -> Res<()> {
-        self.load_units(linear, bytes, 8)
-    }
-
-    /// Reads bytes in units that may each have to be aligned.
-    fn load_units(&mut self, linear: u64, bytes: &mut [u8], unit: usize) -> Res<()> {
-        for (position, chunk) in bytes.chunks_mut(unit).enumerate() {
-            let at = self.wrap_linear(linear.wrapping_add((unit * position) as u64));
-            let value = self.load_slow(at, chunk.len() as u64)?;
-            chunk.copy_from_slice(&value.to_le_bytes()[..chunk.len()]);
-        }
-        Ok(())
-    }
-
-    /// Writes bytes; all of them or, if that faults, none.
-    fn store_bytes(&mut self, linear: u64, bytes: &[u8]) -> Res<()> {
-        self.store_units(linear, bytes, 8)
-    }
-
-    /// Writes bytes in units that may each have to be aligned; all of them or none.
-    fn store_units(&mut self, linear: u64, bytes: &[u8], unit: usize) -> Res<()> {
-        self.probe_units(linear, bytes.len() as u64, unit)?;
-        for (position, chunk) in bytes.chunks(unit).enumerate() {
-            let mut value = [0; 8];
-            value[..chunk.len()].copy_from_slice(chunk);
-            let at = self.wrap_linear(linear.wrapping_add((unit * position) as u64));
-            self.store_slow(at, chunk.len() as u64, u64::from_le_bytes(value))?;
-        }
-        Ok(())
-    }
-
-    fn probe_range(&mut self, linear: u64, length: u64) -> Res<()> {
-        self.probe_units(linear, length, 8)
-    }
-
-    fn probe_units(&mut self, linear: u64, length: u64, unit: usize) -> Res<()> {
-        for start in (0..length).step_by(unit) {
-            let at = self.wrap_linear(linear.wrapping_add(start));
-            self.probe_write(at, (length - start).min(unit as u64))?;
-        }
-        Ok(())
-    }
 }
 
 /// An x87 instruction with or without a memory operand.

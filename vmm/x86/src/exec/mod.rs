@@ -6,6 +6,7 @@
 
 pub(crate) mod addr;
 pub(crate) mod alu;
+mod area;
 pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod control;

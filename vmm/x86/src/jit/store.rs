@@ -65,8 +65,8 @@ pub(super) struct Inner {
     places: BTreeMap<(u32, u8), u32>,
     /// Jumps that are to lead to blocks.
     aims: Vec<(*const Site, u32)>,
-    /// Whether there is no room for more.
-    full: bool,
+    /// Whether all is to be forgotten.
+    outlived: bool,
 }
 
 // SAFETY: the pointers lead to what this owns.
@@ -131,7 +131,7 @@ impl CodeStore {
         };
         self.0.waiting.store(false, Ordering::Relaxed);
         let mut inner = self.inner();
-        if inner.full {
+        if inner.outlived {
             *inner = Inner::default();
             self.0.blocks.store(0, Ordering::Relaxed);
             self.0.generation.store(new_generation(), Ordering::Relaxed);
@@ -141,6 +141,12 @@ impl CodeStore {
             // SAFETY: sites live as long as their code.
             inner.aim(unsafe { &*site }, number);
         }
+    }
+
+    /// Has all code be forgotten before long, so that what is executed from now on comes to lie together:
+    /// while a machine boots, much is compiled that is hardly executed afterwards.
+    pub fn begin_afresh(&self) {
+        self.overflow(&mut self.inner());
     }
 
     /// What changes when code is forgotten, and differs from any other store's.
@@ -165,9 +171,9 @@ impl CodeStore {
         }
     }
 
-    /// Notes that there is no room for more.
+    /// Has all be forgotten when nobody executes code: there may be no room for more.
     pub(super) fn overflow(&self, inner: &mut Inner) {
-        inner.full = true;
+        inner.outlived = true;
         self.0.waiting.store(true, Ordering::Relaxed);
     }
 
