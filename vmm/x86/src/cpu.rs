@@ -453,6 +453,17 @@ impl Cpu {
         }
     }
 
+    /// Remembers a block, for whoever looks for it again, if it is compiled.
+    pub(crate) fn remember(&mut self, block: *const Block) {
+        // SAFETY: callers pass a block of the cache, which is not cleared meanwhile.
+        let block = unsafe { &*block };
+        if block.heat.get() == 0
+            && let Some(target) = self.memory().cache.jit.target(block)
+        {
+            self.landings.remember(target);
+        }
+    }
+
     /// Forgets memory and bus.
     pub(crate) fn detach(&mut self) {
         self.memory = None;

@@ -4,6 +4,7 @@ use crate::code::{self, Block, Decoded};
 use crate::cpu::{Cpu, Fault, slot};
 use crate::exit::Unimplemented;
 use crate::flags;
+use crate::jit::{self, Target};
 use crate::memory::PAGE_SIZE;
 use crate::mmu::{Place, Raised, Res, vector};
 use crate::op::{Flow, dispatch};
@@ -14,6 +15,14 @@ use crate::{Bus, CodeStore, Exit, Memory};
 /// The longest chain of handlers. It bounds the depth of the stack if a compiler does not turn
 /// their last calls into jumps.
 const CHUNK: i64 = if cfg!(debug_assertions) { 1024 } else { 4096 };
+
+/// What is executed next.
+enum Found {
+    /// A block of the store that the budget covers.
+    Compiled(Target),
+    /// A block of the cache.
+    Decoded(*const Block),
+}
 
 impl Cpu {
     /// Runs at most `budget` instructions and returns why it stopped. The delivery of a fault counts
@@ -81,8 +90,9 @@ impl Cpu {
                 self.rflags &= !flags::RF;
                 self.unfinished = false;
             }
-            let flow = match self.find_block() {
-                Ok(block) => self.enter_block(block),
+            let flow = match self.find() {
+                Ok(Found::Compiled(target)) => jit::start(self, target),
+                Ok(Found::Decoded(block)) => self.enter_block(block),
                 Err(Raised) => Flow::Fault,
             };
             // What was not executed has been given back to the budget.
@@ -171,8 +181,8 @@ impl Cpu {
         None
     }
 
-    /// Finds or decodes the block at `rip`.
-    fn find_block(&mut self) -> Res<*const Block> {
+    /// Finds what to execute at `rip`.
+    fn find(&mut self) -> Res<Found> {
         let link = self.link.take();
         let linear = self.code_linear(self.rip);
         let page = linear & !(PAGE_SIZE - 1);
@@ -182,9 +192,25 @@ impl Cpu {
         } else {
             self.enter_page(linear)?;
         }
+        if link.is_none()
+            && self.mode.bits == 64
+            && let Some(target) = self.landings.target(linear.wrapping_add(self.code_place))
+            && self.budget >= i64::from(target.len)
+        {
+            return Ok(Found::Compiled(target));
+        }
+        let block = self.find_block(linear, link.filter(|_| stays))?;
+        if link.is_none() {
+            self.remember(block);
+        }
+        Ok(Found::Decoded(block))
+    }
+
+    /// Finds or decodes the block at `linear`, where `link` of the last block leads.
+    fn find_block(&mut self, linear: u64, link: Option<usize>) -> Res<*const Block> {
         let key = linear.wrapping_add(self.code_add) << 4 | self.mode_key;
         if let Some(block) = self.memory().cache.fast(key) {
-            self.link_to(link.filter(|_| stays), block);
+            self.link_to(link, block);
             return Ok(block);
         }
         let found = self.memory().cache.find(key);
@@ -208,7 +234,7 @@ impl Cpu {
         };
         // SAFETY: the cache's blocks live until it is cleared.
         if unsafe { !(*block).spans } {
-            self.link_to(link.filter(|_| stays), block);
+            self.link_to(link, block);
         }
         Ok(block)
     }

@@ -117,6 +117,14 @@ pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
     }
 }
 
+/// The same, for what is likely to come again.
+fn wander(cpu: &mut Cpu, rip: u64) -> Flow {
+    if let Some(block) = locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key)) {
+        cpu.remember(block);
+    }
+    search(cpu, rip)
+}
+
 /// Goes on behind a jump within the page that leads to no compiled block yet.
 pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
     let place = site.place.expect("a jump within the page has a place");
@@ -141,12 +149,16 @@ pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
         .is_some_and(|place| u64::from(place) != rip.wrapping_add(cpu.code_place))
     {
         // The return belongs to another call: somebody switched stacks.
-        return search(cpu, rip);
+        return wander(cpu, rip);
     }
     cpu.block = jit::resolve(cpu, site.number);
     match destination(cpu, rip, cpu.block, site.link) {
         Some(block) => {
-            cpu.memory().cache.jit.aim(site, block);
+            if site.may_be_aimed() {
+                cpu.memory().cache.jit.aim(site, block);
+            } else {
+                cpu.remember(block);
+            }
             enter(cpu, block, rip)
         }
         None => {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::store::{CodeStore, Inner};
-use super::{PageBytes, Site, compile};
+use super::{PageBytes, Site, Target, compile};
 use crate::Memory;
 use crate::code::Block;
 use crate::memory::PAGE_SIZE;
@@ -130,11 +130,21 @@ impl Jit {
 
     /// Has the jump at `site` lead straight to `target`, if that is compiled.
     pub(crate) fn aim(&self, site: &Site, target: *const Block) {
-        if site.may_be_aimed()
-            && let Some(&number) = self.numbers.get(&target)
-        {
+        if let Some(&number) = self.numbers.get(&target) {
             self.store.aim(site, number);
         }
+    }
+
+    /// Where a block is in the store, if it is compiled.
+    pub(crate) fn target(&self, block: &Block) -> Option<Target> {
+        let number = *self.numbers.get(&std::ptr::from_ref(block))?;
+        let inner = self.store.inner();
+        let compiled = inner.block(number);
+        Some(Target {
+            place: compiled.place,
+            len: block.len.into(),
+            entry: compiled.entry,
+        })
     }
 
     /// The content of the page with an index has changed. Its blocks are told by [`Self::invalidate`].

@@ -8,7 +8,7 @@ use iced_x86::{Decoder, DecoderOptions};
 use super::emit::{Emitter, Exit, JMP, JS, Tail, Way, aside};
 use super::region::LONGEST;
 use super::select::{self, Act};
-use super::{Site, field, link_far, link_near, stubs};
+use super::{Site, field, stubs};
 use crate::op::Op;
 
 /// The code of a block.
@@ -143,11 +143,10 @@ impl Emitter<'_> {
                 let exit = &self.exits[index];
                 let site: *const Site = &raw const *exit.site;
                 let link = match exit.way {
-                    Way::Near => link_near as *const () as usize,
-                    Way::Far => link_far as *const () as usize,
+                    Way::Near => self.stubs.near,
+                    Way::Far => self.stubs.far,
                 };
-                aside!(self, add rdi, DWORD -field::BIAS; mov rsi, QWORD site as i64);
-                aside!(self, mov rdx, rax; jmp extern link);
+                aside!(self, mov rsi, QWORD site as i64; jmp extern link);
             }
         }
         start

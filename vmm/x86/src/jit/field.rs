@@ -58,6 +58,8 @@ pub(super) const TLB_EXECUTE: i32 = field(offset_of!(Cpu, tlb_execute));
 pub(super) const BLOCK: i32 = field(offset_of!(Cpu, block));
 /// Where returns to compiled code arrive.
 pub(super) const LANDINGS: i32 = field(offset_of!(Cpu, landings) + offset_of!(Landings, places));
+/// Blocks by their places.
+pub(super) const TARGETS: i32 = field(offset_of!(Cpu, landings) + offset_of!(Landings, targets));
 /// The page that instructions come from.
 pub(super) const CODE_PAGE: i32 = field(offset_of!(Cpu, code_page));
 /// What to add to get its offset.

@@ -42,8 +42,9 @@ use crate::code::Block;
 use crate::cpu::Cpu;
 use crate::exec::control;
 use crate::memory::PAGE_SIZE;
+use crate::op::Flow;
 pub(crate) use bind::{Binding, Jit};
-pub(crate) use landings::Landings;
+pub(crate) use landings::{Landings, Target};
 pub use store::CodeStore;
 
 /// What is in a page of memory.
@@ -81,7 +82,7 @@ impl Site {
     }
 
     /// Whether it leads to so few places that it is worth it.
-    fn may_be_aimed(&self) -> bool {
+    pub(crate) fn may_be_aimed(&self) -> bool {
         self.aims.load(Ordering::Relaxed) > 0
     }
 
@@ -117,6 +118,16 @@ pub(crate) fn compile(cpu: &mut Cpu, block: *const Block) {
     cpu.follow_code();
 }
 
+/// Enters a block of the store. The budget covers it.
+pub(crate) fn start(cpu: &mut Cpu, target: Target) -> Flow {
+    type Start = extern "sysv64-unwind" fn(&mut Cpu, *const u8) -> Flow;
+    let stubs = stubs::stubs().expect("what is in the store was compiled");
+    // SAFETY: the stub is a function of this type, and the target an entry of the code that the CPU has
+    // entered.
+    let start = unsafe { std::mem::transmute::<usize, Start>(stubs.start) };
+    start(cpu, target.entry)
+}
+
 /// The machine's block with a number: compiled code of a bound page may get to blocks that the machine has
 /// not decoded.
 pub(crate) fn resolve(cpu: &mut Cpu, number: u32) -> *const Block {
@@ -138,14 +149,14 @@ extern "sysv64" fn resolve_slowly(cpu: &mut Cpu, number: u32) -> *const Block {
 }
 
 /// A jump within the page that does not lead to a compiled block yet.
-extern "sysv64-unwind" fn link_near(cpu: &mut Cpu, site: *const Site) -> crate::op::Flow {
+extern "sysv64-unwind" fn link_near(cpu: &mut Cpu, site: *const Site) -> Flow {
     // SAFETY: compiled code passes a site of its own.
     control::link_near(cpu, unsafe { &*site })
 }
 
 /// A jump to another page that does not lead to a compiled block yet, or not to the one that is there now.
 /// `rip` is where it leads.
-extern "sysv64-unwind" fn link_far(cpu: &mut Cpu, site: *const Site, rip: u64) -> crate::op::Flow {
+extern "sysv64-unwind" fn link_far(cpu: &mut Cpu, site: *const Site, rip: u64) -> Flow {
     // SAFETY: compiled code passes a site of its own.
     control::link_far(cpu, unsafe { &*site }, rip)
 }

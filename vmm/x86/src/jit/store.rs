@@ -75,7 +75,7 @@ unsafe impl Send for Inner {}
 /// What is known of a compiled block.
 pub(super) struct Compiled {
     /// Where jumps from other blocks lead.
-    entry: *mut u8,
+    pub entry: *const u8,
     /// The number of its page, shifted left by the binary logarithm of a page's size, and its position there.
     pub place: u32,
     /// What the handlers of its operations are before it is compiled.

@@ -3,13 +3,14 @@
 //! They are no functions in the sense of any calling convention: each says what it takes and what it
 //! leaves in which register. RDI is the CPU (see [`field::BIAS`]) everywhere.
 
+use std::mem::offset_of;
 use std::sync::OnceLock;
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 
 use super::memory::Piece;
-use super::{Landings, field, resolve_slowly};
+use super::{Landings, Target, field, link_far, link_near, resolve_slowly};
 use crate::cpu::Cpu;
 use crate::exec::control;
 use crate::flags::{self, FLIP_PARITY, FLIP_SIGN, OF_ADD, OF_SUB};
@@ -65,6 +66,12 @@ pub(super) struct Stubs {
     /// EAX a block's number in the store, EDX its place; RAX the machine's block. Sets the slot RIP. Changes
     /// what functions may change but RDI.
     pub resolve: usize,
+    /// RSI a site of a jump within the page. Goes on where that leads.
+    pub near: usize,
+    /// RSI a site of a jump that leads to RAX, which is at place RCX. Goes on there.
+    pub far: usize,
+    /// A function: enters the second argument, a block's entry, with the first, the CPU.
+    pub start: usize,
     /// EAX the place of the next block. Returns to the run loop.
     pub exit: usize,
     _piece: Piece,
@@ -79,6 +86,9 @@ pub(super) fn stubs() -> Option<&'static Stubs> {
 type Asm = VecAssembler<X64Relocation>;
 
 const PAGE_BITS: i8 = PAGE_SIZE.trailing_zeros() as i8;
+const TARGET: usize = size_of::<Target>();
+const ENTRY: i32 = offset_of!(Target, entry) as i32;
+const _: () = assert!(TARGET.is_power_of_two() && offset_of!(Target, place) == 0);
 const TLB_MASK: i32 = ((tlb::ENTRIES - 1) * size_of::<tlb::Entry>()) as i32;
 
 fn build() -> Option<Stubs> {
@@ -116,6 +126,9 @@ fn build() -> Option<Stubs> {
         carries,
         zero: stub(&|asm| zero(asm, carries)),
         resolve: stub(&resolve),
+        near: stub(&near),
+        far: stub(&far),
+        start: stub(&start),
         exit: stub(&exit),
         _piece: piece,
     };
@@ -340,10 +353,52 @@ fn ret(asm: &mut Asm) {
         ; fail:
         ; ret
         ; search:
+    );
+    seek(asm);
+    dynasm!(asm
+        ; .arch x64
         ; add rdi, DWORD -field::BIAS
         ; mov rsi, rax
         ; jmp extern control::search as *const () as usize
     );
+}
+
+/// RCX a place: goes on there if the CPU remembers the block, see `Landings::slot`. Changes RDX.
+fn seek(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; mov edx, ecx
+        ; shr edx, 9
+        ; xor edx, ecx
+        ; and edx, Landings::COUNT as i32 - 1
+        ; shl edx, TARGET.trailing_zeros() as i8
+        ; cmp ecx, DWORD [rdi + rdx + field::TARGETS]
+        ; jne >unknown
+        ; jmp QWORD [rdi + rdx + field::TARGETS + ENTRY]
+        ; unknown:
+    );
+}
+
+fn near(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; add rdi, DWORD -field::BIAS
+        ; jmp extern link_near as *const () as usize
+    );
+}
+
+fn far(asm: &mut Asm) {
+    seek(asm);
+    dynasm!(asm
+        ; .arch x64
+        ; add rdi, DWORD -field::BIAS
+        ; mov rdx, rax
+        ; jmp extern link_far as *const () as usize
+    );
+}
+
+fn start(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; sub rdi, DWORD -field::BIAS ; jmp rsi);
 }
 
 fn transfer(asm: &mut Asm, relative: bool) {
