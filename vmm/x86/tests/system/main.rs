@@ -19,6 +19,7 @@ mod paging;
 mod ports;
 mod registers;
 mod segments;
+mod shared_code;
 mod sharing;
 mod stacks;
 mod startup;
