@@ -420,9 +420,7 @@ impl Cpu {
     /// Gets ready for executing compiled code, which does not change meanwhile.
     pub(crate) fn enter_code(&mut self) {
         if self.memory().cache.jit.is_outdated() {
-            self.block = null();
-            self.link = None;
-            self.memory().clear_code();
+            self.memory().cache.jit.start_over();
         }
         let generation = self.memory().cache.jit.store().generation();
         self.landings.follow(generation);

@@ -6,16 +6,20 @@
 //! itself, of which only what was decoded has to stay as it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::store::{CodeStore, Inner};
 use super::{PageBytes, Site, Target, compile};
 use crate::Memory;
 use crate::code::Block;
 use crate::memory::PAGE_SIZE;
-use crate::op::Op;
+use crate::op::{Op, OpFn};
 
 /// How often a page is bound to a page that others may have, too.
 const PATIENCE: u8 = 4;
+
+/// After how many executions a block is compiled that was before.
+const AGAIN: u8 = 4;
 
 /// The compiled code of a machine.
 pub(crate) struct Jit {
@@ -31,11 +35,19 @@ pub(crate) struct Jit {
     /// The machine's blocks by the store's numbers; null for those that nobody asked for yet.
     blocks: Vec<*const Block>,
     /// The other way round, as long as the blocks are valid.
-    numbers: BTreeMap<*const Block, u32>,
+    adopted: BTreeMap<*const Block, Adopted>,
     /// Numbers whose blocks are not valid any more.
     stale: Vec<u32>,
     /// After how many executions a block is compiled.
     after: u8,
+}
+
+/// What a block of the machine has from the store.
+struct Adopted {
+    /// Its number there.
+    number: u32,
+    /// What the handlers of its operations were before.
+    handlers: Arc<[OpFn]>,
 }
 
 /// What a page of the machine's memory has become.
@@ -58,7 +70,7 @@ impl Jit {
             holders: BTreeMap::new(),
             lost: BTreeMap::new(),
             blocks: Vec::new(),
-            numbers: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             stale: Vec::new(),
             after: Memory::COMPILE_AFTER,
         }
@@ -90,14 +102,28 @@ impl Jit {
         self.generation != self.store.generation()
     }
 
-    /// Forgets everything.
+    /// Gives all blocks their handlers back, since the store has forgotten their code. Those that were
+    /// compiled once will soon be again if they are executed.
+    pub(crate) fn start_over(&mut self) {
+        for (block, adopted) in std::mem::take(&mut self.adopted) {
+            for (index, handler) in adopted.handlers.iter().enumerate() {
+                // SAFETY: the block is valid, so that it is in the cache, and it has as many operations.
+                unsafe { (*operation(block, index)).func = *handler };
+            }
+            // SAFETY: as above.
+            unsafe { (*block).heat.set(self.after.min(AGAIN)) };
+        }
+        self.clear();
+    }
+
+    /// Forgets everything, as all blocks go.
     pub(crate) fn clear(&mut self) {
         self.generation = self.store.generation();
         self.bound.fill(0);
         self.holders.clear();
         self.lost.clear();
         self.blocks.clear();
-        self.numbers.clear();
+        self.adopted.clear();
         self.stale.clear();
     }
 
@@ -119,9 +145,8 @@ impl Jit {
     /// The operations of a block with the handlers that they had when it was decoded.
     pub(crate) fn original(&self, block: *const Block, ops: &[Op]) -> Vec<Op> {
         let mut ops = ops.to_vec();
-        if let Some(&number) = self.numbers.get(&block) {
-            let inner = self.store.inner();
-            for (op, handler) in ops.iter_mut().zip(&inner.block(number).handlers) {
+        if let Some(adopted) = self.adopted.get(&block) {
+            for (op, handler) in ops.iter_mut().zip(adopted.handlers.iter()) {
                 op.func = *handler;
             }
         }
@@ -130,16 +155,16 @@ impl Jit {
 
     /// Has the jump at `site` lead straight to `target`, if that is compiled.
     pub(crate) fn aim(&self, site: &Site, target: *const Block) {
-        if let Some(&number) = self.numbers.get(&target) {
-            self.store.aim(site, number);
+        if let Some(adopted) = self.adopted.get(&target) {
+            self.store.aim(site, adopted.number);
         }
     }
 
     /// Where a block is in the store, if it is compiled.
     pub(crate) fn target(&self, block: &Block) -> Option<Target> {
-        let number = *self.numbers.get(&std::ptr::from_ref(block))?;
+        let adopted = self.adopted.get(&std::ptr::from_ref(block))?;
         let inner = self.store.inner();
-        let compiled = inner.block(number);
+        let compiled = inner.block(adopted.number);
         Some(Target {
             place: compiled.place,
             len: block.len.into(),
@@ -160,7 +185,8 @@ impl Jit {
     /// A block is not valid any more.
     pub(crate) fn invalidate(&mut self, block: *const Block) {
         // The CPU may be in the middle of it and still need it.
-        self.stale.extend(self.numbers.remove(&block));
+        let adopted = self.adopted.remove(&block);
+        self.stale.extend(adopted.map(|adopted| adopted.number));
     }
 
     /// Gives a block that was just decoded the code that there is for it, and tells if its page was bound
@@ -265,14 +291,16 @@ impl Jit {
     fn adopt(&mut self, block: *const Block, number: u32, inner: &Inner) {
         // SAFETY: callers pass a block of the cache.
         unsafe { (*block).heat.set(0) };
-        for &(index, entry) in &inner.block(number).entries {
+        let compiled = inner.block(number);
+        for &(index, entry) in &compiled.entries {
             // SAFETY: the block has as many operations as the one that was compiled, whose bytes were the
             // same, and nobody else looks at them now.
-            unsafe { (*block.add(1).cast::<Op>().cast_mut().add(index)).func = entry };
+            unsafe { (*operation(block, index)).func = entry };
         }
+        let handlers = Arc::clone(&compiled.handlers);
         self.tables();
         self.blocks[number as usize] = block;
-        self.numbers.insert(block, number);
+        self.adopted.insert(block, Adopted { number, handlers });
     }
 
     /// Whether the page with an index may be bound to a page that others may have, too.
@@ -295,6 +323,15 @@ impl Jit {
         let offset = block.key >> 4;
         self.bound(offset / PAGE_SIZE) << PAGE_SIZE.trailing_zeros() | (offset % PAGE_SIZE) as u32
     }
+}
+
+/// An operation of a block.
+///
+/// # Safety
+/// `block` is a block of the cache with more than `index` operations.
+unsafe fn operation(block: *const Block, index: usize) -> *mut Op {
+    // SAFETY: the operations follow the header.
+    unsafe { block.add(1).cast::<Op>().cast_mut().add(index) }
 }
 
 /// The index of a block's page and the block's mode, if it can be compiled: only in 64-bit mode, a quarter of

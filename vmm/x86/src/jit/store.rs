@@ -79,7 +79,7 @@ pub(super) struct Compiled {
     /// The number of its page, shifted left by the binary logarithm of a page's size, and its position there.
     pub place: u32,
     /// What the handlers of its operations are before it is compiled.
-    pub handlers: Box<[OpFn]>,
+    pub handlers: Arc<[OpFn]>,
     /// What they are then.
     pub entries: Box<[(usize, OpFn)]>,
 }
@@ -236,7 +236,7 @@ impl Inner {
         made: Made,
         (hot, cold): (*mut u8, *mut u8),
         (place, mode): (u32, u8),
-        handlers: Box<[OpFn]>,
+        handlers: Arc<[OpFn]>,
     ) {
         self.hot.fill(&made.hot);
         self.cold.fill(&made.cold);

@@ -146,13 +146,14 @@ fn lookup(asm: &mut Asm, table: i32, size: i8) {
         ; lea rcx, [BYTE rax + size - 1]
         ; mov rdx, rax
         ; shr rdx, 8
+        // Before the entry is known, so that nobody waits for both.
+        ; add rax, QWORD [rdi + field::RAM]
         ; and edx, TLB_MASK
         ; add rdx, QWORD [rdi + table]
         ; and rcx, -4096
         ; cmp rcx, QWORD [rdx]
         ; jne >fail
         ; add rax, QWORD [rdx + 8]
-        ; add rax, QWORD [rdi + field::RAM]
     );
 }
 
