@@ -43,16 +43,20 @@ pub(crate) const ID: u64 = 1 << 21;
 /// The six arithmetic flags, which [`Lazy`] holds.
 pub(crate) const ARITHMETIC: u64 = CF | PF | AF | ZF | SF | OF;
 
-/// SF is the opposite of what the result says.
-pub(crate) const FLIP_SIGN: u32 = 1 << 8;
-/// PF is the opposite of what the result says.
-pub(crate) const FLIP_PARITY: u32 = 1 << 9;
-/// Both corrections.
-pub(crate) const CORRECTIONS: u32 = FLIP_SIGN | FLIP_PARITY;
+/// SF is what the result says, and not the opposite.
+pub(crate) const SIGN: u8 = 1 << 0;
+/// PF is what the result says, and not the opposite.
+pub(crate) const PARITY: u8 = 1 << 1;
+/// The bits that the index of a top bit always has, so that there is room for other things.
+pub(crate) const IN_TOPS: u8 = 7;
+/// The index of the top bit.
+pub(crate) const TOP: u8 = 63;
 /// `carry` is the second operand of an addition.
-pub(crate) const OF_ADD: u32 = 1 << 10;
+pub(crate) const OF_ADD: u8 = 1 << 6;
 /// `carry` is the second operand of a subtraction.
-pub(crate) const OF_SUB: u32 = 1 << 11;
+pub(crate) const OF_SUB: u8 = 1 << 7;
+/// There are no carries, whatever `carry` is.
+pub(crate) const NO_CARRIES: u8 = OF_ADD | OF_SUB;
 
 /// The arithmetic flags in lazy form.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +67,9 @@ pub(crate) struct Lazy {
     /// Bit n is the carry out of bit n: gives CF, OF and AF. Or the second operand that these carries
     /// follow from, together with the result; `meta` says which.
     pub(crate) carry: u64,
-    /// The top bit's index in the low byte; above it, corrections to SF and PF for combinations
-    /// that no result has, and what `carry` is.
-    pub(crate) meta: u32,
+    /// The top bit's index; in its lowest bits, which are the same in all, whether SF and PF are as the result
+    /// has them, for there are combinations that no result has; above it, what `carry` is.
+    pub(crate) meta: u8,
 }
 
 impl Default for Lazy {
@@ -81,7 +85,7 @@ impl Lazy {
         Self {
             result: result.sign() as u64,
             carry: carry.wide(),
-            meta: T::TOP,
+            meta: T::TOP as u8,
         }
     }
 
@@ -91,7 +95,7 @@ impl Lazy {
         Self {
             result: result.sign() as u64,
             carry: b.wide(),
-            meta: T::TOP | OF_ADD,
+            meta: T::TOP as u8 | OF_ADD,
         }
     }
 
@@ -101,7 +105,7 @@ impl Lazy {
         Self {
             result: result.sign() as u64,
             carry: b.wide(),
-            meta: T::TOP | OF_SUB,
+            meta: T::TOP as u8 | OF_SUB,
         }
     }
 
@@ -109,13 +113,18 @@ impl Lazy {
     #[inline(always)]
     fn carries(self) -> u64 {
         let (r, b) = (self.result, self.carry);
-        if self.meta & (OF_ADD | OF_SUB) == 0 {
-            self.carry
-        } else if self.meta & OF_ADD != 0 {
-            carries(r.wrapping_sub(b), b, r)
-        } else {
-            borrows(r.wrapping_add(b), b, r)
+        match self.meta & NO_CARRIES {
+            0 => self.carry,
+            OF_ADD => carries(r.wrapping_sub(b), b, r),
+            OF_SUB => borrows(r.wrapping_add(b), b, r),
+            _ => 0,
         }
+    }
+
+    /// The index of the top bit.
+    #[inline(always)]
+    fn top(self) -> u8 {
+        self.meta & TOP | IN_TOPS
     }
 
     /// The flags of a logical operation: CF, OF and AF are clear.
@@ -124,7 +133,7 @@ impl Lazy {
         Self {
             result: result.sign() as u64,
             carry: 0,
-            meta: T::TOP,
+            meta: T::TOP as u8 | NO_CARRIES,
         }
     }
 
@@ -134,7 +143,7 @@ impl Lazy {
         Self {
             result: result.sign() as u64,
             carry: u64::from(cf) << 63 | u64::from(cf ^ of) << 62,
-            meta: 63,
+            meta: TOP,
         }
     }
 
@@ -144,19 +153,19 @@ impl Lazy {
         Self {
             result: self.result,
             carry: self.carries() & 8 | u64::from(cf) << 63 | u64::from(cf ^ of) << 62,
-            meta: self.meta & CORRECTIONS | 63,
+            meta: self.meta & (SIGN | PARITY) | TOP & !(SIGN | PARITY),
         }
     }
 
     /// The same flags with ZF replaced.
     pub(crate) fn replace_zero(self, zf: bool) -> Self {
         // A result of 1 has SF and PF clear, a result of 0 has SF clear and PF set.
-        let sign = if self.sf() { FLIP_SIGN } else { 0 };
-        let parity = if self.pf() != zf { FLIP_PARITY } else { 0 };
+        let sign = if self.sf() { 0 } else { SIGN };
+        let parity = if self.pf() == zf { PARITY } else { 0 };
         Self {
             result: u64::from(!zf),
             carry: self.carries(),
-            meta: self.meta & 63 | sign | parity,
+            meta: self.meta & TOP & !(SIGN | PARITY) | sign | parity,
         }
     }
 
@@ -165,12 +174,12 @@ impl Lazy {
         let has = |flag: u64| bits & flag != 0;
         // A result of 1 has SF and PF clear, a result of 0 has SF clear and PF set.
         let (result, parity) = if has(ZF) { (0, true) } else { (1, false) };
-        let mut meta = 63;
+        let mut meta = TOP;
         if has(SF) {
-            meta |= FLIP_SIGN;
+            meta &= !SIGN;
         }
         if has(PF) != parity {
-            meta |= FLIP_PARITY;
+            meta &= !PARITY;
         }
         let carry =
             u64::from(has(CF)) << 63 | u64::from(has(CF) ^ has(OF)) << 62 | u64::from(has(AF)) << 3;
@@ -194,12 +203,12 @@ impl Lazy {
 
     #[inline(always)]
     pub(crate) fn cf(self) -> bool {
-        self.carries() >> (self.meta & 63) & 1 != 0
+        self.carries() >> self.top() & 1 != 0
     }
 
     #[inline(always)]
     pub(crate) fn of(self) -> bool {
-        let top = self.meta & 63;
+        let top = self.top();
         let carries = self.carries();
         (carries >> top ^ carries >> (top - 1)) & 1 != 0
     }
@@ -211,12 +220,12 @@ impl Lazy {
 
     #[inline(always)]
     pub(crate) fn sf(self) -> bool {
-        ((self.result as i64) < 0) ^ (self.meta & FLIP_SIGN != 0)
+        ((self.result as i64) < 0) ^ (self.meta & SIGN == 0)
     }
 
     #[inline(always)]
     pub(crate) fn pf(self) -> bool {
-        (self.result as u8).count_ones().is_multiple_of(2) ^ (self.meta & FLIP_PARITY != 0)
+        (self.result as u8).count_ones().is_multiple_of(2) ^ (self.meta & PARITY == 0)
     }
 
     #[inline(always)]

@@ -210,6 +210,11 @@ impl Memory {
         self.code[(offset / PAGE_SIZE) as usize] & line_mask(from, from + len - 1) != 0
     }
 
+    /// Whether anything in the page at `offset` was decoded.
+    pub(crate) fn has_code(&self, offset: u64) -> bool {
+        self.code[(offset / PAGE_SIZE) as usize] != 0
+    }
+
     /// Whether stores to the page at `offset` need no further attention.
     pub(crate) fn is_dirty_data(&self, offset: u64) -> bool {
         let page = offset / PAGE_SIZE;

@@ -307,6 +307,33 @@ impl Cpu {
         }
     }
 
+    /// The host address of `size` bytes at `linear` if there is nothing to it but to translate the address and
+    /// to note that the page is written.
+    pub(crate) fn reach(&mut self, linear: u64, size: u64, write: bool) -> Option<*mut u8> {
+        let spans = linear % PAGE_SIZE + size > PAGE_SIZE;
+        if spans || !is_canonical(linear) || self.checks_alignment() || self.watches_data() {
+            return None;
+        }
+        let user = self.cpl == 3;
+        let kind = if write { Kind::Write } else { Kind::Read };
+        let Ok(Place::Ram(offset)) = self.translate(linear, kind, user) else {
+            return None;
+        };
+        // Page tables may lie beside instructions, so that to note an access changes code.
+        if self.leave {
+            return None;
+        }
+        if write {
+            if self.memory().has_code(offset) {
+                return None;
+            }
+            self.memory().note_write(offset, size);
+            self.speed_up(linear, user, Place::Ram(offset));
+        }
+        // SAFETY: `translate` returns offsets inside the mapping.
+        Some(unsafe { self.ram.add(offset as usize) })
+    }
+
     /// Lets later stores to the page take the fast path if nothing speaks against it.
     fn speed_up(&mut self, linear: u64, user: bool, place: Place) {
         if let Place::Ram(offset) = place

@@ -3,7 +3,8 @@
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
 
 use super::Site;
-use super::emit::{Access, Emitter, Exit, JA, JE, JMP, JNE, RAX, RCX, Tail, Way, asm};
+use super::binary::{Binary, Second};
+use super::emit::{Access, Emitter, Exit, JA, JE, JMP, RAX, RDX, Tail, Way, asm};
 use super::select::Act;
 use crate::lower::Form;
 use crate::memory::PAGE_SIZE;
@@ -24,31 +25,27 @@ impl Emitter<'_> {
                 size,
                 code,
             } => {
-                self.get(RAX, op.dst, size);
-                if form == Form::RR {
-                    self.get(RCX, op.src, size);
+                if form == Form::RR && kind == Binary::Test && op.dst == op.src {
+                    self.test_itself(op.dst, size);
                 } else {
-                    self.immediate(RCX, op.fused_imm() as u64, size);
-                }
-                self.binary(kind, size, true);
-                if kind == super::arith::Binary::Cmp {
-                    self.compare(size);
-                } else {
-                    self.test(size);
+                    let second = match form {
+                        Form::RR => Second::Register(op.src),
+                        _ => Second::Constant(op.fused_imm()),
+                    };
+                    self.get(RDX, op.dst, size);
+                    self.combine(kind, size, second, true);
                 }
                 self.decide(index, code);
             }
             Act::Jump => self.go(JMP, op.imm as i32, 1),
             Act::Call => {
-                let landing = self.call(index);
+                let landing = self.call_from(index);
                 self.go(JMP, op.imm as i32, 1);
                 self.land(index, landing);
             }
             Act::Return if op.imm == 0 => {
                 let ret = self.stubs.ret;
-                asm!(self, call extern ret);
-                self.jump(JNE, Tail::Handler(index));
-                asm!(self, jmp rdx);
+                self.call_or_hand_over(index, ret);
             }
             Act::JumpTo { memory } => {
                 self.target(index, memory);
@@ -59,7 +56,7 @@ impl Emitter<'_> {
             Act::CallTo { memory } => {
                 self.target(index, memory);
                 asm!(self, mov r11, rax);
-                let landing = self.call(index);
+                let landing = self.call_from(index);
                 let transfer = self.stubs.transfer_to;
                 asm!(self, mov rax, r11; call extern transfer);
                 self.arrive(1, None);
@@ -83,14 +80,13 @@ impl Emitter<'_> {
     }
 
     /// Pushes the address behind the operation. The result is where a return is to jump to.
-    fn call(&mut self, index: usize) -> DynamicLabel {
+    fn call_from(&mut self, index: usize) -> DynamicLabel {
         let op = self.ops[index];
         let behind = i32::from(op.at) + i32::from(op.len);
         let landing = self.asm.new_dynamic_label();
-        let call = self.stubs.call;
         let behind = self.subject.place as i32 + behind;
-        asm!(self, mov ecx, DWORD behind; lea rdx, [=>landing]; call extern call);
-        self.jump(JNE, Tail::Handler(index));
+        asm!(self, mov ecx, DWORD behind; lea rdx, [=>landing]);
+        self.call_or_hand_over(index, self.stubs.call);
         landing
     }
 

@@ -7,6 +7,7 @@ use iced_x86::{Decoder, DecoderOptions};
 
 use super::emit::{Emitter, Exit, JMP, JS, Tail, Way, aside};
 use super::region::LONGEST;
+use super::runs::Row;
 use super::select::{self, Act};
 use super::{Site, field, stubs};
 use crate::op::Op;
@@ -23,6 +24,8 @@ pub(super) struct Made {
     pub exits: Vec<Exit>,
     /// Where handlers may enter: operations and positions in the cold code.
     pub entries: Vec<(usize, usize)>,
+    /// Positions in the hot code to which stubs come back, and whose handlers take over if they fail.
+    pub returns: Vec<(usize, usize)>,
 }
 
 /// A block that is to be compiled.
@@ -53,6 +56,8 @@ pub(super) fn compile(subject: &Subject, (hot, cold): (*mut u8, *mut u8)) -> Opt
         patches: Vec::new(),
         exits: Vec::new(),
         entries: Vec::new(),
+        returns: Vec::new(),
+        flags_at_hand: false,
     };
     emitter.body(&acts(ops, subject.code));
     let jumps = emitter.tails();
@@ -68,6 +73,7 @@ pub(super) fn compile(subject: &Subject, (hot, cold): (*mut u8, *mut u8)) -> Opt
         jumps,
         exits: emitter.exits,
         entries,
+        returns: emitter.returns,
     })
 }
 
@@ -91,23 +97,36 @@ fn acts(ops: &[Op], code: &[u8]) -> Vec<Option<Act>> {
 impl Emitter<'_> {
     /// Emits what is usually executed, beginning with the entry from other blocks.
     fn body(&mut self, acts: &[Option<Act>]) {
-        let len: i32 = self.subject.len.into();
-        self.add_to(field::BUDGET, -len);
+        self.pay();
         self.jump(JS, Tail::Over);
         let seen = seen_flags(acts);
         // Handlers may come in at the first operation, and behind those that they may take over.
         let mut enterable = true;
-        for (index, act) in acts.iter().enumerate() {
-            if enterable {
+        let mut index = 0;
+        while let Some(act) = acts.get(index) {
+            // What depends on flags that are at hand cannot be entered, and stays with its handler for those
+            // who come from one.
+            let depends = self.flags_at_hand && act.is_some_and(Act::takes_host_flags);
+            if enterable && !depends {
                 self.entries.push((index, self.here()));
+                self.flags_at_hand = false;
+            }
+            if !act.is_some_and(Act::keeps_host_flags) {
+                self.flags_at_hand = false;
             }
             enterable = act.is_none_or(Act::may_hand_over);
             let last = index + 1 == acts.len();
+            if let Some(row) = Row::at_start(&acts[index..], &self.ops[index..]) {
+                self.row(index, row);
+                index += row.len();
+                continue;
+            }
             match act {
                 None => self.jump(JMP, Tail::Handler(index)),
                 Some(act) if last => self.terminator(index, *act),
                 Some(act) => self.operation(index, *act, seen[index]),
             }
+            index += 1;
         }
     }
 
@@ -136,7 +155,7 @@ impl Emitter<'_> {
                 let len: i32 = self.subject.len.into();
                 let exit = self.stubs.exit;
                 let place = self.subject.place as i32;
-                aside!(self, add QWORD [BYTE rdi + field::BUDGET], len);
+                aside!(self, add DWORD [BYTE rdi + field::BUDGET], len);
                 aside!(self, mov eax, DWORD place; jmp extern exit);
             }
             Tail::Link(index) => {

@@ -1,7 +1,8 @@
 //! The pieces that the code of an operation is put together from.
 //!
 //! Between two operations nothing is in the host's registers but RDI, the CPU, so that handlers can take
-//! over and give back at every operation.
+//! over and give back. The host's flags may be the guest's: what goes by them has no entry for handlers, and
+//! is left to its own by those who come from one.
 
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler};
@@ -46,6 +47,11 @@ pub(super) const JBE: &[u8] = &[0x0f, 0x86];
 pub(super) const JA: &[u8] = &[0x0f, 0x87];
 pub(super) const JS: &[u8] = &[0x0f, 0x88];
 pub(super) const JMP: &[u8] = &[0xe9];
+
+/// Addressing bits (Intel SDM vol. 2, table 2-2) of a field of the CPU, with a displacement of one byte.
+const AT_CPU: u8 = 0x47;
+/// The same of memory at RAX.
+const AT_RAX: u8 = 0;
 
 const ZERO: u8 = slot::ZERO as u8 * 8;
 const RIP: u8 = slot::RIP as u8 * 8;
@@ -106,6 +112,10 @@ pub(super) struct Emitter<'a> {
     pub exits: Vec<Exit>,
     /// Where handlers may enter: operations and the positions of their code.
     pub entries: Vec<(usize, usize)>,
+    /// Where stubs come back to that may fail, and whose handlers take over then.
+    pub returns: Vec<(usize, usize)>,
+    /// Whether the host's flags are the guest's.
+    pub flags_at_hand: bool,
 }
 
 impl Emitter<'_> {
@@ -116,42 +126,70 @@ impl Emitter<'_> {
 
     /// Reads the guest's register at a byte offset, zero-extended from `size` bytes.
     pub(super) fn get(&mut self, host: u8, from: u8, size: u64) {
-        let from = field::register(from);
-        match size {
-            1 => asm!(self, movzx Rd(host), BYTE [BYTE rdi + from]),
-            2 => asm!(self, movzx Rd(host), WORD [BYTE rdi + from]),
-            4 => asm!(self, mov Rd(host), DWORD [BYTE rdi + from]),
-            _ => asm!(self, mov Rq(host), QWORD [BYTE rdi + from]),
-        }
+        self.load(host, size, AT_CPU, &[field::register(from) as u8]);
     }
 
     /// The same, sign-extended to 64 bits.
     pub(super) fn get_signed(&mut self, host: u8, from: u8, size: u64) {
-        let from = field::register(from);
-        match size {
-            1 => asm!(self, movsx Rq(host), BYTE [BYTE rdi + from]),
-            2 => asm!(self, movsx Rq(host), WORD [BYTE rdi + from]),
-            4 => asm!(self, movsxd Rq(host), DWORD [BYTE rdi + from]),
-            _ => asm!(self, mov Rq(host), QWORD [BYTE rdi + from]),
-        }
+        self.load_signed(host, size, AT_CPU, &[field::register(from) as u8]);
     }
 
     /// Writes the guest's register. With 4 bytes the host's upper half is zero.
     pub(super) fn put(&mut self, to: u8, host: u8, size: u64) {
-        let to = field::register(to);
-        match size {
-            1 => asm!(self, mov BYTE [BYTE rdi + to], Rb(host)),
-            2 => asm!(self, mov WORD [BYTE rdi + to], Rw(host)),
-            _ => asm!(self, mov QWORD [BYTE rdi + to], Rq(host)),
+        let size = if size == 4 { 8 } else { size };
+        self.save(host, size, AT_CPU, &[field::register(to) as u8]);
+    }
+
+    /// MOV or MOVZX to a register of the host from what the addressing bits and the rest of them say.
+    fn load(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
+        let opcode: &[u8] = match size {
+            1 => &[0x0f, 0xb6],
+            2 => &[0x0f, 0xb7],
+            _ => &[0x8b],
+        };
+        self.instruction(size == 8, opcode, host, mode, rest);
+    }
+
+    /// MOV, MOVSX or MOVSXD.
+    fn load_signed(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
+        let opcode: &[u8] = match size {
+            1 => &[0x0f, 0xbe],
+            2 => &[0x0f, 0xbf],
+            4 => &[0x63],
+            _ => &[0x8b],
+        };
+        self.instruction(true, opcode, host, mode, rest);
+    }
+
+    /// MOV from a register of the host.
+    fn save(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
+        if size == 2 {
+            self.asm.push(0x66);
         }
+        let opcode = if size == 1 { 0x88 } else { 0x89 };
+        self.instruction(size == 8, &[opcode], host, mode, rest);
+    }
+
+    /// An instruction on a register and memory, with no longer prefix than it needs: the assembler does
+    /// not know which registers need none.
+    fn instruction(&mut self, wide: bool, opcode: &[u8], host: u8, mode: u8, rest: &[u8]) {
+        let prefix = u8::from(wide) << 3 | (host >> 3) << 2;
+        if prefix != 0 {
+            self.asm.push(0x40 | prefix);
+        }
+        self.asm.extend(opcode);
+        self.asm.push(mode | (host & 7) << 3);
+        self.asm.extend(rest);
     }
 
     /// Puts a constant into a register of the host.
     pub(super) fn constant(&mut self, host: u8, value: u64) {
+        assert!(host < 8, "this register needs a prefix");
         if value == 0 {
-            asm!(self, xor Rd(host), Rd(host));
+            self.instruction(false, &[0x31], host, 0xc0 | host & 7, &[]);
         } else if let Ok(value) = u32::try_from(value) {
-            asm!(self, mov Rd(host), DWORD value as i32);
+            self.asm.push(0xb8 | host);
+            self.asm.push_i32(value as i32);
         } else if let Ok(value) = i32::try_from(value as i64) {
             asm!(self, mov Rq(host), DWORD value);
         } else {
@@ -224,8 +262,13 @@ impl Emitter<'_> {
             Access::Write => &self.stubs.write,
         };
         let stub = table[size.trailing_zeros() as usize];
+        self.call_or_hand_over(index, stub);
+    }
+
+    /// Calls a stub; if that fails, the handler of operation `index` takes over.
+    pub(super) fn call_or_hand_over(&mut self, index: usize, stub: usize) {
         asm!(self, call extern stub);
-        self.jump(JNE, Tail::Handler(index));
+        self.returns.push((self.here(), index));
     }
 
     /// Jumps to cold code.
@@ -235,15 +278,12 @@ impl Emitter<'_> {
         self.jumps.push((self.here(), tail));
     }
 
-    /// Adds a constant to a field of the CPU.
-    pub(super) fn add_to(&mut self, field: i8, value: i32) {
-        // The assembler has no form of ADD with a short constant for memory.
-        match i8::try_from(value) {
-            Ok(short) => self
-                .asm
-                .extend(&[0x48, 0x83, 0x47, field as u8, short as u8]),
-            Err(_) => asm!(self, add QWORD [BYTE rdi + field], DWORD value),
-        }
+    /// Takes the block's instructions from the budget, which a chain of blocks leaves at less than 32 bits.
+    pub(super) fn pay(&mut self) {
+        // SUB of a short constant from memory, which the assembler has no form of.
+        let len = self.subject.len;
+        assert!(len <= i8::MAX as u8);
+        self.asm.extend(&[0x83, 0x6f, field::BUDGET as u8, len]);
     }
 
     /// RAX becomes the host address of the operation's memory operand.
@@ -255,32 +295,17 @@ impl Emitter<'_> {
 
     /// Reads memory at RAX, zero-extended.
     pub(super) fn read(&mut self, host: u8, size: u64) {
-        match size {
-            1 => asm!(self, movzx Rd(host), BYTE [rax]),
-            2 => asm!(self, movzx Rd(host), WORD [rax]),
-            4 => asm!(self, mov Rd(host), DWORD [rax]),
-            _ => asm!(self, mov Rq(host), QWORD [rax]),
-        }
+        self.load(host, size, AT_RAX, &[]);
     }
 
     /// Reads memory at RAX, sign-extended.
     pub(super) fn read_signed(&mut self, host: u8, size: u64) {
-        match size {
-            1 => asm!(self, movsx Rq(host), BYTE [rax]),
-            2 => asm!(self, movsx Rq(host), WORD [rax]),
-            4 => asm!(self, movsxd Rq(host), DWORD [rax]),
-            _ => asm!(self, mov Rq(host), QWORD [rax]),
-        }
+        self.load_signed(host, size, AT_RAX, &[]);
     }
 
     /// Writes memory at RAX.
     pub(super) fn write(&mut self, host: u8, size: u64) {
-        match size {
-            1 => asm!(self, mov BYTE [rax], Rb(host)),
-            2 => asm!(self, mov WORD [rax], Rw(host)),
-            4 => asm!(self, mov DWORD [rax], Rd(host)),
-            _ => asm!(self, mov QWORD [rax], Rq(host)),
-        }
+        self.save(host, size, AT_RAX, &[]);
     }
 
     /// Has the handler of operation `index` execute it, and go on behind it. Cold code.
@@ -288,10 +313,8 @@ impl Emitter<'_> {
         let resolve = self.stubs.resolve;
         let (number, place) = (self.subject.number as i32, self.subject.place as i32);
         aside!(self, mov eax, DWORD number; mov edx, DWORD place; call extern resolve);
-        if index + 1 == self.ops.len() {
-            // What ends a block looks at the block.
-            aside!(self, mov QWORD [rdi + field::BLOCK], rax);
-        }
+        // What ends a block looks at it.
+        aside!(self, mov QWORD [rdi + field::BLOCK], rax);
         let op = (size_of::<Block>() + index * size_of::<Op>()) as i32;
         let handler = self.ops[index].func as *const () as usize;
         aside!(self, lea rsi, [rax + op]; add rdi, DWORD -field::BIAS; jmp extern handler);

@@ -3,9 +3,12 @@
 //! The code of an operation does the same to the CPU's state as its handler does, byte for byte, or jumps
 //! to the handler: everything that is rare or goes wrong is left to the interpreter. The two meet in the
 //! operations: the handler of an operation that was compiled is replaced by its code, so that whoever
-//! dispatches need not know. Nothing is kept in the host's registers from one operation to the next, and a
-//! block pays for its instructions when it starts, as it does when it is interpreted. So when a block is
+//! dispatches need not know. Nothing but flags is kept in the host's registers from one operation to the next,
+//! and a block pays for its instructions when it starts, as it does when it is interpreted. So when a block is
 //! compiled changes nothing but the time that it takes.
+//!
+//! The code is as short as it can be, because hardly any of it is in the host's first cache when it is
+//! needed: what takes more than a few instructions is a stub that all blocks call.
 //!
 //! The code belongs to no machine: see [`store`] for what machines share, and [`bind`] for what each has of
 //! its own. Where code needs what is the machine's, it looks for it in tables of the CPU.
@@ -20,16 +23,19 @@
 )]
 
 mod arith;
+mod binary;
 mod bind;
 mod branch;
 mod compile;
 mod emit;
 mod field;
+mod flagging;
 mod landings;
 mod memory;
 mod ops;
 mod rares;
 mod region;
+mod runs;
 mod select;
 mod store;
 mod stubs;
@@ -39,10 +45,10 @@ mod wide;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::code::Block;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, slot};
 use crate::exec::control;
 use crate::memory::PAGE_SIZE;
-use crate::op::Flow;
+use crate::op::{At, Flow, Op};
 pub(crate) use bind::{Binding, Jit};
 pub(crate) use landings::{Landings, Target};
 pub use store::CodeStore;
@@ -141,6 +147,30 @@ pub(crate) fn resolve(cpu: &mut Cpu, number: u32) -> *const Block {
             cpu.follow_code();
             block
         })
+}
+
+/// A stub that would have come back to `address` failed: the handler takes over.
+extern "sysv64-unwind" fn give_up(cpu: &mut Cpu, address: usize) -> Flow {
+    let store = cpu.memory().cache.jit.store().clone();
+    let inner = store.inner();
+    let (number, index) = inner.caller(address);
+    let compiled = inner.block(number);
+    let (place, handler) = (compiled.place, compiled.handlers[index]);
+    drop(inner);
+    cpu.regs[slot::RIP] = u64::from(place).wrapping_sub(cpu.code_place);
+    // What ends a block looks at it.
+    let block = resolve(cpu, number);
+    cpu.block = block;
+    // SAFETY: the block has as many operations as the one that was compiled, and lives as long as it is
+    // executed.
+    let at = unsafe { At::new(block.add(1).cast::<Op>().add(index)) };
+    handler(cpu, at)
+}
+
+/// The host address of an access that the TLB does not know, or null if it is left to the handler.
+extern "sysv64" fn reach(cpu: &mut Cpu, linear: u64, access: u32) -> *mut u8 {
+    cpu.reach(linear, u64::from(access as u8), access >> 8 != 0)
+        .unwrap_or(std::ptr::null_mut())
 }
 
 /// [`resolve`] for compiled code.

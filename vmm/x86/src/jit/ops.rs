@@ -2,8 +2,9 @@
 
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 
-use super::arith::{Binary, Bit};
-use super::emit::{Access, Emitter, JNE, R11, RAX, RCX, RDX, Tail, asm};
+use super::arith::Bit;
+use super::binary::{Binary, Second};
+use super::emit::{Access, Emitter, R11, RAX, RCX, RDX, asm};
 use super::field;
 use super::select::Act;
 use crate::cpu::gpr;
@@ -42,7 +43,8 @@ impl Emitter<'_> {
                 self.put(op.dst, RAX, size);
             }
             Act::Exchange(size) => {
-                self.operands(op.dst, op.src, size);
+                self.get(RAX, op.dst, size);
+                self.get(RCX, op.src, size);
                 self.put(op.dst, RCX, size);
                 self.put(op.src, RAX, size);
             }
@@ -101,16 +103,13 @@ impl Emitter<'_> {
                 self.constant(RDX, 0);
                 self.put(op.dst, RDX, 8);
                 if flags {
-                    asm!(self, mov QWORD [BYTE rdi + field::RESULT], rdx);
-                    asm!(self, mov QWORD [BYTE rdi + field::CARRY], rdx);
-                    asm!(self, mov DWORD [BYTE rdi + field::META], 63);
+                    self.zero_flags();
                 }
             }
-            Act::Step { up, memory, size } => self.step_one(index, up, memory, size),
+            Act::Step { up, memory, size } => self.step_one(index, up, memory, size, flags),
             Act::Negate(size) => {
-                self.get(RCX, op.dst, size);
-                self.constant(RAX, 0);
-                self.binary(Binary::Sub, size, flags);
+                self.constant(RDX, 0);
+                self.combine(Binary::Sub, size, Second::Register(op.dst), flags);
                 self.finish(op.dst, size);
             }
             Act::Not(size) => {
@@ -165,7 +164,7 @@ impl Emitter<'_> {
                 }
                 self.get(RAX, op.dst, size);
                 self.multiply(size, flags);
-                self.finish(op.dst, size);
+                self.put(op.dst, RAX, size);
             }
             Act::MultiplyBy { memory, size } => {
                 if memory {
@@ -176,7 +175,7 @@ impl Emitter<'_> {
                 }
                 self.constant(RCX, op.imm);
                 self.multiply(size, flags);
-                self.finish(op.dst, size);
+                self.put(op.dst, RAX, size);
             }
             _ => self.uncommon(index, act, flags),
         }
@@ -268,12 +267,10 @@ impl Emitter<'_> {
             Act::CompareExchange(size) => self.compare_exchange(index, size),
             Act::ExchangeAdd(size) => {
                 self.locate(index, Access::Write, size);
-                asm!(self, mov r11, rax);
-                self.read(RAX, size);
+                self.read(RDX, size);
                 self.get(RCX, op.src, size);
-                self.binary(Binary::Add, size, true);
-                self.put(op.src, RAX, size);
-                asm!(self, mov rax, r11);
+                self.put(op.src, RDX, size);
+                self.combine(Binary::Add, size, Second::Rcx, true);
                 self.write(RDX, size);
             }
             Act::ExchangeMemory(size) => {
@@ -299,22 +296,13 @@ impl Emitter<'_> {
         }
     }
 
-    /// Calls a stub; if that fails, the handler takes over.
-    pub(super) fn call_or_hand_over(&mut self, index: usize, stub: usize) {
-        asm!(self, call extern stub);
-        self.jump(JNE, Tail::Handler(index));
-    }
-
     fn add_with_carry(&mut self, index: usize, add: bool, form: Form, size: u64) {
         let op = self.ops[index];
-        if form == Form::RM {
-            self.locate(index, Access::Read, size);
-            self.read(RAX, size);
-            asm!(self, mov r11, rax);
-        }
-        self.carry_in();
         match form {
-            Form::RM => asm!(self, mov rcx, r11),
+            Form::RM => {
+                self.locate(index, Access::Read, size);
+                self.read(RCX, size);
+            }
             Form::RI => self.immediate(RCX, op.imm, size),
             _ => self.get(RCX, op.src, size),
         }
@@ -365,13 +353,11 @@ impl Emitter<'_> {
     fn compare_exchange(&mut self, index: usize, size: u64) {
         let op = self.ops[index];
         self.locate(index, Access::Write, size);
-        asm!(self, mov r11, rax);
         self.read(RCX, size);
-        self.get(RAX, 0, size);
-        self.binary(Binary::Cmp, size, true);
-        self.compare(size);
+        self.get(RDX, 0, size);
+        self.combine(Binary::Cmp, size, Second::Rcx, true);
         let (differ, done) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
-        asm!(self, jne =>differ; mov rax, r11);
+        asm!(self, jne =>differ);
         self.get(RCX, op.src, size);
         self.write(RCX, size);
         asm!(self, jmp =>done; =>differ);
@@ -432,47 +418,78 @@ impl Emitter<'_> {
 
     fn two_operands(&mut self, index: usize, kind: Binary, form: Form, size: u64, flags: bool) {
         let op = self.ops[index];
+        let (dst, src) = (op.dst, op.src);
         match form {
-            Form::RR => self.operands(op.dst, op.src, size),
+            Form::RR if kind == Binary::Test && dst == src => {
+                if flags {
+                    self.test_itself(dst, size);
+                }
+            }
+            Form::RR => self.with_register(kind, dst, Second::Register(src), size, flags),
             Form::RI => {
-                self.get(RAX, op.dst, size);
-                self.immediate(RCX, op.imm, size);
+                let second = Second::Constant(op.imm as i32);
+                self.with_register(kind, dst, second, size, flags);
             }
             Form::RM => {
                 self.locate(index, Access::Read, size);
-                self.read(RCX, size);
-                self.get(RAX, op.dst, size);
+                self.with_register(kind, dst, Second::Memory, size, flags);
             }
             _ => {
-                let access = if kind.writes() {
-                    Access::Write
+                let second = if form == Form::MR {
+                    Second::Register(src)
                 } else {
-                    Access::Read
+                    Second::Constant(op.imm as i32)
                 };
-                self.locate(index, access, size);
-                asm!(self, mov r11, rax);
-                self.read(RAX, size);
-                if form == Form::MR {
-                    self.get(RCX, op.src, size);
-                } else {
-                    self.immediate(RCX, op.imm, size);
-                }
+                self.with_memory(index, kind, second, size, flags);
             }
-        }
-        self.binary(kind, size, flags);
-        if !kind.writes() {
-            return;
-        }
-        match form {
-            Form::MR | Form::MI => {
-                asm!(self, mov rax, r11);
-                self.write(RDX, size);
-            }
-            _ => self.finish(op.dst, size),
         }
     }
 
-    fn step_one(&mut self, index: usize, up: bool, memory: bool, size: u64) {
+    /// The first operand is a register.
+    fn with_register(&mut self, kind: Binary, dst: u8, second: Second, size: u64, flags: bool) {
+        match (kind.writes(), flags, second) {
+            (false, false, _) => {}
+            (true, false, Second::Constant(_)) if size == 8 => {
+                self.combine_register(kind, dst, second);
+            }
+            (true, false, Second::Register(src)) if size == 8 => {
+                self.get(RCX, src, 8);
+                self.combine_register(kind, dst, Second::Rcx);
+            }
+            _ => {
+                self.get(RDX, dst, size);
+                self.combine(kind, size, second, flags);
+                if kind.writes() {
+                    self.finish(dst, size);
+                }
+            }
+        }
+    }
+
+    /// The first operand is in memory.
+    fn with_memory(&mut self, index: usize, kind: Binary, second: Second, size: u64, flags: bool) {
+        if !kind.writes() {
+            self.locate(index, Access::Read, size);
+            if flags {
+                self.read(RDX, size);
+                self.combine(kind, size, second, true);
+            }
+            return;
+        }
+        self.locate(index, Access::Write, size);
+        if flags {
+            self.read(RDX, size);
+            self.combine(kind, size, second, true);
+            self.write(RDX, size);
+        } else if let Second::Register(src) = second {
+            self.get(RCX, src, size);
+            self.combine_memory(kind, size, Second::Rcx);
+        } else {
+            self.combine_memory(kind, size, second);
+        }
+    }
+
+    fn step_one(&mut self, index: usize, up: bool, memory: bool, size: u64, flags: bool) {
         let op = self.ops[index];
         if memory {
             self.locate(index, Access::Write, size);
@@ -481,8 +498,7 @@ impl Emitter<'_> {
         } else {
             self.get(RAX, op.dst, size);
         }
-        // It leaves CF, so that its flags are never known to be unseen.
-        self.step(up, size, true);
+        self.step(up, size, flags);
         if memory {
             asm!(self, mov rax, r11);
             self.write(RDX, size);
@@ -514,23 +530,13 @@ impl Emitter<'_> {
         self.put(op.dst, RCX, size);
     }
 
-    /// AL becomes whether the host's condition `code` holds.
+    /// AL becomes whether the host's condition `code` holds: SETcc.
     fn set(&mut self, code: u8) {
-        match code {
-            2 => asm!(self, setb al),
-            3 => asm!(self, setae al),
-            4 => asm!(self, sete al),
-            _ => asm!(self, setne al),
-        }
+        self.asm.extend(&[0x0f, 0x90 | code, 0xc0]);
     }
 
-    /// RCX becomes RAX if the host's condition `code` holds.
+    /// RCX becomes RAX if the host's condition `code` holds: CMOVcc.
     fn take_if(&mut self, code: u8) {
-        match code {
-            2 => asm!(self, cmovb rcx, rax),
-            3 => asm!(self, cmovae rcx, rax),
-            4 => asm!(self, cmove rcx, rax),
-            _ => asm!(self, cmovne rcx, rax),
-        }
+        self.asm.extend(&[0x48, 0x0f, 0x40 | code, 0xc8]);
     }
 }

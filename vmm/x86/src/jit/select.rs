@@ -5,7 +5,8 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
-use super::arith::{Binary, Bit, Shift};
+use super::arith::{Bit, Shift};
+use super::binary::Binary;
 use super::rares::{self, Place};
 use super::wide::Wide;
 use crate::exec::operand::operand_size;
@@ -186,7 +187,25 @@ impl Act {
                 | Self::Multiply(..)
                 | Self::MultiplyBy { .. }
                 | Self::MultiplyWide { .. }
+                | Self::CompareBranch { .. }
         )
+    }
+
+    /// Whether it can go by the host's flags.
+    pub(super) fn takes_host_flags(self) -> bool {
+        matches!(
+            self,
+            Self::Branch { .. } | Self::Set | Self::Choose { memory: false, .. }
+        )
+    }
+
+    /// Whether it is done with the host's flags as they were, or goes by them.
+    pub(super) fn keeps_host_flags(self) -> bool {
+        self.takes_host_flags()
+            || matches!(
+                self,
+                Self::Nop | Self::Move(Form::RR, _) | Self::Extend { memory: false, .. }
+            )
     }
 
     /// Whether it depends on flags.
@@ -222,6 +241,7 @@ impl Act {
                 place.in_memory()
             }
             Self::Nop
+            | Self::CompareBranch { .. }
             | Self::Address(_)
             | Self::Zero
             | Self::Negate(_)

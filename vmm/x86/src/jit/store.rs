@@ -63,6 +63,8 @@ pub(super) struct Inner {
     blocks: Vec<Compiled>,
     /// Their numbers by their places and modes: see [`Compiled::place`] and `Mode::key`.
     places: BTreeMap<(u32, u8), u32>,
+    /// The blocks by where the code ends that is usually executed of them.
+    ends: BTreeMap<usize, u32>,
     /// Jumps that are to lead to blocks.
     aims: Vec<(*const Site, u32)>,
     /// Whether all is to be forgotten.
@@ -82,6 +84,8 @@ pub(super) struct Compiled {
     pub handlers: Arc<[OpFn]>,
     /// What they are then.
     pub entries: Box<[(usize, OpFn)]>,
+    /// Where stubs come back to that may fail, from the entry, and whose handlers take over then.
+    returns: Box<[(usize, usize)]>,
 }
 
 fn new_generation() -> u64 {
@@ -220,6 +224,19 @@ impl Inner {
         &self.blocks[number as usize]
     }
 
+    /// The number of the block, and the index of the operation there, that a stub would come back to at an
+    /// address.
+    pub(super) fn caller(&self, address: usize) -> (u32, usize) {
+        let (_, &number) = self.ends.range(address..).next().expect("it is code");
+        let block = self.block(number);
+        let position = address - block.entry as usize;
+        let found = block.returns.binary_search_by_key(&position, |&(at, _)| at);
+        (
+            number,
+            block.returns[found.expect("a stub returns there")].1,
+        )
+    }
+
     /// The number of the next block.
     pub(super) fn next_number(&self) -> u32 {
         self.blocks.len() as u32
@@ -262,11 +279,13 @@ impl Inner {
         };
         let number = self.next_number();
         self.places.insert((place, mode), number);
+        self.ends.insert(hot as usize + made.hot.len(), number);
         self.blocks.push(Compiled {
             entry: hot,
             place,
             handlers,
             entries: made.entries.into_iter().map(entry).collect(),
+            returns: made.returns.into(),
         });
     }
 

@@ -1,7 +1,8 @@
 //! What compiled blocks call: parts that are too long to be in every block.
 //!
 //! They are no functions in the sense of any calling convention: each says what it takes and what it
-//! leaves in which register. RDI is the CPU (see [`field::BIAS`]) everywhere.
+//! leaves in which register. RDI is the CPU (see [`field::BIAS`]) everywhere. One that may fail does not come
+//! back if it does, having changed nothing of the guest's: the handler of the operation takes over.
 
 use std::mem::offset_of;
 use std::sync::OnceLock;
@@ -9,17 +10,18 @@ use std::sync::OnceLock;
 use dynasmrt::x64::X64Relocation;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 
+use super::flagging::{self, Flagging};
 use super::memory::Piece;
-use super::{Landings, Target, field, link_far, link_near, resolve_slowly};
+use super::runs::MOST;
+use super::{Landings, Target, field, give_up, link_far, link_near, reach, resolve_slowly};
 use crate::cpu::Cpu;
 use crate::exec::control;
-use crate::flags::{self, FLIP_PARITY, FLIP_SIGN, OF_ADD, OF_SUB};
+use crate::flags;
 use crate::memory::PAGE_SIZE;
 use crate::mode::{cr0, cr4};
 use crate::tlb;
 
-/// The addresses of the stubs. Those that may fail leave ZF clear if they do, having changed nothing of the
-/// guest's.
+/// The addresses of the stubs.
 pub(super) struct Stubs {
     /// RAX linear address; RAX host address. By the binary logarithm of the access's size. Changes RCX and
     /// RDX. May fail.
@@ -48,21 +50,24 @@ pub(super) struct Stubs {
     pub push: usize,
     /// RCX the value that was popped. Changes RAX and RDX. May fail.
     pub pop: usize,
+    /// RAX the host address of the lowest of so many values to push, from two on, which RSP leads to
+    /// then. Changes RCX and RDX. May fail.
+    pub push_row: [usize; MOST - 1],
+    /// RAX the host address of so many values to pop, from two on, which RSP leads behind then. Changes RCX
+    /// and RDX. May fail.
+    pub pop_row: [usize; MOST - 1],
     /// ECX the place of the address to push, RDX where a return jumps to. Changes
     /// RAX, RCX, RDX, R8 and R9. May fail.
     pub call: usize,
-    /// Pops where code goes on: RAX where, RCX its place in the store, RDX where to jump. Changes R8. May
-    /// fail.
+    /// Pops where code goes on, and goes on there. May fail.
     pub ret: usize,
     /// RAX a distance from where the page is in the store; RAX where code goes on, RCX its place there. Does
     /// not come back if the TLB does not have it. Changes RDX.
     pub transfer: usize,
     /// The same for an address in RAX.
     pub transfer_to: usize,
-    /// RDX the vector of carries, ECX the description of the flags. Changes R8, R9 and R10.
-    pub carries: usize,
-    /// EAX 0 or 1; ZF becomes set if it is 0 and clear if it is 1. Changes RCX, RDX and R8 to R10.
-    pub zero: usize,
+    /// What has to do with flags.
+    pub flagging: Flagging,
     /// EAX a block's number in the store, EDX its place; RAX the machine's block. Sets the slot RIP. Changes
     /// what functions may change but RDI.
     pub resolve: usize,
@@ -101,30 +106,41 @@ fn build() -> Option<Stubs> {
         emit(&mut asm);
         start
     };
-    let carries = stub(&carries);
-    let mut access = |table: i32| [1, 2, 4, 8].map(|size| stub(&|asm| access(asm, table, size)));
+    let reach = stub(&reach_slowly);
+    let reading = Access {
+        table: field::TLB_READ,
+        write: false,
+        reach,
+    };
+    let writing = Access {
+        table: field::TLB_WRITE,
+        write: true,
+        reach,
+    };
+    let mut access = |access| [1, 2, 4, 8].map(|size| stub(&|asm| plain(asm, access, size)));
     let stubs = Stubs {
-        read: access(field::TLB_READ),
-        write: access(field::TLB_WRITE),
-        read_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, field::TLB_READ, aligned))),
-        write_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, field::TLB_WRITE, aligned))),
+        read: access(reading),
+        write: access(writing),
+        read_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, reading, aligned))),
+        write_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, writing, aligned))),
         sse: stub(&|asm| {
             sse(asm);
             finish(asm);
         }),
-        write_pair: stub(&pair),
+        write_pair: stub(&|asm| pair(asm, writing)),
         swapgs: stub(&swapgs),
         cli: stub(&cli),
         sti: stub(&sti),
         flags: stub(&flags),
-        push: stub(&push),
-        pop: stub(&pop),
-        call: stub(&call),
-        ret: stub(&ret),
+        push: stub(&|asm| push(asm, writing)),
+        pop: stub(&|asm| pop(asm, reading)),
+        push_row: LENGTHS.map(|len| stub(&|asm| push_row(asm, writing, len))),
+        pop_row: LENGTHS.map(|len| stub(&|asm| pop_row(asm, reading, len))),
+        call: stub(&|asm| call(asm, writing)),
+        ret: stub(&|asm| ret(asm, reading)),
         transfer: stub(&|asm| transfer(asm, true)),
         transfer_to: stub(&|asm| transfer(asm, false)),
-        carries,
-        zero: stub(&|asm| zero(asm, carries)),
+        flagging: flagging::build(&mut stub),
         resolve: stub(&resolve),
         near: stub(&near),
         far: stub(&far),
@@ -138,9 +154,20 @@ fn build() -> Option<Stubs> {
     Some(stubs)
 }
 
-/// `Cpu::hit`: RAX linear address; RAX host address, or a jump to `fail`. Changes RCX and RDX. An access
-/// that reaches into the next page has another page number at its end, so that the comparison fails.
-fn lookup(asm: &mut Asm, table: i32, size: i8) {
+/// How memory is accessed.
+#[derive(Clone, Copy)]
+struct Access {
+    /// The part of the TLB that is for that.
+    table: i32,
+    write: bool,
+    /// The stub that is called if the TLB does not know.
+    reach: usize,
+}
+
+/// `Cpu::hit`: RAX linear address; RAX host address, or a jump to `miss`, from where it comes back to `hit`.
+/// Changes RCX and RDX. An access that reaches into the next page has another page number at its end, so
+/// that the comparison fails.
+fn lookup(asm: &mut Asm, access: Access, size: i8) {
     dynasm!(asm
         ; .arch x64
         ; lea rcx, [BYTE rax + size - 1]
@@ -149,22 +176,79 @@ fn lookup(asm: &mut Asm, table: i32, size: i8) {
         // Before the entry is known, so that nobody waits for both.
         ; add rax, QWORD [rdi + field::RAM]
         ; and edx, TLB_MASK
-        ; add rdx, QWORD [rdi + table]
+        ; add rdx, QWORD [rdi + access.table]
         ; and rcx, -4096
         ; cmp rcx, QWORD [rdx]
-        ; jne >fail
+        ; jne >miss
         ; add rax, QWORD [rdx + 8]
+        ; hit:
     );
 }
 
-/// Comes back with ZF set, or clear from `fail`.
-fn finish(asm: &mut Asm) {
-    dynasm!(asm ; .arch x64 ; cmp eax, eax ; fail: ; ret);
+/// The end of a stub with a lookup.
+fn finish_access(asm: &mut Asm, access: Access, size: i8) {
+    dynasm!(asm ; .arch x64 ; ret);
+    missed(asm, access, size);
 }
 
-fn access(asm: &mut Asm, table: i32, size: i8) {
-    lookup(asm, table, size);
-    finish(asm);
+/// What a lookup jumps to.
+fn missed(asm: &mut Asm, access: Access, size: i8) {
+    dynasm!(asm
+        ; .arch x64
+        ; miss:
+        ; sub rax, QWORD [rdi + field::RAM]
+        ; mov ecx, i32::from(size) | i32::from(access.write) << 8
+        ; call extern access.reach
+        ; jnz <hit
+    );
+    failed(asm);
+}
+
+/// The end of a stub without a lookup.
+fn finish(asm: &mut Asm) {
+    dynasm!(asm ; .arch x64 ; ret);
+    failed(asm);
+}
+
+/// `fail`: does not come back.
+fn failed(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; fail:
+        ; pop rsi
+        ; add rdi, DWORD -field::BIAS
+        ; jmp extern give_up as *const () as usize
+    );
+}
+
+/// RAX linear address, ECX the size of the access, and 256 if it is a write; RAX host address, or ZF is set.
+/// Changes RCX and RDX. Stubs have the stack aligned, and call this.
+fn reach_slowly(asm: &mut Asm) {
+    dynasm!(asm
+        ; .arch x64
+        ; push rdi
+        ; push r8
+        ; push r9
+        ; push r10
+        ; push r11
+        ; add rdi, DWORD -field::BIAS
+        ; mov rsi, rax
+        ; mov edx, ecx
+        ; mov rax, QWORD reach as *const () as i64
+        ; call rax
+        ; pop r11
+        ; pop r10
+        ; pop r9
+        ; pop r8
+        ; pop rdi
+        ; test rax, rax
+        ; ret
+    );
+}
+
+fn plain(asm: &mut Asm, access: Access, size: i8) {
+    lookup(asm, access, size);
+    finish_access(asm, access, size);
 }
 
 /// Jumps to `fail` if SSE instructions fault.
@@ -180,17 +264,17 @@ fn sse(asm: &mut Asm) {
     );
 }
 
-fn wide(asm: &mut Asm, table: i32, aligned: bool) {
+fn wide(asm: &mut Asm, access: Access, aligned: bool) {
     sse(asm);
     if aligned {
         dynasm!(asm ; .arch x64 ; test al, 15 ; jne >fail);
     }
-    access(asm, table, 16);
+    plain(asm, access, 16);
 }
 
-fn pair(asm: &mut Asm) {
+fn pair(asm: &mut Asm, access: Access) {
     dynasm!(asm ; .arch x64 ; test al, 15 ; jne >fail);
-    access(asm, field::TLB_WRITE, 16);
+    plain(asm, access, 16);
 }
 
 /// Jumps to `fail` in any program but the kernel, which IOPL may forbid to change IF.
@@ -248,44 +332,67 @@ extern "sysv64" fn pushed_flags(cpu: &Cpu) -> u64 {
     cpu.rflags() & !(flags::RF | flags::VM)
 }
 
-/// RAX becomes the host address of what is pushed next, or a jump to `fail`. Changes RCX and RDX.
-fn push_place(asm: &mut Asm) {
+/// RAX becomes the host address of what is pushed next. Changes RCX and RDX.
+fn push_place(asm: &mut Asm, access: Access) {
     dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP] ; sub rax, 8);
-    lookup(asm, field::TLB_WRITE, 8);
+    lookup(asm, access, 8);
 }
 
-fn push(asm: &mut Asm) {
+fn push(asm: &mut Asm, access: Access) {
     dynasm!(asm
         ; .arch x64
         ; mov r8, rcx
     );
-    push_place(asm);
+    push_place(asm, access);
     dynasm!(asm
         ; .arch x64
         ; mov QWORD [rax], r8
         ; sub QWORD [BYTE rdi + field::RSP], 8
     );
-    finish(asm);
+    finish_access(asm, access, 8);
 }
 
-fn pop(asm: &mut Asm) {
+fn pop(asm: &mut Asm, access: Access) {
     dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP]);
-    lookup(asm, field::TLB_READ, 8);
+    lookup(asm, access, 8);
     dynasm!(asm
         ; .arch x64
         ; mov rcx, QWORD [rax]
         ; add QWORD [BYTE rdi + field::RSP], 8
     );
-    finish(asm);
+    finish_access(asm, access, 8);
 }
 
-fn call(asm: &mut Asm) {
+/// The lengths of rows.
+const LENGTHS: [i8; MOST - 1] = [2, 3, 4, 5, 6, 7, 8];
+
+fn push_row(asm: &mut Asm, access: Access, len: i8) {
+    let size = 8 * len;
+    dynasm!(asm
+        ; .arch x64
+        ; mov rax, QWORD [BYTE rdi + field::RSP]
+        ; sub rax, BYTE size
+    );
+    lookup(asm, access, size);
+    dynasm!(asm ; .arch x64 ; sub QWORD [BYTE rdi + field::RSP], size.into());
+    finish_access(asm, access, size);
+}
+
+fn pop_row(asm: &mut Asm, access: Access, len: i8) {
+    let size = 8 * len;
+    dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP]);
+    lookup(asm, access, size);
+    dynasm!(asm ; .arch x64 ; add QWORD [BYTE rdi + field::RSP], size.into());
+    finish_access(asm, access, size);
+}
+
+fn call(asm: &mut Asm, access: Access) {
     dynasm!(asm
         ; .arch x64
         ; mov r8d, ecx
         ; mov r9, rdx
     );
-    push_place(asm);
+    push_place(asm, access);
     dynasm!(asm
         ; .arch x64
         ; sub r8, QWORD [BYTE rdi + field::CODE_PLACE]
@@ -297,17 +404,18 @@ fn call(asm: &mut Asm) {
         ; and r8d, Landings::COUNT as i32 - 1
         ; mov QWORD [rdi + r8 * 8 + field::LANDINGS], r9
     );
-    finish(asm);
+    finish_access(asm, access, 8);
 }
 
-/// RAX linear address: RCX place; jumps to `fail` if the TLB does not know. Changes RDX.
-fn code_place(asm: &mut Asm) {
+/// RAX linear address: RCX place; jumps to `fail` if the TLB does not know. Changes RDX. `elsewhere` says that
+/// it is another page than the one being executed.
+fn code_place(asm: &mut Asm, elsewhere: bool) {
+    dynasm!(asm ; .arch x64 ; mov rcx, rax ; and rcx, -4096);
+    if !elsewhere {
+        dynasm!(asm ; .arch x64 ; cmp rcx, QWORD [rdi + field::CODE_PAGE] ; je >same);
+    }
     dynasm!(asm
         ; .arch x64
-        ; mov rcx, rax
-        ; and rcx, -4096
-        ; cmp rcx, QWORD [rdi + field::CODE_PAGE]
-        ; je >same
         ; mov rdx, rax
         ; shr rdx, 8
         ; and edx, TLB_MASK
@@ -331,12 +439,12 @@ fn code_place(asm: &mut Asm) {
     );
 }
 
-fn ret(asm: &mut Asm) {
+fn ret(asm: &mut Asm, access: Access) {
     dynasm!(asm ; .arch x64 ; mov rax, QWORD [BYTE rdi + field::RSP]);
-    lookup(asm, field::TLB_READ, 8);
+    lookup(asm, access, 8);
     dynasm!(asm ; .arch x64 ; mov rax, QWORD [rax]);
     // What is not canonical is not in the TLB either.
-    code_place(asm);
+    code_place(asm, false);
     dynasm!(asm
         ; .arch x64
         ; add QWORD [BYTE rdi + field::RSP], 8
@@ -346,13 +454,11 @@ fn ret(asm: &mut Asm) {
         ; xor r8d, edx
         ; and r8d, Landings::COUNT as i32 - 1
         ; mov rdx, QWORD [rdi + r8 * 8 + field::LANDINGS]
+        // It does not come back.
+        ; add rsp, 8
         ; test rdx, rdx
-        ; jnz >known
-        ; lea rdx, [>search]
-        ; known:
-        ; cmp eax, eax
-        ; fail:
-        ; ret
+        ; jz >search
+        ; jmp rdx
         ; search:
     );
     seek(asm);
@@ -362,6 +468,7 @@ fn ret(asm: &mut Asm) {
         ; mov rsi, rax
         ; jmp extern control::search as *const () as usize
     );
+    missed(asm, access, 8);
 }
 
 /// RCX a place: goes on there if the CPU remembers the block, see `Landings::slot`. Changes RDX.
@@ -406,7 +513,8 @@ fn transfer(asm: &mut Asm, relative: bool) {
     if relative {
         dynasm!(asm ; .arch x64 ; sub rax, QWORD [BYTE rdi + field::CODE_PLACE]);
     }
-    code_place(asm);
+    // A jump to another page has a fixed distance.
+    code_place(asm, relative);
     dynasm!(asm
         ; .arch x64
         ; ret
@@ -414,65 +522,6 @@ fn transfer(asm: &mut Asm, relative: bool) {
         ; add rsp, 8
         ; mov QWORD [rdi + field::NEXT_RIP], rax
         ; xor eax, eax
-        ; ret
-    );
-}
-
-/// `Lazy::carries`.
-fn carries(asm: &mut Asm) {
-    dynasm!(asm
-        ; .arch x64
-        ; mov ecx, DWORD [BYTE rdi + field::META]
-        ; mov rdx, QWORD [BYTE rdi + field::CARRY]
-        ; test ecx, (OF_ADD | OF_SUB) as i32
-        ; jz >done
-        ; mov r8, QWORD [BYTE rdi + field::RESULT]
-        ; test ecx, OF_ADD as i32
-        ; jz >subtraction
-        // With a = r - b: a & b | (a | b) & !r.
-        ; mov r9, r8
-        ; sub r9, rdx
-        ; not r8
-        ; mov r10, r9
-        ; and r10, rdx
-        ; or rdx, r9
-        ; and rdx, r8
-        ; or rdx, r10
-        ; ret
-        ; subtraction:
-        // With a = r + b: !a & b | (!a | b) & r.
-        ; lea r9, [r8 + rdx]
-        ; not r9
-        ; mov r10, r9
-        ; and r10, rdx
-        ; or rdx, r9
-        ; and rdx, r8
-        ; or rdx, r10
-        ; done:
-        ; ret
-    );
-}
-
-/// `Lazy::replace_zero`.
-fn zero(asm: &mut Asm, carries: usize) {
-    dynasm!(asm
-        ; .arch x64
-        ; call extern carries
-        ; mov QWORD [BYTE rdi + field::CARRY], rdx
-        ; mov r8, QWORD [BYTE rdi + field::RESULT]
-        ; mov QWORD [BYTE rdi + field::RESULT], rax
-        // The corrections change if the results differ in what they correct.
-        ; test r8b, r8b
-        ; setpo r9b
-        ; xor r9b, al
-        ; movzx r9d, r9b
-        ; shr r8, 63
-        ; shl r8d, FLIP_SIGN.trailing_zeros() as i8
-        ; shl r9d, FLIP_PARITY.trailing_zeros() as i8
-        ; xor r8d, r9d
-        ; xor r8d, ecx
-        ; and r8d, (FLIP_SIGN | FLIP_PARITY | 63) as i32
-        ; mov DWORD [BYTE rdi + field::META], r8d
         ; ret
     );
 }

@@ -113,8 +113,7 @@ impl Emitter<'_> {
 
     /// ZF becomes whether EAX, which is 0 or 1, is 0; the other flags stay. Changes RCX, RDX and R8 to R10.
     fn replace_zero(&mut self) {
-        let stub = self.stubs.zero;
-        asm!(self, call extern stub);
+        self.call(self.stubs.flagging.zero);
     }
 
     pub(super) fn compare_exchange_wide(&mut self, index: usize, operand: &Op, flags: bool) {

@@ -117,7 +117,7 @@ impl Emitter<'_> {
         self.call_or_hand_over(index, stub);
         let dst = field::xmm(dst);
         asm!(self, movups xmm0, [rdi + dst]; movups xmm1, [rax]);
-        self.combine(kind);
+        self.apply(kind);
         asm!(self, movups[rdi + dst], xmm0);
     }
 
@@ -132,12 +132,12 @@ impl Emitter<'_> {
         let (dst, src) = (field::xmm(dst), field::xmm(src));
         self.call_or_hand_over(index, self.stubs.sse);
         asm!(self, movups xmm0, [rdi + dst]; movups xmm1, [rdi + src]);
-        self.combine(kind);
+        self.apply(kind);
         asm!(self, movups[rdi + dst], xmm0);
     }
 
     /// XMM0 = XMM0 op XMM1.
-    fn combine(&mut self, kind: Wide) {
+    fn apply(&mut self, kind: Wide) {
         self.asm.extend(&[0x66, 0x0f, kind.opcode, kind.modrm]);
         self.asm.extend(kind.immediate.as_slice());
     }

@@ -7,6 +7,7 @@ mod code_changes;
 mod compiled;
 mod compiled_faults;
 mod compiled_rares;
+mod compiled_rows;
 mod double_fault;
 mod exceptions;
 mod generated;
