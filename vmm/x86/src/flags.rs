@@ -266,6 +266,8 @@ pub(crate) fn borrows<T: Word>(a: T, b: T, r: T) -> T {
 mod tests {
     use super::*;
 
+    const MIN: u64 = 1 << 63;
+
     /// Flags in every representation and combination.
     fn all() -> Vec<Lazy> {
         let values = [0u8, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff];
@@ -277,11 +279,28 @@ mod tests {
                 Lazy::subtracted(difference, b),
                 Lazy::arith(sum, carries(a, b, sum)),
                 Lazy::logic(a & b),
+                // As compiled code leaves it.
+                Lazy {
+                    carry: !0,
+                    ..Lazy::logic(a | b)
+                },
                 Lazy::with_carry(a, b & 1 != 0, b & 2 != 0),
             ]
         });
         let given = (0..1 << 12).map(Lazy::from_bits);
         made.chain(given).collect()
+    }
+
+    #[test]
+    fn logic_has_no_carries_whatever_there_was() {
+        for value in [0u64, 1, 2, MIN] {
+            let left = Lazy {
+                carry: !0,
+                ..Lazy::logic(value)
+            };
+            assert_eq!(left.bits(), Lazy::logic(value).bits());
+            assert_eq!(left.bits() & (CF | OF | AF), 0);
+        }
     }
 
     #[test]

@@ -52,7 +52,11 @@ fn rows_of_pushes_and_pops() {
                 a.pop(r9)?;
                 a.pop(rcx)?;
                 a.pop(rbp)?;
+                a.pop(r11)?;
+                // What was RSP before it was pushed.
+                a.sub(r11, rsp)?;
                 a.add(r10, rbp)?;
+                a.add(r12, r11)?;
                 a.mov(rsp, qword_ptr(r15 * 8 + DATA))?;
                 a.pop(rcx)?;
                 a.pop(r11)?;
