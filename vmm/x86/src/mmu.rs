@@ -319,8 +319,10 @@ impl Cpu {
         let Ok(Place::Ram(offset)) = self.translate(linear, kind, user) else {
             return None;
         };
-        // Page tables may lie beside instructions, so that to note an access changes code.
         if self.leave {
+            // Page tables may lie beside instructions, so that to note the access has changed code. The handler
+            // leaves the block then, if it has to translate the address itself.
+            self.tlb.take_back(kind, user, linear);
             return None;
         }
         if write {
@@ -551,6 +553,8 @@ impl Cpu {
         let before = self.memory().overwritten();
         self.memory().write(address, bytes);
         if self.memory().overwritten() != before {
+            // As in `write_ram`: what the entry was may be the rest of this very block.
+            self.leave = true;
             self.code_changed();
         }
     }

@@ -193,3 +193,41 @@ fn code_beside_the_page_table_that_notes_its_accesses() {
     let mut m = check("tables", build, skip_faulting, &ALL_CUTS);
     assert_eq!(m.entry(FREE + 0x8000) & page::A, page::A);
 }
+
+#[test]
+fn code_that_is_a_page_table_entry() {
+    // The page's entry is executed: ADD EAX, EAX as long as the page has not been accessed, and AND EAX, EAX
+    // from then on. The block that it is in accesses the page just in front of it.
+    const PAGE: u64 = FREE + 0xc000;
+    const NEAR: u64 = DATA + 0x800;
+    let build = || {
+        let mut m = Machine::new();
+        let slot = m.slot(PAGE, 1);
+        m.remap(PAGE, |entry| entry & !(page::A | page::D));
+        assert_eq!(m.peek64(slot), 0x0010_c003);
+        let head = |a: &mut CodeAssembler| {
+            a.mov(eax, NEAR as u32)?;
+            a.mov(rsi, qword_ptr(rdi + r15 * 8))?;
+            a.mov(rcx, qword_ptr(rsi))
+        };
+        let start = slot - m.place(CODE, 64, head).bytes.len() as u64;
+        m.load(start, 64, head);
+        m.place(slot + 8, 64, |a| {
+            a.add(r8, rax)?;
+            a.dec(r15)?;
+            a.jnz(start)?;
+            a.hlt()
+        });
+        for n in 0..=u64::from(ROUNDS) {
+            m.poke64(DATA + 8 * n, if n < 20 { PAGE } else { FREE });
+        }
+        m.change(|state| {
+            state.gpr[15] = ROUNDS.into();
+            state.gpr[reg::RDI] = DATA;
+        });
+        m
+    };
+    let m = check("entry", build, skip_faulting, &ALL_CUTS);
+    // It was executed as it is from the very round on in which the page is accessed.
+    assert_eq!(m.gpr(8), 61 * 2 * NEAR + 19 * NEAR);
+}
