@@ -266,8 +266,6 @@ pub(crate) fn borrows<T: Word>(a: T, b: T, r: T) -> T {
 mod tests {
     use super::*;
 
-    const MIN: u64 = 1 << 63;
-
     /// Flags in every representation and combination.
     fn all() -> Vec<Lazy> {
         let values = [0u8, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff];
@@ -293,7 +291,7 @@ mod tests {
 
     #[test]
     fn logic_has_no_carries_whatever_there_was() {
-        for value in [0u64, 1, 2, MIN] {
+        for value in [0u64, 1, 2, 1 << 63] {
             let left = Lazy {
                 carry: !0,
                 ..Lazy::logic(value)

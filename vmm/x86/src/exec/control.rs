@@ -108,21 +108,28 @@ fn destination(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Opti
 
 /// Goes on at `rip` for compiled code that returns nobody knows where.
 pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
-    match locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key)) {
+    let block = locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key));
+    arrive(cpu, block, rip)
+}
+
+/// The same, for what is likely to come again.
+fn wander(cpu: &mut Cpu, rip: u64) -> Flow {
+    let block = locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key));
+    if let Some(block) = block {
+        cpu.remember(block);
+    }
+    arrive(cpu, block, rip)
+}
+
+/// Goes on at `rip`, where the block is if it is known.
+fn arrive(cpu: &mut Cpu, block: Option<*const Block>, rip: u64) -> Flow {
+    match block {
         Some(block) => enter(cpu, block, rip),
         None => {
             cpu.rip = rip;
             Flow::Block
         }
     }
-}
-
-/// The same, for what is likely to come again.
-fn wander(cpu: &mut Cpu, rip: u64) -> Flow {
-    if let Some(block) = locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key)) {
-        cpu.remember(block);
-    }
-    search(cpu, rip)
 }
 
 /// Goes on behind a jump within the page that leads to no compiled block yet.

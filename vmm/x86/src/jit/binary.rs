@@ -6,9 +6,10 @@
 
 use dynasmrt::DynasmApi;
 
-use super::emit::{Emitter, RAX, RCX, RDX, asm};
+use super::emit::{AT_CPU, AT_RAX, Access, DIRECT, Emitter, RCX, RDX, asm};
 use super::{field, flagging};
 use crate::flags::{NO_CARRIES, OF_ADD, OF_SUB};
+use crate::lower::Form;
 
 /// An operation on two operands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,75 @@ pub(super) fn top(size: u64) -> u8 {
 }
 
 impl Emitter<'_> {
+    /// Emits the code of an operation on two operands.
+    pub(super) fn two_operands(
+        &mut self,
+        index: usize,
+        kind: Binary,
+        form: Form,
+        size: u64,
+        flags: bool,
+    ) {
+        let op = self.ops[index];
+        let second = match form {
+            Form::RR | Form::MR => Second::Register(op.src),
+            Form::RM => Second::Memory,
+            _ => Second::Constant(op.imm as i32),
+        };
+        match form {
+            Form::RR | Form::RI => self.with_register(kind, op.dst, second, size, flags),
+            Form::RM => {
+                self.locate(index, Access::Read, size);
+                self.with_register(kind, op.dst, second, size, flags);
+            }
+            _ => self.with_memory(index, kind, second, size, flags),
+        }
+    }
+
+    /// The first operand is a register. If the second one is memory, it is at RAX.
+    pub(super) fn with_register(
+        &mut self,
+        kind: Binary,
+        dst: u8,
+        second: Second,
+        size: u64,
+        flags: bool,
+    ) {
+        let writes = kind.writes();
+        match second {
+            _ if !writes && !flags => {}
+            Second::Register(src) if kind == Binary::Test && src == dst => {
+                self.test_itself(dst, size);
+            }
+            Second::Constant(_) | Second::Register(_) if !flags && size == 8 => {
+                self.change(kind, size, second, AT_CPU, &[field::register(dst) as u8]);
+            }
+            _ => {
+                self.get(RDX, dst, size);
+                self.combine(kind, size, second, flags);
+                if writes {
+                    self.put(dst, RDX, size);
+                }
+            }
+        }
+    }
+
+    /// The first operand is in memory.
+    fn with_memory(&mut self, index: usize, kind: Binary, second: Second, size: u64, flags: bool) {
+        let writes = kind.writes();
+        let access = if writes { Access::Write } else { Access::Read };
+        self.locate(index, access, size);
+        if flags {
+            self.read(RDX, size);
+            self.combine(kind, size, second, true);
+            if writes {
+                self.write(RDX, size);
+            }
+        } else if writes {
+            self.change(kind, size, second, AT_RAX, &[]);
+        }
+    }
+
     /// RDX, zero-extended, becomes RDX op `second`, with the flags if `flags` is set. The host's flags are
     /// then the guest's. Changes RCX and R8.
     pub(super) fn combine(&mut self, op: Binary, size: u64, second: Second, flags: bool) {
@@ -120,49 +190,39 @@ impl Emitter<'_> {
 
     /// The host's instruction on RDX.
     fn host(&mut self, op: Binary, size: u64, second: Second) {
-        let number = op.number();
-        match second {
-            Second::Constant(value) => {
-                self.width(size);
-                self.operation_by_constant(size, number, 0xc0 | RDX, &[], value);
-            }
-            _ => {
-                let modrm = RDX << 3;
-                self.width(size);
-                self.asm.push(number << 3 | 2 | u8::from(size > 1));
-                match second {
-                    Second::Rcx => self.asm.push(0xc0 | modrm | RCX),
-                    Second::Memory => self.asm.push(modrm | RAX),
-                    Second::Register(from) => {
-                        let from = field::register(from);
-                        self.asm.extend(&[0x47 | modrm, from as u8]);
-                    }
-                    Second::Constant(_) => {}
-                }
-            }
+        if matches!(second, Second::Constant(_)) {
+            return self.change(op, size, second, DIRECT | RDX, &[]);
         }
+        let register;
+        let (mode, rest): (u8, &[u8]) = match second {
+            Second::Register(from) => {
+                register = [field::register(from) as u8];
+                (AT_CPU, &register)
+            }
+            Second::Memory => (AT_RAX, &[]),
+            _ => (DIRECT | RCX, &[]),
+        };
+        let opcode = op.number() << 3 | 2 | u8::from(size > 1);
+        self.instruction(size, &[opcode], RDX, mode, rest);
     }
 
-    /// The prefix for the size of an operand in the registers below R8.
-    fn width(&mut self, size: u64) {
-        match size {
-            2 => self.asm.push(0x66),
-            8 => self.asm.push(0x48),
-            _ => {}
+    /// What the addressing bits and the rest of them say becomes that op `second`, which is not in memory,
+    /// without flags. Changes RCX.
+    fn change(&mut self, op: Binary, size: u64, second: Second, mode: u8, rest: &[u8]) {
+        if let Second::Register(from) = second {
+            self.get(RCX, from, size);
         }
-    }
-
-    /// An instruction of group 1 with a constant, behind its prefix.
-    fn operation_by_constant(&mut self, size: u64, number: u8, modrm: u8, rest: &[u8], value: i32) {
-        let modrm = modrm | number << 3;
+        let Second::Constant(value) = second else {
+            let opcode = op.number() << 3 | u8::from(size > 1);
+            return self.instruction(size, &[opcode], RCX, mode, rest);
+        };
         let short = i8::try_from(value).ok();
         let opcode = match (size, short) {
             (1, _) => 0x80,
             (_, Some(_)) => 0x83,
             _ => 0x81,
         };
-        self.asm.extend(&[opcode, modrm]);
-        self.asm.extend(rest);
+        self.instruction(size, &[opcode], op.number(), mode, rest);
         match (size, short) {
             (1, _) => self.asm.push(value as u8),
             (_, Some(short)) => self.asm.push(short as u8),
@@ -171,37 +231,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// The guest's register becomes that op RCX or a constant, without flags; 8 bytes.
-    pub(super) fn combine_register(&mut self, op: Binary, to: u8, second: Second) {
-        let to = field::register(to) as u8;
-        self.asm.push(0x48);
-        match second {
-            Second::Constant(value) => {
-                self.operation_by_constant(8, op.number(), 0x47, &[to], value);
-            }
-            _ => {
-                let opcode = op.number() << 3 | 1;
-                self.asm.extend(&[opcode, 0x47 | RCX << 3, to]);
-            }
-        }
-    }
-
-    /// Memory at RAX becomes that op RCX or a constant, without flags.
-    pub(super) fn combine_memory(&mut self, op: Binary, size: u64, second: Second) {
-        self.width(size);
-        match second {
-            Second::Constant(value) => {
-                self.operation_by_constant(size, op.number(), RAX, &[], value);
-            }
-            _ => {
-                let opcode = op.number() << 3 | u8::from(size > 1);
-                self.asm.extend(&[opcode, RAX | RCX << 3]);
-            }
-        }
-    }
-
     /// A register of the guest is tested against itself.
-    pub(super) fn test_itself(&mut self, from: u8, size: u64) {
+    fn test_itself(&mut self, from: u8, size: u64) {
         self.get(RDX, from, size);
         match size {
             1 => asm!(self, test dl, dl),

@@ -329,7 +329,7 @@ impl Jit {
 ///
 /// # Safety
 /// `block` is a block of the cache with more than `index` operations.
-unsafe fn operation(block: *const Block, index: usize) -> *mut Op {
+pub(super) unsafe fn operation(block: *const Block, index: usize) -> *mut Op {
     // SAFETY: the operations follow the header.
     unsafe { block.add(1).cast::<Op>().cast_mut().add(index) }
 }

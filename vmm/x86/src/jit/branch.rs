@@ -3,8 +3,8 @@
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
 
 use super::Site;
-use super::binary::{Binary, Second};
-use super::emit::{Access, Emitter, Exit, JA, JE, JMP, RAX, RDX, Tail, Way, asm};
+use super::binary::Second;
+use super::emit::{Access, Emitter, Exit, JA, JE, JMP, RAX, Tail, Way, asm};
 use super::select::Act;
 use crate::lower::Form;
 use crate::memory::PAGE_SIZE;
@@ -25,16 +25,11 @@ impl Emitter<'_> {
                 size,
                 code,
             } => {
-                if form == Form::RR && kind == Binary::Test && op.dst == op.src {
-                    self.test_itself(op.dst, size);
-                } else {
-                    let second = match form {
-                        Form::RR => Second::Register(op.src),
-                        _ => Second::Constant(op.fused_imm()),
-                    };
-                    self.get(RDX, op.dst, size);
-                    self.combine(kind, size, second, true);
-                }
+                let second = match form {
+                    Form::RR => Second::Register(op.src),
+                    _ => Second::Constant(op.fused_imm()),
+                };
+                self.with_register(kind, op.dst, second, size, true);
                 self.decide(index, code);
             }
             Act::Jump => self.go(JMP, op.imm as i32, 1),

@@ -49,9 +49,13 @@ pub(super) const JS: &[u8] = &[0x0f, 0x88];
 pub(super) const JMP: &[u8] = &[0xe9];
 
 /// Addressing bits (Intel SDM vol. 2, table 2-2) of a field of the CPU, with a displacement of one byte.
-const AT_CPU: u8 = 0x47;
+pub(super) const AT_CPU: u8 = 0x47;
 /// The same of memory at RAX.
-const AT_RAX: u8 = 0;
+pub(super) const AT_RAX: u8 = 0;
+/// The same of memory at RAX, with a displacement of one byte.
+pub(super) const NEAR_RAX: u8 = 0x40;
+/// The same of a register of the host, whose encoding is added.
+pub(super) const DIRECT: u8 = 0xc0;
 
 const ZERO: u8 = slot::ZERO as u8 * 8;
 const RIP: u8 = slot::RIP as u8 * 8;
@@ -141,13 +145,13 @@ impl Emitter<'_> {
     }
 
     /// MOV or MOVZX to a register of the host from what the addressing bits and the rest of them say.
-    fn load(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
+    pub(super) fn load(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
         let opcode: &[u8] = match size {
             1 => &[0x0f, 0xb6],
             2 => &[0x0f, 0xb7],
             _ => &[0x8b],
         };
-        self.instruction(size == 8, opcode, host, mode, rest);
+        self.instruction(size.max(4), opcode, host, mode, rest);
     }
 
     /// MOV, MOVSX or MOVSXD.
@@ -158,22 +162,30 @@ impl Emitter<'_> {
             4 => &[0x63],
             _ => &[0x8b],
         };
-        self.instruction(true, opcode, host, mode, rest);
+        self.instruction(8, opcode, host, mode, rest);
     }
 
     /// MOV from a register of the host.
-    fn save(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
+    pub(super) fn save(&mut self, host: u8, size: u64, mode: u8, rest: &[u8]) {
+        let opcode = if size == 1 { 0x88 } else { 0x89 };
+        self.instruction(size, &[opcode], host, mode, rest);
+    }
+
+    /// An instruction on a register and what the addressing bits and the rest of them say, of a size that
+    /// its prefixes tell. It has no more of these than it needs: the assembler does not know which registers
+    /// need none.
+    pub(super) fn instruction(
+        &mut self,
+        size: u64,
+        opcode: &[u8],
+        host: u8,
+        mode: u8,
+        rest: &[u8],
+    ) {
         if size == 2 {
             self.asm.push(0x66);
         }
-        let opcode = if size == 1 { 0x88 } else { 0x89 };
-        self.instruction(size == 8, &[opcode], host, mode, rest);
-    }
-
-    /// An instruction on a register and memory, with no longer prefix than it needs: the assembler does
-    /// not know which registers need none.
-    fn instruction(&mut self, wide: bool, opcode: &[u8], host: u8, mode: u8, rest: &[u8]) {
-        let prefix = u8::from(wide) << 3 | (host >> 3) << 2;
+        let prefix = u8::from(size == 8) << 3 | (host >> 3) << 2;
         if prefix != 0 {
             self.asm.push(0x40 | prefix);
         }
@@ -186,7 +198,7 @@ impl Emitter<'_> {
     pub(super) fn constant(&mut self, host: u8, value: u64) {
         assert!(host < 8, "this register needs a prefix");
         if value == 0 {
-            self.instruction(false, &[0x31], host, 0xc0 | host & 7, &[]);
+            self.instruction(4, &[0x31], host, DIRECT | host, &[]);
         } else if let Ok(value) = u32::try_from(value) {
             self.asm.push(0xb8 | host);
             self.asm.push_i32(value as i32);

@@ -48,7 +48,7 @@ use crate::code::Block;
 use crate::cpu::{Cpu, slot};
 use crate::exec::control;
 use crate::memory::PAGE_SIZE;
-use crate::op::{At, Flow, Op};
+use crate::op::{At, Flow};
 pub(crate) use bind::{Binding, Jit};
 pub(crate) use landings::{Landings, Target};
 pub use store::CodeStore;
@@ -163,7 +163,7 @@ extern "sysv64-unwind" fn give_up(cpu: &mut Cpu, address: usize) -> Flow {
     cpu.block = block;
     // SAFETY: the block has as many operations as the one that was compiled, and lives as long as it is
     // executed.
-    let at = unsafe { At::new(block.add(1).cast::<Op>().add(index)) };
+    let at = unsafe { At::new(bind::operation(block, index)) };
     handler(cpu, at)
 }
 

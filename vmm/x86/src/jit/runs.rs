@@ -1,6 +1,6 @@
 //! Pushes and pops in a row, as functions begin and end with: one look into the TLB for all of them.
 
-use super::emit::{Emitter, RCX};
+use super::emit::{Emitter, NEAR_RAX, RCX};
 use super::select::Act;
 use crate::cpu::gpr;
 use crate::op::Op;
@@ -53,14 +53,13 @@ impl Emitter<'_> {
                 self.call_or_hand_over(index, self.stubs.push_row[len - 2]);
                 for (position, op) in ops.iter().rev().enumerate() {
                     self.get(RCX, op.src, 8);
-                    // MOV to RAX with a displacement of one byte.
-                    self.asm.extend(&[0x48, 0x89, 0x48, 8 * position as u8]);
+                    self.save(RCX, 8, NEAR_RAX, &[8 * position as u8]);
                 }
             }
             Row::Pops(len) => {
                 self.call_or_hand_over(index, self.stubs.pop_row[len - 2]);
                 for (position, op) in ops.iter().enumerate() {
-                    self.asm.extend(&[0x48, 0x8b, 0x48, 8 * position as u8]);
+                    self.load(RCX, 8, NEAR_RAX, &[8 * position as u8]);
                     self.put(op.dst, RCX, 8);
                 }
             }
