@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::ends::deaf;
 use crate::host::of_package;
 use crate::program::{INCONCLUSIVE, Place, Ran, cluster};
 
@@ -101,19 +102,39 @@ fn ctrl_c_during_the_boot_reports_what_booted() {
 
 #[test]
 fn ctrl_c_twice_ends_it_at_once() {
-    // A hundred thousand instructions per microsecond and windows of half a second: no host comes to the end
-    // of one in between.
-    let text = cluster("spin", "speed 100000", ENDLESS);
-    let text = text.replace("latency=\"1ms\"", "latency=\"500ms\"");
-    let place = Place::new(&text);
+    // A kernel of one jump to itself, executed a hundred thousand times per microsecond, alone, and no hash to
+    // stop for: no host comes to the end of the first window in between.
+    let place = Place::new(
+        r#"scenario "test" schema=1 {
+    node "deaf" { kernel path="deaf.elf"; memory "16MiB"; speed 100000; }
+    run duration="1000s" hash-every="1000s"
+}"#,
+    );
+    std::fs::write(place.path("deaf.elf"), deaf()).expect("it can be written");
     let ran = while_it_runs(&place, &[], "begins", |child| {
-        sleep(Duration::from_secs(1));
+        has_computed(child, Duration::from_millis(500));
         signal(child, "INT");
         sleep(Duration::from_millis(100));
         signal(child, "INT");
     });
     ran.exits(INCONCLUSIVE).says("interrupted again");
     assert!(ran.document.is_null());
+}
+
+/// Waits until a process has had so much of the host's processors: unlike the time of day, that is the same
+/// however loaded the host is.
+fn has_computed(child: &Child, time: Duration) {
+    let path = format!("/proc/{}/stat", child.id());
+    // The fourteenth field, in hundredths of a second (proc_pid_stat(5)); the second one ends with the last
+    // parenthesis.
+    let user = || -> Option<u64> {
+        let stat = std::fs::read_to_string(&path).ok()?;
+        let fields = stat.rsplit_once(')')?.1;
+        fields.split_whitespace().nth(11)?.parse().ok()
+    };
+    while u128::from(user().expect("it runs")) * 10 < time.as_millis() {
+        sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
