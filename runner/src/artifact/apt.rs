@@ -220,7 +220,7 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.arg("download").args(exact).current_dir(into);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed())?;
+        let (mut child, _group) = tools::start(&mut command).map_err(failed())?;
         watch(&mut child, || step.at(bytes_in(into)));
         let output = child.wait_with_output().map_err(failed())?;
         if output.status.success() && packages_in(into).len() == stanzas.len() {
@@ -242,7 +242,7 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.args(["download", &wanted]).current_dir(into);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed())?;
+        let (mut child, _group) = tools::start(&mut command).map_err(failed())?;
         watch(&mut child, || step.at(bytes_in(into)));
         let output = child.wait_with_output().map_err(failed())?;
         let package = packages_in(into).pop();

@@ -28,6 +28,7 @@ use cache::{Cache, Entry};
 
 pub use error::ArtifactError;
 pub use progress::Progress;
+pub use tools::end_all as end_programs;
 
 /// A kernel that can be booted.
 #[derive(Debug, Clone, PartialEq, Eq)]

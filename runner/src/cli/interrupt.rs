@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 use super::progress::say;
+use crate::artifact::end_programs;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether something is under way that ends by itself when the flag is set.
@@ -42,5 +43,6 @@ fn interrupted() {
         say("chaosrun: interrupted; what ran so far is written (again ends it at once)");
         return;
     }
+    end_programs();
     std::process::exit(Exit::Inconclusive as i32);
 }

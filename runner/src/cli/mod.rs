@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod artifact;
 mod boot;
@@ -90,7 +90,7 @@ impl Command {
 /// Parses `args` (with the program's name first), runs the subcommand and tells the process's exit
 /// code. Errors are shown on stderr; stdout has nothing but what the subcommand is asked for.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(with_implied_run(args)) {
+    let cli = match parse(with_implied_run(args)) {
         Ok(cli) => cli,
         Err(error) => {
             // Clap prints help and the version to stdout and calls that an error, too.
@@ -110,6 +110,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
         Err(_) => Exit::Internal.into(),
     }
+}
+
+/// Clap's parsing, and what a subcommand adds to its rules.
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    if let Some(("verify", given)) = matches.subcommand() {
+        let verify = command.find_subcommand_mut("verify");
+        verify.map_or(Ok(()), |verify| verify::suits(verify, given))?;
+    }
+    Cli::from_arg_matches(&matches)
 }
 
 /// Prints to stdout. A reader that went away (as in `chaosrun list | head`) is no error.

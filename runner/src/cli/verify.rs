@@ -6,6 +6,9 @@ use std::path::Path;
 
 use chaosrun_vmm::dlog::{self, Ignore, Reader};
 use chaosrun_vmm::machine::StateHash;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -36,6 +39,53 @@ pub(super) struct Args {
     /// How many threads to use for a scenario; by default one per core. It has no effect on results.
     #[arg(short, long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
+}
+
+/// Options of a single machine, which a scenario says itself.
+const OF_A_MACHINE: [&str; 11] = [
+    "initrd",
+    "memory",
+    "vcpus",
+    "cmdline",
+    "interleave",
+    "engine",
+    "pin",
+    "avx2",
+    "until",
+    "limit",
+    "hash_every",
+];
+/// Options of a scenario.
+const OF_A_SCENARIO: [&str; 1] = ["jobs"];
+
+/// Makes sure that no option was given that would have no effect on what is verified.
+///
+/// # Errors
+/// One was.
+pub(super) fn suits(command: &mut Command, given: &ArgMatches) -> Result<(), clap::Error> {
+    let scenario = given
+        .get_one::<String>("kernel")
+        .is_some_and(|file| is_scenario(Path::new(file)));
+    let (idle, help) = if scenario {
+        (&OF_A_MACHINE[..], "a single machine; the scenario says it")
+    } else {
+        (&OF_A_SCENARIO[..], "a scenario; this is a kernel")
+    };
+    let is_given = |name: &&&str| given.value_source(name) == Some(ValueSource::CommandLine);
+    let Some(name) = idle.iter().find(is_given) else {
+        return Ok(());
+    };
+    let option = command
+        .get_arguments()
+        .find(|argument| argument.get_id() == name);
+    let option = option.map_or_else(|| (*name).to_owned(), ToString::to_string);
+    let message = format!("`{option}` is for {help}");
+    Err(command.error(ErrorKind::ArgumentConflict, message))
+}
+
+fn is_scenario(file: &Path) -> bool {
+    let extension = file.extension();
+    extension.is_some_and(|extension| extension == "kdl" || extension == "toml")
 }
 
 /// The runs cannot be compared, or differ.
@@ -97,10 +147,7 @@ impl Listener for Collector<'_> {
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let file = Path::new(&self.guest.kernel);
-        if file
-            .extension()
-            .is_some_and(|extension| extension == "kdl" || extension == "toml")
-        {
+        if is_scenario(file) {
             let options = self.guest.engine_options();
             return verify_scenario::verify(file, self.runs, self.guest.seed, self.jobs, options);
         }

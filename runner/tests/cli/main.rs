@@ -153,6 +153,26 @@ fn one_run_cannot_be_compared_with_itself() {
 }
 
 #[test]
+fn what_would_have_no_effect_on_what_is_verified_is_refused() {
+    let world = World::new();
+    let guest = world.guest(&[bare::power_off()]);
+    let options = [
+        ["--memory", "64MiB"],
+        ["--vcpus", "2"],
+        ["--for", "1s"],
+        ["--engine", "exact"],
+    ];
+    for option in options {
+        let output = world.run(&["verify", "raft.kdl", option[0], option[1]]);
+        assert_exit(&output, 2, &[option[0], "is for a single machine"]);
+    }
+    let output = world.run(&["verify", "raft.toml", "initrd.img"]);
+    assert_exit(&output, 2, &["[INITRD]", "is for a single machine"]);
+    let output = world.run(&["verify", guest, "--jobs", "2"]);
+    assert_exit(&output, 2, &["--jobs", "is for a scenario"]);
+}
+
+#[test]
 fn logs_are_dumped_counted_and_compared() {
     let world = World::new();
     let boot = |letter: &str, log: &str| {

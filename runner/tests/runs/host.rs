@@ -11,8 +11,12 @@ const SHORT: &str = r#"run duration="200ms""#;
 
 /// The folder of a crate that is not of the project. It has the same place each time, so that the cache
 /// does not get a new entry for each run of the tests.
+pub fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
 fn package(name: &str, main: &str, build: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = folder_of(name);
     fs::create_dir_all(folder.join("src")).expect("it can be made");
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n"

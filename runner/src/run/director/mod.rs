@@ -16,8 +16,11 @@ mod agenda;
 mod budget;
 mod draw;
 mod effect;
+mod kinds;
 mod nodes;
+mod on_node;
 mod pick;
+mod prepare;
 #[cfg(test)]
 mod tests;
 mod words;

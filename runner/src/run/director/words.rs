@@ -191,6 +191,47 @@ pub fn kdl(fault: &Fault) -> String {
     line
 }
 
+/// The word of the language for a fault, and its family.
+pub(super) fn words(action: &Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Partition { .. } => ("partition", "network"),
+        Action::Heal { .. } => ("heal", "network"),
+        Action::Latency { .. } => ("latency", "network"),
+        Action::Jitter { .. } => ("jitter", "network"),
+        Action::Bandwidth { .. } => ("bandwidth", "network"),
+        Action::Loss { .. } => ("loss", "network"),
+        Action::Corrupt { .. } => ("corrupt", "network"),
+        Action::Reorder { .. } => ("reorder", "network"),
+        Action::Duplicate { .. } => ("duplicate", "network"),
+        Action::Flap { .. } => ("flap", "network"),
+        Action::DiskReadError { .. } => ("disk-read-error", "disk"),
+        Action::DiskWriteError { .. } => ("disk-write-error", "disk"),
+        Action::TornWrite { .. } => ("torn-write", "disk"),
+        Action::MisdirectedWrite { .. } => ("misdirected-write", "disk"),
+        Action::BitFlip { .. } => ("bit-flip", "disk"),
+        Action::LostFlush { .. } => ("lost-flush", "disk"),
+        Action::DiskFull { .. } => ("disk-full", "disk"),
+        Action::DiskSlow { .. } => ("disk-slow", "disk"),
+        Action::Kill { .. } => ("kill", "node"),
+        Action::Restart { .. } => ("restart", "node"),
+        Action::Pause { .. } => ("pause", "node"),
+        Action::Resume { .. } => ("resume", "node"),
+        Action::PowerLoss { .. } => ("power-loss", "node"),
+        Action::Throttle { .. } => ("throttle", "node"),
+        Action::ProcessKill { .. } => ("process-kill", "process"),
+        Action::ProcessPause { .. } => ("process-pause", "process"),
+        Action::ProcessRestart { .. } => ("process-restart", "process"),
+        Action::ClockSkew { .. } => ("clock-skew", "clock"),
+        Action::ClockDrift { .. } => ("clock-drift", "clock"),
+        Action::ClockJump { .. } => ("clock-jump", "clock"),
+        Action::MemoryPressure { .. } => ("memory-pressure", "memory"),
+        Action::Irq { .. } => ("irq", "interrupt"),
+        Action::Nmi { .. } => ("nmi", "interrupt"),
+        Action::SpuriousTimer { .. } => ("spurious-timer", "interrupt"),
+        Action::DelayedTimer { .. } => ("delayed-timer", "interrupt"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

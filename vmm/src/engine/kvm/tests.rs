@@ -271,7 +271,10 @@ fn signals_from_elsewhere_change_nothing() {
 }
 
 /// Sends this thread the watch's own signal every 200 us, as long as it lives.
-struct Storm(std::sync::Arc<std::sync::atomic::AtomicBool>);
+struct Storm {
+    on: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    sender: Option<std::thread::JoinHandle<()>>,
+}
 
 impl Storm {
     fn start() -> Self {
@@ -279,21 +282,26 @@ impl Storm {
         let seen = std::sync::Arc::clone(&on);
         // SAFETY: it has no conditions.
         let target = unsafe { libc::pthread_self() };
-        std::thread::spawn(move || {
+        let sender = std::thread::spawn(move || {
             while seen.load(std::sync::atomic::Ordering::SeqCst) {
-                // SAFETY: the thread lives while the flag is set, and its watch has installed a handler.
+                // SAFETY: the thread waits for this one before it ends, and its watch has installed a handler.
                 unsafe { libc::pthread_kill(target, libc::SIGRTMIN() + 5) };
                 std::thread::sleep(std::time::Duration::from_micros(200));
             }
         });
-        Self(on)
+        let sender = Some(sender);
+        Self { on, sender }
     }
 }
 
 impl Drop for Storm {
     fn drop(&mut self) {
-        self.0.store(false, std::sync::atomic::Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        self.on.store(false, std::sync::atomic::Ordering::SeqCst);
+        let ended = self
+            .sender
+            .take()
+            .is_none_or(|sender| sender.join().is_ok());
+        assert!(ended || std::thread::panicking());
     }
 }
 
