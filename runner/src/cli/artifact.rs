@@ -1,6 +1,6 @@
 //! `chaosrun artifact list|build|clean`.
 
-use super::{Exit, Failure, OrExit};
+use super::{Exit, Failure, OrExit, interrupt};
 use crate::artifact::{ArtifactError, Kernel, Progress, Store};
 
 /// List, build or remove kernels and other artefacts in the cache.
@@ -31,13 +31,19 @@ enum Action {
 
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let store = Store::open(Progress::detect()).or_exit(Exit::HostCannot)?;
+        let store = open_store()?;
         match self.action {
             Action::List { json } => list(&store, json),
             Action::Build { names } => build(&store, &names),
             Action::Clean => clean(&store),
         }
     }
+}
+
+/// Opens the cache to fetch and build what is missing. What is run for that ends with chaosrun.
+pub(super) fn open_store() -> Result<Store, Failure> {
+    interrupt::prepare();
+    Store::open(Progress::detect()).or_exit(Exit::HostCannot)
 }
 
 /// The exit code for an artefact that cannot be had: a wrong name is the user's error, all else is

@@ -11,11 +11,11 @@ use chaosrun_vmm::tape::Tape;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::artifact::exit_of;
+use super::artifact::{exit_of, open_store};
 use super::engines::{StoppingArgs, is_linux};
 use super::{Exit, Failure, OrExit, doctor, units};
+use crate::artifact::Kernel;
 use crate::artifact::initrd::{Compression, Initrd, InitrdError};
-use crate::artifact::{Kernel, Progress, Store};
 
 /// The largest initial RAM disk that is read, in bytes.
 const INITRD_LIMIT: u64 = 2 << 30;
@@ -144,7 +144,7 @@ impl Guest {
     /// Fetches or reads kernel and initial RAM disk.
     pub(super) fn load(args: GuestArgs) -> Result<Self, Failure> {
         let initrd = args.initrd.as_deref().map(read_initrd).transpose()?;
-        let store = Store::open(Progress::detect()).or_exit(Exit::HostCannot)?;
+        let store = open_store()?;
         let failed = |error| Failure::new(exit_of(&error), error);
         let kernel = store.kernel(&args.kernel).map_err(failed)?;
         let kernel_bytes = kernel.read().map_err(failed)?;

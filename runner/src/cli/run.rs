@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use chaosrun_vmm::engine::EngineOptions;
 
+use super::artifact::open_store;
 use super::diagnostics::{Checked, Messages, check};
 use super::out::{Places, Unwritable};
 use super::progress::say;
 use super::sweep::{Sweep, interrupted};
 use super::{Exit, Failure, OrExit, engines, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
-use crate::artifact::{Progress, Store};
 use crate::filter::{Seeds, Selection, Subject};
 use crate::plan::{Compiled, Plan};
 use crate::report::model::{Document, ExitStatus, Report, WallClock};
@@ -186,7 +186,6 @@ impl Options {
     }
 
     fn run_all(&self, selected: &[Selected]) -> Result<Exit, Failure> {
-        interrupt::prepare();
         let several = selected.len() > 1;
         let place = |one: &Selected| {
             let plan = &one.compiled.plan;
@@ -304,7 +303,7 @@ fn possible(plan: &Plan) -> Result<(), Refused> {
 
 /// Fetches and builds what the plans need, before anything runs.
 pub(super) fn images(selected: &[Selected]) -> Result<Vec<Vec<NodeImage>>, Failure> {
-    let store = Store::open(Progress::detect()).or_exit(Exit::HostCannot)?;
+    let store = open_store()?;
     let of = |one: &Selected| node_images(&store, &one.compiled.plan, &one.compiled.origins);
     let suited = |one: &Selected| {
         let images = of(one).or_exit(Exit::HostCannot)?;

@@ -56,7 +56,6 @@ pub(super) fn verify(
     let Some(selected) = options.select(&[PathBuf::from(file)])? else {
         return Ok(Exit::InvalidScenario);
     };
-    interrupt::prepare();
     let images = images(&selected)?;
     let mut exit = Exit::Passed;
     for (one, images) in selected.iter().zip(&images) {
