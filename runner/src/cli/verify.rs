@@ -8,7 +8,7 @@ use chaosrun_vmm::dlog::{self, Ignore, Reader};
 use chaosrun_vmm::machine::StateHash;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -41,22 +41,18 @@ pub(super) struct Args {
     jobs: Option<std::num::NonZeroUsize>,
 }
 
-/// Options of a single machine, which a scenario says itself.
-const OF_A_MACHINE: [&str; 11] = [
-    "initrd",
-    "memory",
-    "vcpus",
-    "cmdline",
-    "interleave",
-    "engine",
-    "pin",
-    "avx2",
-    "until",
-    "limit",
-    "hash_every",
+/// What can be said of a scenario; all else it says itself.
+const OF_A_SCENARIO: [&str; 7] = [
+    "kernel",
+    "seed",
+    "runs",
+    "jobs",
+    "allow_nondeterminism",
+    "patience",
+    "interpret",
 ];
-/// Options of a scenario.
-const OF_A_SCENARIO: [&str; 1] = ["jobs"];
+/// What a single machine has no use for.
+const NOT_OF_A_MACHINE: &str = "jobs";
 
 /// Makes sure that no option was given that would have no effect on what is verified.
 ///
@@ -66,20 +62,23 @@ pub(super) fn suits(command: &mut Command, given: &ArgMatches) -> Result<(), cla
     let scenario = given
         .get_one::<String>("kernel")
         .is_some_and(|file| is_scenario(Path::new(file)));
-    let (idle, help) = if scenario {
-        (&OF_A_MACHINE[..], "a single machine; the scenario says it")
-    } else {
-        (&OF_A_SCENARIO[..], "a scenario; this is a kernel")
+    let is_idle = |option: &&Arg| {
+        let name = option.get_id().as_str();
+        let idle = if scenario {
+            !OF_A_SCENARIO.contains(&name)
+        } else {
+            name == NOT_OF_A_MACHINE
+        };
+        idle && given.value_source(name) == Some(ValueSource::CommandLine)
     };
-    let is_given = |name: &&&str| given.value_source(name) == Some(ValueSource::CommandLine);
-    let Some(name) = idle.iter().find(is_given) else {
+    let Some(option) = command.get_arguments().find(is_idle) else {
         return Ok(());
     };
-    let option = command
-        .get_arguments()
-        .find(|argument| argument.get_id() == name);
-    let option = option.map_or_else(|| (*name).to_owned(), ToString::to_string);
-    let message = format!("`{option}` is for {help}");
+    let message = if scenario {
+        format!("`{option}` is for a single machine; the scenario says it")
+    } else {
+        format!("`{option}` is for a scenario; this is a kernel")
+    };
     Err(command.error(ErrorKind::ArgumentConflict, message))
 }
 

@@ -170,6 +170,10 @@ fn what_would_have_no_effect_on_what_is_verified_is_refused() {
     assert_exit(&output, 2, &["[INITRD]", "is for a single machine"]);
     let output = world.run(&["verify", guest, "--jobs", "2"]);
     assert_exit(&output, 2, &["--jobs", "is for a scenario"]);
+    // There is no such file, which is all that is wrong with this.
+    let suited = ["--seed", "3", "-n", "2", "--jobs", "1", "--interpret"];
+    let output = world.run(&[&["verify", "raft.kdl"], &suited[..]].concat());
+    assert_exit(&output, 3, &["raft.kdl"]);
 }
 
 #[test]

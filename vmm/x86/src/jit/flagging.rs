@@ -7,6 +7,7 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
 use super::arith::Shift;
+use super::binary::top;
 use super::emit::Asm;
 use super::field;
 use crate::flags::{IN_TOPS, NO_CARRIES, OF_ADD, PARITY, SIGN, TOP};
@@ -90,10 +91,6 @@ pub(super) fn build(stub: &mut Maker) -> Flagging {
             or_zero(asm);
         }),
     }
-}
-
-fn top(size: u64) -> i8 {
-    (size * 8 - 1) as i8
 }
 
 /// `Lazy::carries`: RDX the vector of carries, RCX the index of the top bit. Changes R8, R9 and R10.
@@ -256,7 +253,7 @@ fn replace_carry(asm: &mut Asm) {
 }
 
 fn shift_flags(asm: &mut Asm, kind: Shift, size: u64) {
-    let top = top(size);
+    let top = top(size) as i8;
     dynasm!(asm ; .arch x64 ; setc r10b);
     result(asm, size);
     match kind {
@@ -272,7 +269,7 @@ fn shift_flags(asm: &mut Asm, kind: Shift, size: u64) {
 }
 
 fn shift_double(asm: &mut Asm, size: u64) {
-    let top = top(size);
+    let top = top(size) as i8;
     dynasm!(asm ; .arch x64 ; setc r10b);
     result(asm, size);
     // OF is whether the sign changed.
@@ -308,7 +305,7 @@ fn step(asm: &mut Asm, size: u64, carries: usize) {
 }
 
 fn rotate(asm: &mut Asm, left: bool, size: u64, carries: usize) {
-    let top = top(size);
+    let top = top(size) as i8;
     dynasm!(asm ; .arch x64 ; call extern carries ; and edx, 8 ; mov r9, r11 ; mov r10, r11);
     if left {
         // CF is the lowest bit, OF is that xor the highest.
@@ -377,7 +374,7 @@ fn with_carry(asm: &mut Asm, add: bool, size: u64, carries: usize) {
     dynasm!(asm
         ; .arch x64
         ; mov QWORD [BYTE rdi + field::CARRY], r8
-        ; mov BYTE [BYTE rdi + field::META], top(size)
+        ; mov BYTE [BYTE rdi + field::META], top(size) as i8
         ; ret
     );
 }

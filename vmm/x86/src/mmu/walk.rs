@@ -45,6 +45,20 @@ struct Walk {
     nx: bool,
 }
 
+impl Walk {
+    fn new(linear: u64, kind: Kind, user: bool) -> Self {
+        Self {
+            linear,
+            kind,
+            user,
+            entries: [(0, 0); 4],
+            depth: 0,
+            rights: pte::WRITE | pte::USER,
+            nx: false,
+        }
+    }
+}
+
 impl Cpu {
     /// Translates by the page tables (Intel SDM vol. 3, chapter 4), setting accessed and dirty bits.
     /// The physical address and the binary logarithm of the page's size, with [`tlb::GLOBAL`] if that
@@ -61,15 +75,7 @@ impl Cpu {
             self.fault = Fault::NotCanonical;
             return Err(Raised);
         }
-        let mut walk = Walk {
-            linear,
-            kind,
-            user,
-            entries: [(0, 0); 4],
-            depth: 0,
-            rights: pte::WRITE | pte::USER,
-            nx: false,
-        };
+        let mut walk = Walk::new(linear, kind, user);
         let mut table = self.system.cr3 & if long { pte::ADDRESS } else { 0xffff_ffe0 };
         let mut level = if long { 4 } else { 3 };
         loop {
@@ -166,15 +172,7 @@ impl Cpu {
 
     /// 32-bit paging with 4 KiB and 4 MiB pages (Intel SDM vol. 3, 4.3).
     fn walk_32(&mut self, linear: u64, kind: Kind, user: bool) -> Res<(u64, u8)> {
-        let mut walk = Walk {
-            linear,
-            kind,
-            user,
-            entries: [(0, 0); 4],
-            depth: 0,
-            rights: pte::WRITE | pte::USER,
-            nx: false,
-        };
+        let mut walk = Walk::new(linear, kind, user);
         let read = |cpu: &mut Self, address: u64| {
             let mut bytes = [0xff; 4];
             cpu.memory().read(address, &mut bytes);
