@@ -104,6 +104,6 @@ fn a_processor_that_ignores_interrupts_fails_no_hang() {
 }
 
 /// A kernel that does nothing but `jmp $`, with interrupts off as it is entered.
-pub fn deaf() -> Vec<u8> {
+fn deaf() -> Vec<u8> {
     crate::elf::executable(&[0xeb, 0xfe])
 }
