@@ -422,9 +422,23 @@ impl Cpu {
         if self.memory().cache.jit.is_outdated() {
             self.memory().cache.jit.start_over();
         }
-        let generation = self.memory().cache.jit.store().generation();
-        self.landings.follow(generation);
+        let jit = &self.memory().cache.jit;
+        let (generation, bindings) = (jit.store().generation(), jit.bindings());
+        let forgotten = self.landings.follow(generation, bindings);
+        self.memory().cache.jit.counts.landings_forgotten += forgotten;
         self.follow_code();
+    }
+
+    /// Forgets the landings if a page was unbound since they were noted. Between that and the next block
+    /// nobody returns to one: whoever overwrites code leaves the block that it is in.
+    #[inline]
+    pub(crate) fn follow_landings(&mut self) {
+        let jit = &self.memory().cache.jit;
+        let (generation, bindings) = (jit.generation(), jit.bindings());
+        if !self.landings.are_of(bindings) {
+            let forgotten = self.landings.follow(generation, bindings);
+            self.memory().cache.jit.counts.landings_forgotten += forgotten;
+        }
     }
 
     /// Carries what is known of compiled code over to where that looks for it.

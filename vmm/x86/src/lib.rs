@@ -33,7 +33,7 @@ pub use bus::{Access, Bus};
 pub use cpu::Cpu;
 pub use exit::{Exit, Unimplemented};
 pub use fpu::forms as x87_forms;
-pub use jit::CodeStore;
+pub use jit::{CodeCounts, CodeStore};
 pub use lower::is_implemented;
 pub use memory::{Memory, PAGE_SIZE};
 pub use model::CpuModel;

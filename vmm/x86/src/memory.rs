@@ -2,7 +2,7 @@
 //! that tell when a store hits decoded instructions.
 
 use crate::code::{Block, CodeCache};
-use crate::jit::{Binding, CodeStore, Jit, PageBytes};
+use crate::jit::{Binding, CodeCounts, CodeStore, Jit, PageBytes};
 use crate::tlb::Tlb;
 
 /// The size of a page in bytes.
@@ -250,6 +250,11 @@ impl Memory {
     pub fn share_code(&mut self, store: &CodeStore) {
         self.clear_code();
         self.cache.jit.set_store(store);
+    }
+
+    /// What was done with compiled code so far.
+    pub fn code_counts(&self) -> CodeCounts {
+        self.cache.jit.counts
     }
 
     /// Compiles a block of the cache.

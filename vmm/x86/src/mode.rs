@@ -75,11 +75,16 @@ impl Default for Mode {
 
 impl Mode {
     /// The part of a block's key that the mode makes up, four bits.
-    pub(crate) fn key(self) -> u64 {
-        u64::from(self.bits) >> 5
-            | u64::from(self.stack_bits == 32) << 2
-            | u64::from(self.protected) << 3
+    pub(crate) const fn key(self) -> u64 {
+        self.bits as u64 >> 5 | ((self.stack_bits == 32) as u64) << 2 | (self.protected as u64) << 3
     }
+
+    /// 64-bit mode.
+    pub(crate) const LONG: Self = Self {
+        bits: 64,
+        stack_bits: 64,
+        protected: true,
+    };
 
     /// Cuts an instruction pointer to the width that the mode has.
     #[inline(always)]

@@ -90,7 +90,9 @@ impl Cpu {
                 self.rflags &= !flags::RF;
                 self.unfinished = false;
             }
-            let flow = match self.find() {
+            let found = self.find();
+            self.follow_landings();
+            let flow = match found {
                 Ok(Found::Compiled(target)) => jit::start(self, target),
                 Ok(Found::Decoded(block)) => self.enter_block(block),
                 Err(Raised) => Flow::Fault,
@@ -193,7 +195,7 @@ impl Cpu {
             self.enter_page(linear)?;
         }
         if link.is_none()
-            && self.mode.bits == 64
+            && self.mode_key == jit::MODE
             && let Some(target) = self.landings.target(linear.wrapping_add(self.code_place))
             && self.budget >= i64::from(target.len)
         {
@@ -233,7 +235,9 @@ impl Cpu {
             None => self.decode(linear, key)?,
         };
         // SAFETY: the cache's blocks live until it is cleared.
-        if unsafe { !(*block).spans } {
+        let (valid, spans) = unsafe { ((*block).valid.get(), (*block).spans) };
+        assert!(valid, "the cache has only blocks whose code did not change");
+        if !spans {
             self.link_to(link, block);
         }
         Ok(block)
@@ -338,7 +342,7 @@ impl Cpu {
     fn insert(&mut self, block: Decoded) -> *const Block {
         let offset = block.key >> 4;
         let in_page = PAGE_SIZE - offset % PAGE_SIZE;
-        let length = u64::from(block.bytes);
+        let length = u64::from(block.seen);
         let second = block.second_page;
         self.memory().mark_code(offset, length.min(in_page));
         if let Some(second) = second {

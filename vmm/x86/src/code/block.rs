@@ -57,6 +57,9 @@ pub(crate) struct Decoded {
     pub len: u8,
     /// Length of the code in bytes.
     pub bytes: u16,
+    /// Length of what was looked at to find that out, in bytes: an instruction that has to be in a block of
+    /// its own, or is not complete, ends the block in front of it.
+    pub seen: u16,
     /// The offset of the second page if the block's only instruction spans two.
     pub second_page: Option<u64>,
 }
@@ -90,7 +93,26 @@ pub(crate) struct Block {
 
 const _: () = assert!(size_of::<Block>() == 32 && size_of::<Op>() == 32);
 
+/// What a block is like: equal for blocks that were decoded from the same bytes in the same mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    bytes: u16,
+    len: u8,
+    count: u8,
+    spans: bool,
+}
+
 impl Block {
+    /// What it is like.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            bytes: self.bytes,
+            len: self.len,
+            count: self.count,
+            spans: self.spans,
+        }
+    }
+
     /// Has the host fetch what is likely to be needed next.
     #[inline(always)]
     pub(crate) fn fetch_ahead(&self) {

@@ -25,6 +25,8 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
     let mut instruction = Instruction::default();
     let mut count = 0;
     let mut end = None;
+    // What was looked at: a block is what these bytes make it, so that none of them may change.
+    let mut seen = 0;
     let most = most.min(MAX_LEN);
     while count < most && decoder.can_decode() {
         decoder.decode_out(&mut instruction);
@@ -34,10 +36,12 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
                 return None;
             }
             end = Some(instruction.ip());
+            seen = code.len() as u64;
             break;
         }
         let at = instruction.ip() as usize;
         let next = instruction.next_ip() as usize;
+        seen = next as u64;
         let lowered = lower::lower(&instruction, &code[at..next], mode);
         if lowered.end == End::Alone && count > 0 {
             end = Some(at as u64);
@@ -51,7 +55,7 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
         match lowered.end {
             End::No => {}
             End::Branch => {
-                return Some(builder.finish(key, count, next as u64));
+                return Some(builder.finish(key, count, next as u64, seen));
             }
             End::Block | End::Alone => {
                 end = Some(next as u64);
@@ -61,7 +65,7 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
     }
     let end = end.unwrap_or(decoder.ip());
     builder.push_end(end);
-    Some(builder.finish(key, count, end))
+    Some(builder.finish(key, count, end, seen))
 }
 
 struct Builder {
@@ -154,7 +158,7 @@ impl Builder {
         });
     }
 
-    fn finish(mut self, key: u64, count: usize, bytes: u64) -> Decoded {
+    fn finish(mut self, key: u64, count: usize, bytes: u64, seen: u64) -> Decoded {
         let mut rest = 0;
         for op in self.ops.iter_mut().rev() {
             rest += op.rest;
@@ -167,6 +171,7 @@ impl Builder {
             key,
             len: count as u8,
             bytes: bytes as u16,
+            seen: seen as u16,
             second_page: None,
         }
     }

@@ -5,6 +5,6 @@ mod block;
 mod build;
 mod cache;
 
-pub(crate) use block::{Block, Decoded, Extra, Rare};
+pub(crate) use block::{Block, Decoded, Extra, Rare, Shape};
 pub(crate) use build::{build, cut, text};
 pub(crate) use cache::CodeCache;

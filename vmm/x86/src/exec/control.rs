@@ -4,7 +4,7 @@ use super::addr::{Addr, General};
 use crate::code::Block;
 use crate::cpu::{Cpu, gpr, seg, slot};
 use crate::flags::Lazy;
-use crate::jit::{self, Site};
+use crate::jit::{self, Lead, Site};
 use crate::memory::PAGE_SIZE;
 use crate::op::{At, Flow, Path, Slow, access, dispatch};
 use crate::tlb;
@@ -134,7 +134,9 @@ fn arrive(cpu: &mut Cpu, block: Option<*const Block>, rip: u64) -> Flow {
 
 /// Goes on behind a jump within the page that leads to no compiled block yet.
 pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
-    let place = site.place.expect("a jump within the page has a place");
+    let Lead::Place(place) = site.lead else {
+        unreachable!("a jump within the page has a place");
+    };
     let rip = u64::from(place).wrapping_sub(cpu.code_place);
     cpu.block = jit::resolve(cpu, site.number);
     // SAFETY: the site's block is the block being executed.
@@ -151,11 +153,9 @@ pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
 
 /// Goes on behind a jump to another page that leads to no compiled block, or not to the right one.
 pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
-    if site
-        .place
-        .is_some_and(|place| u64::from(place) != rip.wrapping_add(cpu.code_place))
-    {
-        // The return belongs to another call: somebody switched stacks.
+    if !belongs(cpu, site.lead, rip) {
+        // The return belongs to another call: somebody switched stacks, or both have the same hash.
+        cpu.memory().cache.jit.counts.foreign_returns += 1;
         return wander(cpu, rip);
     }
     cpu.block = jit::resolve(cpu, site.number);
@@ -172,6 +172,22 @@ pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
             cpu.rip = rip;
             Flow::Block
         }
+    }
+}
+
+/// Whether a jump to `rip` may have come to compiled code with this lead.
+fn belongs(cpu: &mut Cpu, lead: Lead, rip: u64) -> bool {
+    match lead {
+        Lead::Place(place) => u64::from(place) == rip.wrapping_add(cpu.code_place),
+        Lead::Behind(page) => {
+            let before = rip.wrapping_sub(PAGE_SIZE);
+            // SAFETY: as in `locate`.
+            let entry = unsafe { *cpu.tlb_execute.add(tlb::index(before)) };
+            let index = before.wrapping_add(entry.add) / PAGE_SIZE;
+            // One that the TLB does not have may be any.
+            entry.tag == before && cpu.memory().cache.jit.bound(index) == page
+        }
+        Lead::Anywhere => true,
     }
 }
 

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::store::{CodeStore, Inner};
-use super::{PageBytes, Site, Target, compile};
+use super::counts::CodeCounts;
+use super::store::{CodeStore, Inner, new_generation};
+use super::{MODE, PageBytes, Site, Target, compile};
 use crate::Memory;
 use crate::code::Block;
 use crate::memory::PAGE_SIZE;
@@ -24,20 +25,28 @@ const AGAIN: u8 = 4;
 /// The compiled code of a machine.
 pub(crate) struct Jit {
     store: CodeStore,
-    /// The store's generation that all this is about.
+    /// The store's generation that all this is about. It is compared whenever the CPU gets the right to execute
+    /// code, and does not change as long as it has that.
     generation: u64,
+    /// Changes whenever a page is unbound, and is no other machine's.
+    bindings: u64,
     /// The store's page that a page of the machine's memory is bound to; 0 for none.
     bound: Vec<u32>,
-    /// The other way round: the pages of the machine's memory.
+    /// The other way round: the pages of the machine's memory. The two are changed together, by [`Self::bind`]
+    /// and [`Self::unbind`].
     holders: BTreeMap<u32, u64>,
-    /// How often pages were unbound.
+    /// How often pages were unbound. It says what is worth while and nothing else.
     lost: BTreeMap<u64, u8>,
-    /// The machine's blocks by the store's numbers; null for those that nobody asked for yet.
+    /// The machine's blocks by the store's numbers; null for those that nobody asked for yet. Those whose page
+    /// was unbound stay until the next page is bound, for the block that did it to come to its end; only
+    /// code of a page that is bound asks for its block, and a page is bound by [`Self::bind`].
     blocks: Vec<*const Block>,
-    /// The other way round, as long as the blocks are valid.
+    /// The other way round, as long as the blocks are valid. They live longer than that.
     adopted: BTreeMap<*const Block, Adopted>,
     /// Numbers whose blocks are not valid any more.
     stale: Vec<u32>,
+    /// What was done.
+    pub(crate) counts: CodeCounts,
     /// After how many executions a block is compiled.
     after: u8,
 }
@@ -65,6 +74,7 @@ impl Jit {
         let store = CodeStore::default();
         Self {
             generation: store.generation(),
+            bindings: new_generation(),
             store,
             bound: vec![0; pages],
             holders: BTreeMap::new(),
@@ -72,6 +82,7 @@ impl Jit {
             blocks: Vec::new(),
             adopted: BTreeMap::new(),
             stale: Vec::new(),
+            counts: CodeCounts::default(),
             after: Memory::COMPILE_AFTER,
         }
     }
@@ -97,6 +108,17 @@ impl Jit {
         self.clear();
     }
 
+    /// The store's generation that this is about.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What says that no page was unbound meanwhile as long as it is the same.
+    #[inline]
+    pub(crate) fn bindings(&self) -> u64 {
+        self.bindings
+    }
+
     /// Whether the store has forgotten what this is about.
     pub(crate) fn is_outdated(&self) -> bool {
         self.generation != self.store.generation()
@@ -105,6 +127,7 @@ impl Jit {
     /// Gives all blocks their handlers back, since the store has forgotten their code. Those that were
     /// compiled once will soon be again if they are executed.
     pub(crate) fn start_over(&mut self) {
+        self.counts.starts_over += 1;
         for (block, adopted) in std::mem::take(&mut self.adopted) {
             for (index, handler) in adopted.handlers.iter().enumerate() {
                 // SAFETY: the block is valid, so that it is in the cache, and it has as many operations.
@@ -119,6 +142,7 @@ impl Jit {
     /// Forgets everything, as all blocks go.
     pub(crate) fn clear(&mut self) {
         self.generation = self.store.generation();
+        self.bindings = new_generation();
         self.bound.fill(0);
         self.holders.clear();
         self.lost.clear();
@@ -176,7 +200,10 @@ impl Jit {
     pub(crate) fn unbind(&mut self, index: u64) {
         let page = std::mem::take(&mut self.bound[index as usize]);
         if page != 0 {
-            self.holders.remove(&page);
+            let holder = self.holders.remove(&page);
+            assert_eq!(holder, Some(index), "a page is bound by its holder");
+            self.bindings = new_generation();
+            self.counts.unbound += 1;
             let lost = self.lost.entry(index).or_default();
             *lost = lost.saturating_add(1);
         }
@@ -194,7 +221,7 @@ impl Jit {
     pub(crate) fn welcome(&mut self, block: *const Block, content: &PageBytes) -> Option<Binding> {
         // SAFETY: callers pass a block of the cache.
         let block_ref = unsafe { &*block };
-        let (index, mode) = position(block_ref)?;
+        let index = position(block_ref)?;
         if self.after == 0 {
             return None;
         }
@@ -209,7 +236,7 @@ impl Jit {
             self.bind(index, page);
             binding = Some(Binding::Whole);
         }
-        if let Some(number) = inner.number(self.place(block_ref), mode) {
+        if let Some(number) = inner.number(self.place(block_ref)) {
             self.adopt(block, number, &inner);
         }
         binding
@@ -220,7 +247,7 @@ impl Jit {
     pub(crate) fn compile(&mut self, block: *const Block, content: &PageBytes) -> Option<Binding> {
         // SAFETY: callers pass a block of the cache.
         let block_ref = unsafe { &*block };
-        let (index, mode) = position(block_ref)?;
+        let index = position(block_ref)?;
         let store = self.store.clone();
         let mut inner = store.inner();
         let mut binding = None;
@@ -238,7 +265,7 @@ impl Jit {
             self.bind(index, page);
         }
         let place = self.place(block_ref);
-        let number = match inner.number(place, mode) {
+        let number = match inner.number(place) {
             Some(number) => number,
             None => {
                 let number = inner.next_number();
@@ -261,8 +288,9 @@ impl Jit {
                     return binding;
                 };
                 let handlers = ops.iter().map(|op| op.func).collect();
-                inner.add(made, places, (place, mode), handlers);
+                inner.add(made, places, place, (block_ref.shape(), handlers));
                 store.grown(&inner);
+                self.counts.compiled += 1;
                 number
             }
         };
@@ -278,7 +306,8 @@ impl Jit {
             return Ok(block);
         }
         let place = u64::from(self.store.inner().block(number).place);
-        let index = self.holders[&((place / PAGE_SIZE) as u32)];
+        let holder = self.holders.get(&((place / PAGE_SIZE) as u32));
+        let index = *holder.expect("code that asks for its block is in a page that is bound");
         Err((index * PAGE_SIZE + place % PAGE_SIZE) << 4)
     }
 
@@ -290,8 +319,14 @@ impl Jit {
 
     fn adopt(&mut self, block: *const Block, number: u32, inner: &Inner) {
         // SAFETY: callers pass a block of the cache.
-        unsafe { (*block).heat.set(0) };
+        let block_ref = unsafe { &*block };
+        block_ref.heat.set(0);
         let compiled = inner.block(number);
+        // What is written to the block's operations below must be theirs, and what is executed instead of
+        // them must be what they do.
+        assert!(block_ref.valid.get(), "the block's code is what it was");
+        assert_eq!(self.place(block_ref), compiled.place, "the block's place");
+        assert_eq!(block_ref.shape(), compiled.shape, "the block's code");
         for &(index, entry) in &compiled.entries {
             // SAFETY: the block has as many operations as the one that was compiled, whose bytes were the
             // same, and nobody else looks at them now.
@@ -300,6 +335,7 @@ impl Jit {
         let handlers = Arc::clone(&compiled.handlers);
         self.tables();
         self.blocks[number as usize] = block;
+        self.counts.adopted += 1;
         self.adopted.insert(block, Adopted { number, handlers });
     }
 
@@ -314,8 +350,13 @@ impl Jit {
         for number in std::mem::take(&mut self.stale) {
             self.blocks[number as usize] = std::ptr::null();
         }
-        self.bound[index as usize] = page;
-        self.holders.insert(page, index);
+        let before = std::mem::replace(&mut self.bound[index as usize], page);
+        let holder = self.holders.insert(page, index);
+        assert!(
+            before == 0 && holder.is_none(),
+            "a page is bound to one page, which nobody else in the machine is bound to"
+        );
+        self.counts.bound += 1;
     }
 
     /// Where a block of a bound page is in the store.
@@ -334,9 +375,7 @@ pub(super) unsafe fn operation(block: *const Block, index: usize) -> *mut Op {
     unsafe { block.add(1).cast::<Op>().cast_mut().add(index) }
 }
 
-/// The index of a block's page and the block's mode, if it can be compiled: only in 64-bit mode, a quarter of
-/// whose number of bits is in the key.
-fn position(block: &Block) -> Option<(u64, u8)> {
-    let mode = (block.key & 15) as u8;
-    (!block.spans && mode & 3 == 2).then_some((block.key >> 4 >> PAGE_SIZE.trailing_zeros(), mode))
+/// The index of a block's page, if the block can be compiled.
+fn position(block: &Block) -> Option<u64> {
+    (!block.spans && block.key & 15 == MODE).then_some(block.key >> 4 >> PAGE_SIZE.trailing_zeros())
 }

@@ -2,10 +2,10 @@
 
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
 
-use super::Site;
 use super::binary::Second;
 use super::emit::{Access, Emitter, Exit, JA, JE, JMP, RAX, Tail, Way, asm};
 use super::select::Act;
+use super::{Lead, Site};
 use crate::lower::Form;
 use crate::memory::PAGE_SIZE;
 
@@ -46,7 +46,7 @@ impl Emitter<'_> {
                 self.target(index, memory);
                 let transfer = self.stubs.transfer_to;
                 asm!(self, call extern transfer);
-                self.arrive(1, None);
+                self.arrive(1, Lead::Anywhere);
             }
             Act::CallTo { memory } => {
                 self.target(index, memory);
@@ -54,7 +54,7 @@ impl Emitter<'_> {
                 let landing = self.call_from(index);
                 let transfer = self.stubs.transfer_to;
                 asm!(self, mov rax, r11; call extern transfer);
-                self.arrive(1, None);
+                self.arrive(1, Lead::Anywhere);
                 self.land(index, landing);
             }
             _ => self.leave_to_handler(index),
@@ -89,31 +89,33 @@ impl Emitter<'_> {
     fn land(&mut self, index: usize, landing: DynamicLabel) {
         let op = self.ops[index];
         let behind = i32::from(op.at) + i32::from(op.len);
-        // In the next page it may be anywhere.
-        let place = self
-            .in_page(behind)
-            .then_some(self.subject.place + behind as u32);
+        let lead = if self.in_page(behind) {
+            Lead::Place(self.subject.place + behind as u32)
+        } else {
+            // The next page may be anywhere.
+            Lead::Behind(self.subject.place / PAGE_SIZE as u32)
+        };
         asm!(self, =>landing);
-        self.arrive(0, place);
+        self.arrive(0, lead);
     }
 
     /// Goes on at RAX, whose place is in RCX. The first jump is taken if that is the one that it was aimed
     /// at.
-    fn arrive(&mut self, link: usize, place: Option<u32>) {
+    fn arrive(&mut self, link: usize, lead: Lead) {
         let exit = self.exits.len();
         // CMP ECX with a constant of 32 bits: no place is longer.
         self.asm.extend(&[0x81, 0xf9]);
         self.asm.push_i32(-1);
         let offset = self.here();
         self.jump(JE, Tail::Link(exit));
-        self.exit(Way::Far, link, place, Some(offset));
+        self.exit(Way::Far, link, lead, Some(offset));
         self.jump(JMP, Tail::Link(exit));
     }
 
     /// The jump that was emitted last leads to another block.
-    fn exit(&mut self, way: Way, link: usize, place: Option<u32>, offset: Option<usize>) {
+    fn exit(&mut self, way: Way, link: usize, lead: Lead, offset: Option<usize>) {
         self.exits.push(Exit {
-            site: Box::new(Site::new(self.subject.number, link, place)),
+            site: Box::new(Site::new(self.subject.number, link, lead)),
             way,
             jump: self.here(),
             offset,
@@ -151,7 +153,7 @@ impl Emitter<'_> {
         if self.in_page(delta) {
             let target = self.subject.place.wrapping_add_signed(delta);
             self.jump(jump, Tail::Link(self.exits.len()));
-            self.exit(Way::Near, link, Some(target), None);
+            self.exit(Way::Near, link, Lead::Place(target), None);
         } else {
             let transfer = self.stubs.transfer;
             self.constant(
@@ -159,7 +161,7 @@ impl Emitter<'_> {
                 i64::from(self.subject.place).wrapping_add(delta.into()) as u64,
             );
             asm!(self, call extern transfer);
-            self.arrive(link, None);
+            self.arrive(link, Lead::Anywhere);
         }
     }
 

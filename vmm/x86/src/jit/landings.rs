@@ -6,11 +6,18 @@
 pub(crate) struct Landings {
     /// The code that they are in: see `CodeStore::generation`.
     generation: u64,
+    /// The bindings that the landings were noted under: see `Jit::bindings`.
+    bindings: u64,
     /// Where compiled code goes on behind its calls, by a hash of the return address: whoever switches stacks
     /// does not spoil it. What is found is a guess, for nothing keeps a guest from returning elsewhere, so
-    /// that every landing looks whether the return is its own.
+    /// that every landing looks whether the return is its own. One that is not asks for nothing of its block;
+    /// one that is may, as the block is there: a landing is forgotten before the next block when any page of
+    /// the machine is unbound.
     pub(crate) places: [*const u8; Self::COUNT],
-    /// Blocks that are looked for again and again, by a hash of their places: see [`Self::slot`].
+    /// Blocks that are looked for again and again, by a hash of their places: see [`Self::slot`]. They have
+    /// their places with them, and a page's number in the store is given out once in a generation, so that the
+    /// one at a place is the block there whoever is bound to the page, and that nobody gets to one whose page
+    /// nobody is bound to.
     pub(crate) targets: [Target; Self::COUNT],
 }
 
@@ -39,17 +46,36 @@ impl Landings {
     pub(crate) const fn new() -> Self {
         Self {
             generation: 0,
+            bindings: 0,
             places: [std::ptr::null(); Self::COUNT],
             targets: [NOWHERE; Self::COUNT],
         }
     }
 
-    /// Forgets all unless they are in the code of this generation.
-    pub(crate) fn follow(&mut self, generation: u64) {
+    /// Forgets all unless they are in the code of this generation, and the landings unless they were noted
+    /// under these bindings.
+    /// Tells how many landings are forgotten because of the bindings.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn follow(&mut self, generation: u64, bindings: u64) -> u64 {
+        let mut forgotten = 0;
         if self.generation != generation {
             *self = Self::new();
             self.generation = generation;
         }
+        if self.bindings != bindings {
+            for place in &mut self.places {
+                forgotten += u64::from(!std::mem::replace(place, std::ptr::null()).is_null());
+            }
+            self.bindings = bindings;
+        }
+        forgotten
+    }
+
+    /// Whether the landings were noted under these bindings.
+    #[inline]
+    pub(crate) fn are_of(&self, bindings: u64) -> bool {
+        self.bindings == bindings
     }
 
     /// Remembers a block.

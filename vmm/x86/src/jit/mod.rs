@@ -27,6 +27,7 @@ mod binary;
 mod bind;
 mod branch;
 mod compile;
+mod counts;
 mod emit;
 mod field;
 mod flagging;
@@ -48,13 +49,31 @@ use crate::code::Block;
 use crate::cpu::{Cpu, slot};
 use crate::exec::control;
 use crate::memory::PAGE_SIZE;
+use crate::mode::Mode;
 use crate::op::{At, Flow};
 pub(crate) use bind::{Binding, Jit};
+pub use counts::CodeCounts;
 pub(crate) use landings::{Landings, Target};
 pub use store::CodeStore;
 
+/// The key of the mode that code is compiled for: a place has one block, and nothing compiled is executed in
+/// another mode, as every change of the mode goes by way of the run loop.
+pub(crate) const MODE: u64 = Mode::LONG.key();
+
 /// What is in a page of memory.
 pub(crate) type PageBytes = [u8; PAGE_SIZE as usize];
+
+/// What is known of where a jump leads when it is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// To this place: within the page, or where returns arrive.
+    Place(u32),
+    /// To the start of whatever page is mapped behind this page of the store: there returns from a call
+    /// arrive that ends with its page.
+    Behind(u32),
+    /// Anywhere.
+    Anywhere,
+}
 
 /// A jump from a compiled block to another block.
 pub(crate) struct Site {
@@ -62,8 +81,8 @@ pub(crate) struct Site {
     pub number: u32,
     /// Which of the block's links it is.
     pub link: usize,
-    /// Where it leads, if that is known: within the page, or where returns arrive.
-    pub place: Option<u32>,
+    /// What is known of where it leads.
+    pub lead: Lead,
     /// Behind its 32-bit operand.
     jump: *mut u8,
     /// Behind the operand that says which place it is for, or null if it stays in the page.
@@ -75,11 +94,11 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    fn new(number: u32, link: usize, place: Option<u32>) -> Self {
+    fn new(number: u32, link: usize, lead: Lead) -> Self {
         Self {
             number,
             link,
-            place,
+            lead,
             jump: std::ptr::null_mut(),
             offset: std::ptr::null_mut(),
             aims: AtomicU8::new(16),

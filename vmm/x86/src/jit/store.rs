@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 
 use super::compile::Made;
 use super::region::Region;
-use super::{PageBytes, Site, set_jump};
+use super::{Lead, PageBytes, Site, set_jump};
+use crate::code::Shape;
 use crate::memory::PAGE_SIZE;
 use crate::op::OpFn;
 
@@ -61,8 +62,8 @@ pub(super) struct Inner {
     last_page: u32,
     /// The blocks by their numbers.
     blocks: Vec<Compiled>,
-    /// Their numbers by their places and modes: see [`Compiled::place`] and `Mode::key`.
-    places: BTreeMap<(u32, u8), u32>,
+    /// Their numbers by their places: see [`Compiled::place`].
+    places: BTreeMap<u32, u32>,
     /// The blocks by where the code ends that is usually executed of them.
     ends: BTreeMap<usize, u32>,
     /// Jumps that are to lead to blocks.
@@ -80,6 +81,8 @@ pub(super) struct Compiled {
     pub entry: *const u8,
     /// The number of its page, shifted left by the binary logarithm of a page's size, and its position there.
     pub place: u32,
+    /// What the block is like that it was made from, and every block that has its code.
+    pub shape: Shape,
     /// What the handlers of its operations are before it is compiled.
     pub handlers: Arc<[OpFn]>,
     /// What they are then.
@@ -88,7 +91,8 @@ pub(super) struct Compiled {
     returns: Box<[(usize, usize)]>,
 }
 
-fn new_generation() -> u64 {
+/// A number that nobody else in this process has had.
+pub(super) fn new_generation() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
@@ -215,8 +219,8 @@ impl Inner {
     }
 
     /// The number of the block at a place.
-    pub(super) fn number(&self, place: u32, mode: u8) -> Option<u32> {
-        self.places.get(&(place, mode)).copied()
+    pub(super) fn number(&self, place: u32) -> Option<u32> {
+        self.places.get(&place).copied()
     }
 
     /// The block with a number.
@@ -252,8 +256,8 @@ impl Inner {
         &mut self,
         made: Made,
         (hot, cold): (*mut u8, *mut u8),
-        (place, mode): (u32, u8),
-        handlers: Arc<[OpFn]>,
+        place: u32,
+        (shape, handlers): (Shape, Arc<[OpFn]>),
     ) {
         self.hot.fill(&made.hot);
         self.cold.fill(&made.cold);
@@ -278,11 +282,16 @@ impl Inner {
             (index, entry)
         };
         let number = self.next_number();
-        self.places.insert((place, mode), number);
-        self.ends.insert(hot as usize + made.hot.len(), number);
+        let first = self.places.insert(place, number);
+        let last = self.ends.insert(hot as usize + made.hot.len(), number);
+        assert!(
+            first.is_none() && last.is_none(),
+            "a place has one block, and each block has code of its own"
+        );
         self.blocks.push(Compiled {
             entry: hot,
             place,
+            shape,
             handlers,
             entries: made.entries.into_iter().map(entry).collect(),
             returns: made.returns.into(),
@@ -292,13 +301,20 @@ impl Inner {
     /// Lets the jump at `site` lead straight to a block. Nobody executes code.
     fn aim(&self, site: &Site, number: u32) {
         site.done();
-        let (from, target) = (self.block(site.number), self.block(number));
+        let target = self.block(number);
+        if let Lead::Place(place) = site.lead {
+            assert_eq!(place, target.place, "a jump leads where it says");
+        }
         if site.offset.is_null() {
             // All blocks of a page may be executed as long as one may.
-            if from.place / PAGE_SIZE as u32 == target.place / PAGE_SIZE as u32 {
-                // SAFETY: a site's positions are in its code.
-                unsafe { set_jump(site.jump, target.entry as usize) };
-            }
+            let from = self.block(site.number).place;
+            assert_eq!(
+                from / PAGE_SIZE as u32,
+                target.place / PAGE_SIZE as u32,
+                "a jump that does not look stays in its page"
+            );
+            // SAFETY: a site's positions are in its code.
+            unsafe { set_jump(site.jump, target.entry as usize) };
             return;
         }
         // SAFETY: as above.

@@ -15,6 +15,7 @@ mod harness;
 mod identity;
 mod interrupts;
 mod modes;
+mod page_ends;
 mod pages;
 mod paging;
 mod ports;
