@@ -3,7 +3,7 @@
 
 mod bus;
 pub mod layout;
-mod program;
+pub mod program;
 pub mod same;
 mod tables;
 
