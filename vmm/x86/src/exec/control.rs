@@ -137,7 +137,7 @@ pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
     let Lead::Place(place) = site.lead else {
         unreachable!("a jump within the page has a place");
     };
-    let rip = u64::from(place).wrapping_sub(cpu.code_place);
+    let rip = jit::rip_of(cpu, place);
     cpu.block = jit::resolve(cpu, site.number);
     // SAFETY: the site's block is the block being executed.
     let next = unsafe { (&(*cpu.block).links)[site.link].get() };

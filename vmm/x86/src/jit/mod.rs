@@ -16,6 +16,42 @@
 //! Blocks jump to each other directly. A jump within a page is good as long as the block that it is in,
 //! because the code of a page stays good or goes as a whole. A jump to another page compares which page of
 //! the store that is bound to.
+//!
+//! # What outlives a page, and why what is found there is right
+//!
+//! A page of the machine's memory is unbound when what was decoded of it is written to. What leads to its code, or
+//! to what is known of it, is not looked for; each has its own reason why nobody is led astray:
+//!
+//! - **Code** stays where it is until the store is forgotten as a whole, which happens while nobody executes any;
+//!   whoever may execute some has the store's gate and has compared the generation ([`store`]). A place in the
+//!   store, a page's number there and a position, is not given out twice in a generation, and belongs to a
+//!   content that does not change: equal bytes for all who share the page, or what one machine has decoded.
+//!   So a place has one block at most, and that is right for whoever is bound to the page.
+//! - **`bound` and `holders`** say the same in two directions and are changed together ([`Jit::unbind`]). A page that
+//!   is not bound has place 0, where nothing is.
+//! - **Aimed jumps** ([`Site`]) of a page to itself are executed in that page only, which is bound then; all others
+//!   compare the place that they lead to, which the CPU has found for the address where it goes.
+//! - **Sites** live as long as their code, and so do the **aims** that wait, which go with the store.
+//! - **Landings** are addresses of code without a place, so that a return may arrive behind any call with the
+//!   same hash. Each compares its place or the page in front of it, and does nothing but search if it is
+//!   the wrong one. Those that are remembered are in pages that are bound: all are forgotten when one is unbound
+//!   ([`Landings::follow`]), before the next block is executed.
+//! - **Targets**, the cache of places, have the place beside the code ([`Landings`]).
+//! - **`blocks`** has the machine's blocks by the numbers of code that is being executed; those of a page that was
+//!   unbound are taken out before a page is bound, and compiled code asks only for blocks of its own page,
+//!   which is bound, and is found in `holders` if nobody has asked before ([`resolve`]).
+//! - **`adopted`** has valid blocks only ([`Jit::invalidate`]). A block gets code that was made from a block of the same
+//!   [shape](crate::code::Shape) at the same place: all bytes that a block depends on are decoded ones.
+//! - **Handlers** in the operations of a block that is not valid lead to code that may be gone. Such a block is not
+//!   started: links and the cache of blocks look whether it is valid, and whoever overwrites code leaves the
+//!   block that it is in behind the instruction that did it, before anything looks at it again.
+//! - **Links** of blocks are looked at when they are followed: whether the block is valid, and out of the page,
+//!   whether it has the right key.
+//! - **`code_place`** of the CPU is found anew when it enters a page, when code was bound, and before each chain of
+//!   blocks, which ends when code was overwritten.
+//! - **`lost`** and the counts decide what is worth while.
+//! - Several CPUs of a machine run one at a time, and each compares bindings and generation when it begins. Several
+//!   machines share the store alone, which is changed under its lock, and code, under its gate.
 
 #![expect(
     clippy::useless_conversion,
@@ -135,6 +171,17 @@ unsafe fn set_jump(behind: *mut u8, target: usize) {
     unsafe { behind.sub(4).cast::<i32>().write_unaligned(distance) };
 }
 
+/// Where a place in the page that is executed is.
+pub(crate) fn rip_of(cpu: &Cpu, place: u32) -> u64 {
+    let rip = u64::from(place).wrapping_sub(cpu.code_place);
+    assert_eq!(
+        rip & !(PAGE_SIZE - 1),
+        cpu.code_page,
+        "compiled code is executed where its page is"
+    );
+    rip
+}
+
 /// A block has been executed often enough.
 #[cold]
 #[inline(never)]
@@ -176,7 +223,7 @@ extern "sysv64-unwind" fn give_up(cpu: &mut Cpu, address: usize) -> Flow {
     let compiled = inner.block(number);
     let (place, handler) = (compiled.place, compiled.handlers[index]);
     drop(inner);
-    cpu.regs[slot::RIP] = u64::from(place).wrapping_sub(cpu.code_place);
+    cpu.regs[slot::RIP] = rip_of(cpu, place);
     // What ends a block looks at it.
     let block = resolve(cpu, number);
     cpu.block = block;

@@ -43,6 +43,7 @@ impl Writer {
                 LAST => self.last(),
                 FIRST => self.first(),
                 PLAIN => self.plain(),
+                FILLING if self.below(2) == 0 => self.in_front_of_a_string(PAGE + position),
                 _ => self.assemble(PAGE + position, |g, a| {
                     let pieces = 1 + g.below(5);
                     g.body(a, level, pieces)?;
@@ -83,6 +84,59 @@ impl Writer {
         }
         code.push(0xc3);
         code
+    }
+
+    /// A block that ends in front of a repeated string instruction, at the end of a line of 64 bytes, and at times
+    /// makes that two others or the other way round.
+    fn in_front_of_a_string(&mut self, base: u64) -> Vec<u8> {
+        let bit = 1 << self.below(30);
+        let program = |pad: u64| {
+            Program::new(base, 64, |a| {
+                let (mut line, mut skip) = (a.create_label(), a.create_label());
+                a.lea(rdi, ptr(r14 + 0x200))?;
+                a.mov(ecx, 5)?;
+                a.test(r13d, bit)?;
+                a.jne(skip)?;
+                a.lea(rax, ptr(line))?;
+                // From REP STOSB to two NOPs and back.
+                a.xor(word_ptr(rax), 0x3a63)?;
+                a.set_label(&mut skip)?;
+                a.mov(eax, 1)?;
+                for _ in 0..pad {
+                    a.nop()?;
+                }
+                a.set_label(&mut line)?;
+                a.rep().stosb()?;
+                a.inc(rbx)?;
+                a.ret()
+            })
+        };
+        let pad = base + 0x40 - program(0).at(7);
+        let program = program(pad);
+        assert_eq!(program.at(7 + pad as usize), base + 0x40);
+        program.bytes
+    }
+
+    /// A function in a page of page tables, which accesses what these are of, so that its page changes.
+    pub fn beside_table(&mut self) -> Vec<u8> {
+        self.assemble(BESIDE_TABLE, |g, a| {
+            a.mov(rbp, rsp)?;
+            for _ in 0..2 + g.below(4) {
+                let region = ALIASES + g.below(REGIONS) * REGION;
+                let at = region + g.below(MAPPED) * 0x1000 + DATA_IN_PAGE + 8 * g.below(4);
+                a.mov(rdi, at)?;
+                match g.below(3) {
+                    0 => a.add(rbx, qword_ptr(rdi))?,
+                    1 => a.inc(qword_ptr(rdi))?,
+                    _ => a.push(qword_ptr(rdi))?,
+                }
+                a.imul_3(rcx, rbx, 3)?;
+            }
+            a.mov(rax, g.page() + SLOTS[PLAIN].0)?;
+            a.lea(rsp, ptr(rbp))?;
+            a.call(rax)?;
+            a.ret()
+        })
     }
 
     /// What is at the start of a page: comes here from the page in front of it, too, in the middle of an

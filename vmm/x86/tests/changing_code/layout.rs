@@ -67,6 +67,8 @@ pub const HANDLER: u64 = PAGES + 0x3000 + 0xf00;
 pub const LAST: usize = 6;
 /// The level of those at the start of a page.
 pub const FIRST: usize = 7;
+/// The level of a function that may fill memory by a repeated string instruction.
+pub const FILLING: usize = 8;
 /// The level of a function that does the same in compatibility mode, and calls nobody.
 pub const PLAIN: usize = 9;
 

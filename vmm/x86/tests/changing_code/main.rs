@@ -32,7 +32,7 @@ use std::env;
 use drive::{Numbers, hunt};
 
 /// As many programs as take less than a minute of processor time.
-const PROGRAMS: u64 = 60;
+const PROGRAMS: u64 = 400;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
