@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod cli;
+pub mod defect;
 pub mod filter;
 pub mod plan;
 pub mod property;

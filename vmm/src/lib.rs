@@ -8,6 +8,7 @@ pub mod devices;
 pub mod disk;
 pub mod dlog;
 pub mod engine;
+pub mod last_words;
 pub mod machine;
 pub mod tape;
 pub mod time;

@@ -40,6 +40,8 @@ mod verify_scenario;
 
 pub use exit::{Exit, Failure, OrExit};
 
+use crate::defect;
+
 /// Deterministic simulation testing of whole clusters of Linux machines.
 #[derive(Debug, Parser)]
 #[command(name = "chaosrun", version, propagate_version = true, after_help = exit::HELP)]
@@ -90,6 +92,7 @@ impl Command {
 /// Parses `args` (with the program's name first), runs the subcommand and tells the process's exit
 /// code. Errors are shown on stderr; stdout has nothing but what the subcommand is asked for.
 pub fn main(args: Vec<OsString>) -> ExitCode {
+    defect::install(&args, progress::say, exit_at_once);
     let cli = match parse(with_implied_run(args)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -101,15 +104,27 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             };
         }
     };
-    // A panic is a defect; its message is on stderr already, and the exit code has to tell it apart.
-    match catch_unwind(AssertUnwindSafe(|| cli.command.run())) {
-        Ok(Ok(exit)) => exit.into(),
+    guarded(|| cli.command.run()).into()
+}
+
+/// Runs a subcommand, shows its error, and tells how the program ends. A panic is a defect, of which people are
+/// told already, and the exit code has to tell it apart, even if whoever caught it got over it.
+pub(crate) fn guarded(run: impl FnOnce() -> Result<Exit, Failure>) -> Exit {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(Exit::Passed)) if defect::happened() => Exit::Internal,
+        Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
             progress::say(&format!("{:?}", failure.report));
-            failure.exit.into()
+            failure.exit
         }
-        Err(_) => Exit::Internal.into(),
+        Err(_) => Exit::Internal,
     }
+}
+
+/// Ends the process where a thread cannot go on.
+fn exit_at_once() -> ! {
+    crate::artifact::end_programs();
+    std::process::exit(Exit::Internal as i32)
 }
 
 /// Clap's parsing, and what a subcommand adds to its rules.

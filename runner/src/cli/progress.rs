@@ -66,7 +66,8 @@ pub(super) fn say(line: &str) {
     let print = || {
         let _ = writeln!(std::io::stderr(), "{line}");
     };
-    let screen = SCREEN.lock().ok().and_then(|screen| screen.clone());
+    // Whoever holds the lock may be about to be told of a panic of its own.
+    let screen = SCREEN.try_lock().ok().and_then(|screen| screen.clone());
     match screen {
         Some(bars) => bars.suspend(print),
         None => print(),

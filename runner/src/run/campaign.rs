@@ -11,6 +11,7 @@ use chaosrun_vmm::world::WorldError;
 use super::cluster::{self, ClusterError};
 use super::{Outcome, Progress, RunError, Setup, Watch, run};
 use crate::artifact::node_image::NodeImage;
+use crate::defect::Running;
 use crate::plan::Plan;
 
 /// One run to do.
@@ -129,12 +130,14 @@ fn one(
     jobs: usize,
     board: &dyn Board,
 ) -> Result<Outcome, TaskError> {
-    struct Seat<'a>(usize, &'a dyn Board);
+    struct Seat<'a>(usize, &'a dyn Board, Running);
     impl Watch for Seat<'_> {
         fn look(&mut self, progress: Progress) -> Option<String> {
+            self.2.is_at(progress.now_ns);
             self.1.progress(self.0, progress)
         }
     }
+    let running = Running::new(&task.plan.name, task.plan.hash(), task.seed);
     let tape = Tape::new(task.seed);
     let options = task.engine_options;
     let mut world = cluster::world(task.plan, task.images, &tape, options, task.captures)?;
@@ -144,5 +147,5 @@ fn one(
         tape: &tape,
         world,
     };
-    Ok(run(setup, &mut Seat(index, board))?)
+    Ok(run(setup, &mut Seat(index, board, running))?)
 }

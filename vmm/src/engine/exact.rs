@@ -3,6 +3,7 @@
 use chaosrun_x86::{Activity, Bus, Cpu, CpuModel, CpuState, Exit, Memory};
 
 use super::{Engine, EngineError};
+use crate::last_words::LastWords;
 
 /// The component of XCR0 for the upper halves of the YMM registers.
 const XCR0_AVX: u64 = 1 << 2;
@@ -55,7 +56,9 @@ impl Engine for Exact {
         bus: &mut dyn Bus,
         budget: u64,
     ) -> Result<Exit, EngineError> {
-        Ok(self.cpu_mut(vcpu).run(memory, bus, budget))
+        let words = |cpu: &&mut Cpu| format!("vCPU {vcpu}: {:#x?}", cpu.state());
+        let cpu = LastWords::new(self.cpu_mut(vcpu), words);
+        Ok(cpu.about.run(memory, bus, budget))
     }
 
     fn interruptible(&self, vcpu: u32) -> bool {

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use super::body::Body;
 use crate::affinity::Bound;
 use crate::engine::EngineError;
+use crate::last_words::LastWords;
 use crate::machine::{Input, Output, Stop};
 use crate::time::VirtTime;
 
@@ -57,6 +58,9 @@ impl Job {
         // The host allowed it when the world was made. Where that is no longer so, the node runs
         // elsewhere, which has no effect on results.
         let _bound = Bound::new(&self.pin).ok();
+        let _words = LastWords::new((self.node, self.until), |(node, until)| {
+            format!("node {node}, in the window until {until:?} of its time")
+        });
         let before = self.body.retired();
         let mut taken = 0;
         let mut stop = Ok(Stop::Reached);
