@@ -192,7 +192,7 @@ impl Pair {
             numbers.compared_completely += 1;
         }
         match exit {
-            Exit::Budget => self.from_outside(cpu, random, numbers),
+            Exit::Budget => self.disturb(cpu, random, numbers),
             // It faulted, or lost itself in some other way.
             _ => self.restart(cpu),
         }
@@ -200,7 +200,7 @@ impl Pair {
         self.done |= lost || self.compiled.retired() > INSTRUCTIONS;
     }
 
-    fn from_outside(&mut self, cpu: usize, random: &mut ChaCha8Rng, numbers: &mut Numbers) {
+    fn disturb(&mut self, cpu: usize, random: &mut ChaCha8Rng, numbers: &mut Numbers) {
         if random.next_u64().is_multiple_of(6) {
             let done = self.plain.interrupt(cpu);
             assert_eq!(self.compiled.interrupt(cpu), done, "interrupt");
