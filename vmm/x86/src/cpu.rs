@@ -149,8 +149,6 @@ pub struct Cpu {
     pub(crate) no_step_trap: bool,
     /// A single-step trap is due because of what SYSCALL or SYSRET put into TF.
     pub(crate) trap_due: bool,
-    /// A repeated instruction goes on; it is in the middle of its iterations.
-    pub(crate) unfinished: bool,
     /// The #DB being delivered does not set RF in its frame.
     pub(crate) debug_trap: bool,
     pub(crate) tlb: Box<Tlb>,
@@ -220,7 +218,6 @@ impl Cpu {
             watch_hits: 0,
             no_step_trap: false,
             trap_due: false,
-            unfinished: false,
             debug_trap: false,
             tlb,
             cursor: ProtectionCursor::default(),
@@ -353,7 +350,6 @@ impl Cpu {
         self.watch_hits = state.pending_breakpoints;
         self.no_step_trap = false;
         self.trap_due = false;
-        self.unfinished = false;
         self.debug_trap = false;
         self.retired_end = state.retired;
         self.budget = 0;

@@ -16,6 +16,8 @@ mod fpu;
 mod interrupt;
 mod jit;
 mod lower;
+#[cfg(test)]
+mod make;
 mod memory;
 mod mmu;
 mod mode;

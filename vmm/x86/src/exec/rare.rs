@@ -428,13 +428,16 @@ pub(crate) fn bound(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         }
     };
     let low = sign(cpu.load_slow(linear, size)?);
-    let high = sign(cpu.load_slow(cpu.wrap_linear(linear.wrapping_add(size)), size)?);
     let index = sign(cpu.read_operand(ins, 0)?);
-    if index < low || index > high {
-        Err(cpu.raise(vector::BR))
-    } else {
-        Ok(Done::Next)
+    // An index below the lower bound is out of range whatever the other bound is, which is not read then.
+    if index < low {
+        return Err(cpu.raise(vector::BR));
     }
+    let high = sign(cpu.load_slow(cpu.wrap_linear(linear.wrapping_add(size)), size)?);
+    if index > high {
+        return Err(cpu.raise(vector::BR));
+    }
+    Ok(Done::Next)
 }
 
 /// ARPL.

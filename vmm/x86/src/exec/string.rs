@@ -89,6 +89,18 @@ impl Cpu {
         }
     }
 
+    /// In 64-bit mode with 32-bit addresses, a repeated instruction writes the count and the index registers
+    /// that it uses even if it is over before its first iteration, which clears their upper halves: the
+    /// count if it is zero, all of them if the iteration's access faults.
+    fn narrow_registers(&mut self, shape: &Shape, indices: &[usize]) {
+        if shape.address != 4 || self.mode.bits != 64 {
+            return;
+        }
+        for &index in indices {
+            self.set_reg(index as u8 * 8, self.regs[index] as u32);
+        }
+    }
+
     /// The signed step of the index registers.
     fn string_step(&self, shape: &Shape) -> u64 {
         if self.rflags & DF == 0 {
@@ -141,6 +153,18 @@ impl Cpu {
     }
 }
 
+/// The registers that a repeated instruction counts and goes through memory with.
+fn registers_of(ins: &Instruction) -> &'static [usize] {
+    use Mnemonic::*;
+    match ins.mnemonic() {
+        Lodsb | Lodsw | Lodsd | Lodsq | Outsb | Outsw | Outsd => &[gpr::RCX, gpr::RSI],
+        Stosb | Stosw | Stosd | Stosq | Scasb | Scasw | Scasd | Scasq | Insb | Insw | Insd => {
+            &[gpr::RCX, gpr::RDI]
+        }
+        _ => &[gpr::RCX, gpr::RSI, gpr::RDI],
+    }
+}
+
 /// One iteration of an instruction. Returns whether the condition of REPE or REPNE still holds.
 type Iteration = fn(&mut Cpu, &Shape) -> Res<bool>;
 
@@ -156,30 +180,47 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
         one(cpu, &shape)?;
         return Ok(Done::Next);
     }
-    if cpu.steps_iterations() {
-        return iterate(cpu, &shape, one);
+    let result = if cpu.steps_iterations() {
+        iterate(cpu, &shape, one)
+    } else {
+        repeat_in_bulk(cpu, &shape, one, bulk)
+    };
+    ended(cpu, ins, &shape, result)
+}
+
+/// What the end of a repeated instruction does besides.
+fn ended(cpu: &mut Cpu, ins: &Rare, shape: &Shape, result: Res<Done>) -> Res<Done> {
+    match result {
+        Ok(Done::Sync) => cpu.narrow_registers(shape, &[gpr::RCX]),
+        Ok(_) => {}
+        Err(_) => cpu.narrow_registers(shape, registers_of(ins)),
     }
+    result
+}
+
+/// Repeats with as many iterations at once as possible.
+fn repeat_in_bulk(cpu: &mut Cpu, shape: &Shape, one: Iteration, bulk: Bulk) -> Res<Done> {
     loop {
         if cpu.left() <= 0 || cpu.leave {
             return Ok(Done::Again);
         }
-        let count = cpu.string_reg(gpr::RCX, &shape);
+        let count = cpu.string_reg(gpr::RCX, shape);
         if count == 0 {
             return Ok(Done::Sync);
         }
         let calls = cpu.bus_calls;
-        let mut done = bulk(cpu, &shape, cpu.affordable(&shape).min(count))?;
+        let mut done = bulk(cpu, shape, cpu.affordable(shape).min(count))?;
         if done == 0 {
-            one(cpu, &shape)?;
+            one(cpu, shape)?;
             done = 1;
         }
-        cpu.set_string_reg(gpr::RCX, &shape, count - done);
+        cpu.set_string_reg(gpr::RCX, shape, count - done);
         if cpu.bus_calls != calls {
             // An access to a device takes its time, so that no guest can make millions of them for
             // nothing.
             cpu.budget -= 1;
         } else {
-            cpu.charge(&shape, done);
+            cpu.charge(shape, done);
         }
     }
 }
@@ -204,21 +245,26 @@ fn run_single(cpu: &mut Cpu, ins: &Rare, one: Iteration) -> Res<Done> {
         // The permission is checked even if there is nothing to do.
         cpu.check_port(cpu.regs[gpr::RDX] as u16, shape.size as u8)?;
     }
-    iterate(cpu, &shape, one)
+    let result = iterate(cpu, &shape, one);
+    ended(cpu, ins, &shape, result)
 }
 
-/// Iterates with a charge of one instruction each time.
+/// Iterates with a charge of one instruction each time. The flags of a comparison appear with the last
+/// iteration: whoever interrupts the instruction before sees those from before it, as the SDM says of a page
+/// fault (vol. 2, REP).
 fn iterate(cpu: &mut Cpu, shape: &Shape, one: Iteration) -> Res<Done> {
     loop {
         let count = cpu.string_reg(gpr::RCX, shape);
         if count == 0 {
             return Ok(Done::Sync);
         }
+        let flags = cpu.lazy;
         let go_on = one(cpu, shape)?;
         cpu.set_string_reg(gpr::RCX, shape, count - 1);
         if !go_on || count == 1 {
             return Ok(Done::Sync);
         }
+        cpu.lazy = flags;
         if cpu.left() <= 1 || cpu.leave || cpu.steps_iterations() {
             return Ok(Done::Repeat);
         }

@@ -234,20 +234,7 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
         status_word: undefined_status(instruction),
         ..Ignored::default()
     };
-    let address = (0..instruction.op_count())
-        .find(|i| instruction.op_kind(*i) == OpKind::Memory)
-        .and_then(|i| {
-            instruction.virtual_address(i, 0, |register, _, _| match register {
-                iced_x86::Register::FS => Some(case.regs.fs_base),
-                iced_x86::Register::GS => Some(case.regs.gs_base),
-                _ if register.is_segment_register() => Some(0),
-                _ => Some(
-                    case.regs.gpr[register.full_register().number()]
-                        & u64::MAX >> (64 - 8 * register.size()),
-                ),
-            })
-        });
-    let at = address.unwrap_or(0);
+    let at = builder::memory_address(case, instruction).unwrap_or(0);
     let faulted = !matches!(native.vector, 1 | 3);
     match instruction.mnemonic() {
         M::Rcpps | M::Rcpss | M::Rsqrtps | M::Rsqrtss => ignored.approximate = true,
@@ -262,15 +249,6 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
             ignored.last_places = true;
             // C1 tells which way the result was rounded, and precision whether it was.
             ignored.status_word |= 1 << 9 | 1 << 5 | 1 << 7 | 1 << 15;
-        }
-        // The manual lets FCOMI clear C1, which AMD processors leave alone.
-        M::Fcomi | M::Fcomip | M::Fucomi | M::Fucomip => {
-            ignored.status_word |= 1 << 9;
-            // With an unmasked invalid operation, Intel processors keep the flags, AMD's set them.
-            let fp = &native.regs.fp;
-            if fp.status & !fp.control & 1 != 0 {
-                ignored.flags |= CF | PF | ZF;
-            }
         }
         // The last opcode and the last pointers, and the mask of MXCSR bits that exist.
         M::Fxsave
