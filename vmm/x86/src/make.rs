@@ -73,6 +73,10 @@ pub(crate) enum Departure {
     ScaledByZero,
     /// FCOMI and its kind with an unmasked invalid operation.
     ComparedToFlags,
+    /// MOVSXD with an operand size of 16 bits.
+    SignExtendedWord,
+    /// UD0 and UD1 whose operand cannot be fetched.
+    UndefinedOperand,
     /// Far pointers with an offset of 64 bits.
     FarPointer,
     /// The no-operations that are reserved for hints.
@@ -121,6 +125,12 @@ impl Departure {
             }
             Self::ComparedToFlags => {
                 "Intel's processors leave ZF, PF and CF, AMD's set them as for operands that are not ordered"
+            }
+            Self::SignExtendedWord => {
+                "Intel's processors read 16 bits (SDM vol. 2, MOVSXD), AMD's 32, of which they use 16"
+            }
+            Self::UndefinedOperand => {
+                "Intel's processors decode the operand (SDM vol. 2, UD), AMD's raise #UD without it"
             }
             Self::FarPointer => "AMD's processors ignore REX.W in front of them",
             Self::ReservedHints => {

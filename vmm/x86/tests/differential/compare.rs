@@ -180,11 +180,15 @@ fn compare_vectors(n: &Fp, e: &Fp, ignored: &Ignored, check: &mut impl FnMut(&st
 
 /// Whether two x87 values are at most a few units in the last place apart.
 fn near(a_mantissa: u64, a_top: u16, b_mantissa: u64, b_top: u16) -> bool {
-    let value = |mantissa: u64, top: u16| i128::from(mantissa) << (top & 1);
+    let (low, high) = (a_top.min(b_top), a_top.max(b_top));
+    // In units of the smaller one's last place. Denormals have the exponent of the least normal numbers.
+    let value = |mantissa: u64, top: u16| {
+        i128::from(mantissa) << u32::from(top != low && low & 0x7fff != 0)
+    };
     let close = (value(a_mantissa, a_top) - value(b_mantissa, b_top)).unsigned_abs() <= 8;
     close
-        && (a_top == b_top
-            || a_top.abs_diff(b_top) == 1 && (a_mantissa << 1 == 0 || b_mantissa << 1 == 0))
+        && (low == high
+            || high - low == 1 && (a_mantissa << 1 == 0 || b_mantissa << 1 == 0 || low == 0))
 }
 
 /// Whether the singles of two quadwords agree within the 1.5 * 2^-12 of RCPPS and RSQRTPS. On

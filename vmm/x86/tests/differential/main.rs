@@ -19,6 +19,7 @@ mod makes;
 mod native;
 mod obstacles;
 mod operands;
+mod recorded;
 mod report;
 mod sequences;
 mod state;

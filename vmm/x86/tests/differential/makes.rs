@@ -8,7 +8,7 @@ mod strings;
 use iced_x86::{Code, Instruction, Mnemonic as M, OpKind};
 
 use crate::builder::{self, RSP};
-use crate::layout::{WINDOW, WINDOW_SIZE};
+use crate::layout::{CODE, CODE_SIZE, WINDOW, WINDOW_SIZE};
 use crate::make::{Departure, Make, host};
 use crate::state::{Case, Outcome};
 use access::{Access, fault};
@@ -115,6 +115,12 @@ fn depart(before: &Before, outcome: &mut Outcome) -> Option<Departure> {
         M::Fst | M::Fstp | M::Fist | M::Fistp | M::Fisttp | M::Fbstp => {
             suppressed_store(before, outcome)
         }
+        M::Movsxd if instruction.code() == Code::Movsxd_r16_rm16 => {
+            let address = before.address()?;
+            before.depart_to_fault(address, 4, Access::Read, outcome);
+            Some(Departure::SignExtendedWord)
+        }
+        M::Ud0 | M::Ud1 => undefined_operand(before, outcome),
         M::Fcomi | M::Fcomip | M::Fucomi | M::Fucomip => compared_to_flags(before, outcome),
         M::Dpps | M::Dppd => dot::depart(before, outcome),
         _ if instruction.is_string_instruction()
@@ -234,6 +240,17 @@ fn compared_to_flags(before: &Before, outcome: &mut Outcome) -> Option<Departure
     }
     outcome.regs.rflags |= UNORDERED;
     Some(Departure::ComparedToFlags)
+}
+
+fn undefined_operand(before: &Before, outcome: &mut Outcome) -> Option<Departure> {
+    const FETCH: u64 = 0x10;
+    let bytes = &before.case.bytes;
+    let opcode = bytes.iter().position(|byte| *byte == 0x0f)? as u64 + 2;
+    let room = CODE + CODE_SIZE - before.case.regs.rip;
+    if outcome.vector == 14 && outcome.error & FETCH != 0 && opcode <= room {
+        *outcome = before.faulted((6, 0, 0));
+    }
+    Some(Departure::UndefinedOperand)
 }
 
 /// The end of the data window.

@@ -13,6 +13,7 @@ mod exceptions;
 mod generated;
 mod harness;
 mod identity;
+mod intel;
 mod interrupts;
 mod modes;
 mod pages;

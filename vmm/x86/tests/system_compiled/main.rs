@@ -15,6 +15,8 @@ mod exceptions;
 mod harness;
 #[path = "../system/identity.rs"]
 mod identity;
+#[path = "../system/intel.rs"]
+mod intel;
 #[path = "../system/interrupts.rs"]
 mod interrupts;
 #[path = "../system/pages.rs"]
