@@ -239,9 +239,10 @@ impl Cpu {
         self.rflags & flags::IF != 0 && self.system.interrupt_shadow == 0
     }
 
-    /// Whether an NMI would be taken now.
+    /// Whether an NMI would be taken now. The shadow of STI holds NMIs off as that of MOV SS does: the SDM
+    /// allows it (vol. 2, STI), and hypervisors rely on it.
     pub fn nmi_acceptable(&self) -> bool {
-        !self.system.nmi_blocked && self.system.interrupt_shadow & 2 == 0
+        !self.system.nmi_blocked && self.system.interrupt_shadow == 0
     }
 
     /// Asks [`Self::run`] to return [`crate::Exit::InterruptWindow`] as soon as

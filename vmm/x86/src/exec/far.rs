@@ -450,6 +450,8 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         cpu.system.nmi_blocked = false;
         return Ok(Done::Jump(target));
     }
+    // An IRET that faults unblocks NMIs as well (Intel SDM vol. 3, 6.7.1).
+    cpu.system.nmi_blocked = false;
     if cpu.rflags & flags::NT != 0 {
         if cpu.long_mode() {
             return Err(cpu.raise_gp());
@@ -485,7 +487,6 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         None => cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(3 * size)),
     }
     cpu.load_return_flags(new_flags, size, level);
-    cpu.system.nmi_blocked = false;
     Ok(Done::Jump(target))
 }
 

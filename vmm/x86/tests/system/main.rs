@@ -21,6 +21,7 @@ mod paging;
 mod ports;
 mod registers;
 mod segments;
+mod shadows;
 mod shared_code;
 mod sharing;
 mod stacks;

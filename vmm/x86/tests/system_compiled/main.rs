@@ -29,6 +29,8 @@ mod ports;
 mod registers;
 #[path = "../system/segments.rs"]
 mod segments;
+#[path = "../system/shadows.rs"]
+mod shadows;
 #[path = "../system/sharing.rs"]
 mod sharing;
 #[path = "../system/stacks.rs"]
