@@ -112,6 +112,8 @@ pub struct Cpu {
     /// `mode.key()`, which every branch out of its page needs.
     pub(crate) mode_key: u64,
     pub(crate) cpl: u8,
+    /// Segments that refuse some accesses, a bit for each: see `exec::guard`.
+    pub(crate) rough_segments: u8,
     /// A slow path wants the block to end after the current instruction.
     pub(crate) leave: bool,
     /// The bus wants `run` to return.
@@ -196,6 +198,7 @@ impl Cpu {
             mode: Mode::default(),
             mode_key: 0,
             cpl: 0,
+            rough_segments: 0,
             leave: false,
             stop: false,
             attention: false,

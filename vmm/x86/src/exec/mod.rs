@@ -13,6 +13,7 @@ pub(crate) mod control;
 pub(crate) mod data;
 pub(crate) mod far;
 pub(crate) mod fpu;
+pub(crate) mod guard;
 pub(crate) mod muldiv;
 pub(crate) mod operand;
 pub(crate) mod rare;

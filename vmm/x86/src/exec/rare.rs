@@ -274,6 +274,10 @@ pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     if half == 8 && !linear.is_multiple_of(16) {
         return Err(cpu.raise_gp());
     }
+    if cpu.checks_alignment() && !linear.is_multiple_of(2 * half) {
+        // The operand is one of eight bytes, though its halves are accessed here.
+        cpu.probe_write(linear, 2 * half)?;
+    }
     let upper = cpu.wrap_linear(linear.wrapping_add(half));
     let (low, high) = (
         cpu.load_to_modify(linear, half)?,

@@ -122,6 +122,17 @@ impl Cpu {
         self.wrap_linear(self.string_reg(gpr::RDI, shape).wrapping_add(base))
     }
 
+    /// Checks an element at RSI in the source's segment.
+    fn check_source(&mut self, shape: &Shape) -> Res<()> {
+        let segment = shape.segment - slot::SEGMENTS;
+        self.check_segment(segment, self.string_reg(gpr::RSI, shape), shape.size, false)
+    }
+
+    /// Checks an element at RDI in ES.
+    fn check_destination(&mut self, shape: &Shape, write: bool) -> Res<()> {
+        self.check_segment(seg::ES, self.string_reg(gpr::RDI, shape), shape.size, write)
+    }
+
     fn advance(&mut self, index: usize, shape: &Shape, count: u64) {
         let step = self.string_step(shape).wrapping_mul(count);
         let value = self.string_reg(index, shape).wrapping_add(step);
@@ -299,6 +310,8 @@ fn wraps(cpu: &Cpu, shape: &Shape, index: usize, count: u64) -> bool {
 }
 
 fn movs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_source(shape)?;
+    cpu.check_destination(shape, true)?;
     let (from, to) = (cpu.source(shape), cpu.destination(shape));
     let value = cpu.load_slow(from, shape.size)?;
     cpu.store_slow(to, shape.size, value)?;
@@ -350,6 +363,7 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
 }
 
 fn stos_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_destination(shape, true)?;
     let to = cpu.destination(shape);
     cpu.store_slow(to, shape.size, cpu.regs[gpr::RAX])?;
     cpu.advance(gpr::RDI, shape, 1);
@@ -393,6 +407,7 @@ fn stos_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
 }
 
 fn lods_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_source(shape)?;
     let value = cpu.load_slow(cpu.source(shape), shape.size)?;
     match shape.size {
         1 => cpu.set_reg(0, value as u8),
@@ -421,6 +436,8 @@ fn compare(cpu: &mut Cpu, shape: &Shape, a: u64, b: u64) -> bool {
 }
 
 fn cmps_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_source(shape)?;
+    cpu.check_destination(shape, false)?;
     let a = cpu.load_slow(cpu.source(shape), shape.size)?;
     let b = cpu.load_slow(cpu.destination(shape), shape.size)?;
     let go_on = compare(cpu, shape, a, b);
@@ -430,6 +447,7 @@ fn cmps_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
 }
 
 fn scas_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_destination(shape, false)?;
     let b = cpu.load_slow(cpu.destination(shape), shape.size)?;
     let go_on = compare(cpu, shape, cpu.regs[gpr::RAX], b);
     cpu.advance(gpr::RDI, shape, 1);
@@ -440,6 +458,7 @@ fn ins_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
     let port = cpu.regs[gpr::RDX] as u16;
     let size = shape.size as u8;
     cpu.check_port(port, size)?;
+    cpu.check_destination(shape, true)?;
     let to = cpu.destination(shape);
     // The port must not be read if the store is going to fault.
     cpu.probe_write(to, shape.size)?;
@@ -454,6 +473,7 @@ fn outs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
     let port = cpu.regs[gpr::RDX] as u16;
     let size = shape.size as u8;
     cpu.check_port(port, size)?;
+    cpu.check_source(shape)?;
     let value = cpu.load_slow(cpu.source(shape), shape.size)?;
     cpu.note_port(port, size);
     cpu.on_bus(|bus, at| bus.write_port(at, port, size, value as u32));
@@ -464,7 +484,7 @@ fn outs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
 impl Cpu {
     /// Whether memory accesses need no checks beyond translation.
     fn plain_access(&self) -> bool {
-        !self.watches_data() && !self.checks_alignment()
+        !self.watches_data() && !self.checks_alignment() && self.rough_segments == 0
     }
 
     fn check_string(&mut self, linear: u64) -> Res<()> {

@@ -20,6 +20,7 @@ mod pages;
 mod paging;
 mod ports;
 mod registers;
+mod segment_checks;
 mod segments;
 mod shadows;
 mod shared_code;

@@ -27,6 +27,8 @@ mod paging;
 mod ports;
 #[path = "../system/registers.rs"]
 mod registers;
+#[path = "../system/segment_checks.rs"]
+mod segment_checks;
 #[path = "../system/segments.rs"]
 mod segments;
 #[path = "../system/shadows.rs"]
