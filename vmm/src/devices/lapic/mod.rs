@@ -178,11 +178,6 @@ impl LapicState {
         };
     }
 
-    /// Whether IA32_APIC_BASE has the APIC on, in whichever mode.
-    pub fn is_enabled(&self) -> bool {
-        self.base & BASE_ENABLE != 0
-    }
-
     /// The physical address of the register page, if the APIC is in xAPIC mode.
     pub fn mmio_base(&self) -> Option<u64> {
         let mode = self.base & (BASE_ENABLE | BASE_X2APIC);
@@ -375,7 +370,8 @@ impl LapicState {
         }
     }
 
-    fn is_enabled(&self) -> bool {
+    /// Whether IA32_APIC_BASE has the APIC on, in whichever mode.
+    pub fn is_enabled(&self) -> bool {
         self.base & BASE_ENABLE != 0
     }
 

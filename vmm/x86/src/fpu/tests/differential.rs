@@ -128,6 +128,21 @@ fn scale_by_zero(input: &Input, ours: &mut Output) -> Option<Departure> {
     Some(Departure::ScaledByZero)
 }
 
+/// What was not recorded of Intel's processors yet, in FCOMI and its kind: C1, which the SDM has them clear and
+/// reports have them keep, and the flags with an unmasked invalid operation.
+fn forget_unrecorded(code: Code, output: &mut Output) {
+    use Code::{Fcomi_st0_sti, Fcomip_st0_sti, Fucomi_st0_sti, Fucomip_st0_sti};
+    let compares = matches!(
+        code,
+        Fcomi_st0_sti | Fcomip_st0_sti | Fucomi_st0_sti | Fucomip_st0_sti
+    );
+    if compares && make::host() == Make::Intel {
+        output.state[5] &= !2;
+        let pending = output.state[4] & !output.state[0];
+        output.rflags &= if pending & 1 != 0 { !0x45 } else { !0 };
+    }
+}
+
 fn compare(bytes: [u8; 2], rounds: u64, failures: &mut Vec<String>, met: &mut Met) {
     let (code, op) = decode(&bytes);
     let op = op.expect("filtered");
@@ -140,7 +155,9 @@ fn compare(bytes: [u8; 2], rounds: u64, failures: &mut Vec<String>, met: &mut Me
             memory: random.memory(op.mem_size),
             rflags: 0x202 | random.next() & ARITHMETIC_FLAGS,
         };
-        let (expected, mut actual) = (native.run(&input), interpret(&op, &input));
+        let (mut expected, mut actual) = (native.run(&input), interpret(&op, &input));
+        forget_unrecorded(code, &mut expected);
+        forget_unrecorded(code, &mut actual);
         if let Some(departure) = depart(code, &input, &mut actual) {
             met.note(departure);
         }
