@@ -19,10 +19,17 @@ const DEPARTURES: [(&str, &str, &str, &str); 1] = [(
 /// The console that the suite has, of which `exact` is the exact engine's and `engine` says which engine runs
 /// after so many marks.
 pub fn console(exact: &str, engine: impl Fn(usize) -> EngineKind) -> String {
+    with(departures(), exact, engine)
+}
+
+/// A line of the suite, by its beginning, and how it ends on this host's KVM.
+type Departure = (&'static str, &'static str);
+
+fn with(departures: &[Departure], exact: &str, engine: impl Fn(usize) -> EngineKind) -> String {
     let mut mark = 0;
     let mut console = String::new();
     for line in exact.lines() {
-        let departure = departures()
+        let departure = departures
             .iter()
             .find(|(name, _)| engine(mark) == EngineKind::Kvm && line.starts_with(name));
         match departure {
@@ -37,8 +44,8 @@ pub fn console(exact: &str, engine: impl Fn(usize) -> EngineKind) -> String {
 }
 
 /// The lines that are others on this host, found out once.
-fn departures() -> &'static [(&'static str, &'static str)] {
-    static FOUND: OnceLock<Vec<(&str, &str)>> = OnceLock::new();
+fn departures() -> &'static [Departure] {
+    static FOUND: OnceLock<Vec<Departure>> = OnceLock::new();
     FOUND.get_or_init(|| {
         let mut found = Vec::new();
         for (probe, what, line, end) in DEPARTURES {
@@ -66,4 +73,25 @@ fn make() -> String {
         .map(u32::to_le_bytes)
         .concat();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn a_finding_changes_its_line_and_no_other_and_only_on_kvm() {
+    let (_, _, line, end) = DEPARTURES[0];
+    let found = [(line, end)];
+    let exact =
+        format!("{line}: exception d error 0\n(first)\n{line}: exception d error 0\nother\n");
+    let passes = format!("{line}: no exception\n");
+    let refused = format!("{line}: exception d error 0\n");
+    assert_eq!(with(&[], &exact, |_| EngineKind::Kvm), exact);
+    assert_eq!(with(&found, &exact, |_| EngineKind::Exact), exact);
+    assert_eq!(
+        with(&found, &exact, |_| EngineKind::Kvm),
+        format!("{passes}(first)\n{passes}other\n")
+    );
+    let kinds = [EngineKind::Kvm, EngineKind::Exact];
+    assert_eq!(
+        with(&found, &exact, |mark| kinds[mark]),
+        format!("{passes}(first)\n{refused}other\n")
+    );
 }

@@ -59,7 +59,7 @@ fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         }
     }
     // An unmasked exception keeps a store from happening, and so from faulting.
-    let before = (!op.reads_mem && op.mem_size != 0).then(|| cpu.x87.clone());
+    let before = (!op.reads_mem && op.mem_size != 0).then_some(cpu.x87);
     let (ip, flags) = (
         cpu.rip_behind(ins).wrapping_sub(ins.len() as u64),
         cpu.lazy.bits(),

@@ -2,7 +2,6 @@
 //! the host's, whose MULPS, ADDPS, MULPD and ADDPD agree with the emulated ones, as tests of their own show.
 
 use std::arch::asm;
-use std::arch::x86_64::__m128i;
 
 use iced_x86::{Instruction, Mnemonic as M, OpKind};
 
@@ -10,31 +9,35 @@ use super::Before;
 use crate::make::{Departure, Make, host};
 use crate::state::Outcome;
 
+/// A vector as its low and high quadwords.
+type Quads = [u64; 2];
+
 /// Declares a function that executes an instruction under the controls of `mxcsr`, with all exceptions
 /// masked.
 macro_rules! arithmetic {
     ($($name:ident $op:literal)+) => {
-        $(fn $name(a: [u64; 2], b: [u64; 2], mxcsr: u32) -> [u64; 2] {
-            // SAFETY: both types are 16 bytes of plain data.
-            let (mut value, other): (__m128i, __m128i) =
-                unsafe { (std::mem::transmute(a), std::mem::transmute(b)) };
+        $(fn $name(mut a: Quads, b: Quads, mxcsr: u32) -> Quads {
             let (mut host, guest) = (0_u32, mxcsr & 0xffff | 0x1f80);
-            // SAFETY: the instruction works on registers, and MXCSR is put back.
+            // SAFETY: it accesses the two values and the two words, and puts MXCSR back.
             unsafe {
                 asm!(
                     "stmxcsr [{host}]",
                     "ldmxcsr [{guest}]",
+                    "movups {value}, [{a}]",
+                    "movups {other}, [{b}]",
                     concat!($op, " {value}, {other}"),
+                    "movups [{a}], {value}",
                     "ldmxcsr [{host}]",
                     host = in(reg) &raw mut host,
                     guest = in(reg) &raw const guest,
-                    value = inout(xmm_reg) value,
-                    other = in(xmm_reg) other,
+                    a = in(reg) &raw mut a,
+                    b = in(reg) &raw const b,
+                    value = out(xmm_reg) _,
+                    other = out(xmm_reg) _,
                     options(nostack),
                 );
             }
-            // SAFETY: as above.
-            unsafe { std::mem::transmute(value) }
+            a
         })+
     };
 }
@@ -45,8 +48,6 @@ arithmetic! {
     mulpd "mulpd"
     addpd "addpd"
 }
-
-type Quads = [u64; 2];
 
 /// The lanes of a value of which `bits` has a bit set, the others zero.
 fn selected(value: Quads, bits: u8, wide: bool) -> Quads {
