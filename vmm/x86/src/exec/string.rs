@@ -331,13 +331,13 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     if wraps(cpu, shape, gpr::RSI, count) || wraps(cpu, shape, gpr::RDI, count) {
         return Ok(0);
     }
-    cpu.check_string(from)?;
-    cpu.check_string(to)?;
     let user = cpu.cpl == 3;
-    let (Place::Ram(source), Place::Ram(target)) = (
-        cpu.translate(from, Kind::Read, user)?,
-        cpu.translate(to, Kind::Write, user)?,
-    ) else {
+    // The source's faults come first, as those of a single iteration do.
+    cpu.check_string(from)?;
+    let source = cpu.translate(from, Kind::Read, user)?;
+    cpu.check_string(to)?;
+    let target = cpu.translate(to, Kind::Write, user)?;
+    let (Place::Ram(source), Place::Ram(target)) = (source, target) else {
         return Ok(0);
     };
     let bytes = count * shape.size;

@@ -94,6 +94,20 @@ impl<'a> Before<'a> {
         }
     }
 
+    /// An access to the memory operand, which is one to the stack if its base register says so.
+    fn access(&self, write: bool) -> Access {
+        use iced_x86::Register::{EBP, ESP, FS, GS, RBP, RSP};
+        let instruction = &self.instruction;
+        let stack = matches!(instruction.memory_base(), RSP | RBP | ESP | EBP)
+            && !matches!(instruction.memory_segment(), FS | GS);
+        match (stack, write) {
+            (false, false) => Access::Read,
+            (false, true) => Access::Write,
+            (true, false) => Access::StackRead,
+            (true, true) => Access::StackWrite,
+        }
+    }
+
     /// Puts the fault of an access that Intel's processors do not make into `outcome`, if it has one.
     fn depart_to_fault(&self, address: u64, size: u64, access: Access, outcome: &mut Outcome) {
         if let Some(fault) = fault(self.case, address, size, access) {
@@ -117,7 +131,7 @@ fn depart(before: &Before, outcome: &mut Outcome) -> Option<Departure> {
         }
         M::Movsxd if instruction.code() == Code::Movsxd_r16_rm16 => {
             let address = before.address()?;
-            before.depart_to_fault(address, 4, Access::Read, outcome);
+            before.depart_to_fault(address, 4, before.access(false), outcome);
             Some(Departure::SignExtendedWord)
         }
         M::Ud0 | M::Ud1 => undefined_operand(before, outcome),
@@ -229,7 +243,7 @@ fn suppressed_store(before: &Before, outcome: &mut Outcome) -> Option<Departure>
     if !before.completed(outcome) {
         return None;
     }
-    before.depart_to_fault(address, size, Access::Write, outcome);
+    before.depart_to_fault(address, size, before.access(true), outcome);
     Some(Departure::SuppressedStore)
 }
 

@@ -293,3 +293,21 @@ fn iret_checks_the_alignment_of_its_frame_by_the_flags_that_it_pops() {
         }
     }
 }
+
+#[test]
+fn a_repeated_copy_finds_the_faults_of_its_source_first_however_many_elements_it_has() {
+    for count in [1u64, 100] {
+        let (mut m, p) = Machine::kernel(|a| {
+            a.rep().movsb()?;
+            a.hlt()
+        });
+        m.remap(FREE, |_| 0);
+        m.change(|state| {
+            state.gpr[reg::RCX] = count;
+            state.gpr[reg::RSI] = FREE;
+            state.gpr[reg::RDI] = 0x8000_0000_0000;
+        });
+        let e = m.event();
+        assert_eq!(e.what(), (vector::PF, Some(0), p.at(0)));
+    }
+}
