@@ -198,6 +198,10 @@ impl Bus for Platform {
             })
     }
 
+    fn apic_enabled(&mut self, at: &mut Access) -> bool {
+        self.state.lapics[at.vcpu as usize].is_enabled()
+    }
+
     fn read_tsc(&mut self, at: &mut Access) -> u64 {
         self.tsc_reads += 1;
         self.state.tsc.tsc(self.moment(at))

@@ -30,6 +30,10 @@ pub trait Bus {
     fn read_msr(&mut self, at: &mut Access, index: u32) -> Option<u64>;
     /// Writes such a register. `false` raises #GP(0).
     fn write_msr(&mut self, at: &mut Access, index: u32, value: u64) -> bool;
+    /// Whether the local APIC is on, which CPUID tells: IA32_APIC_BASE.EN.
+    fn apic_enabled(&mut self, _: &mut Access) -> bool {
+        true
+    }
     /// The time stamp counter before IA32_TSC_ADJUST is added.
     fn read_tsc(&mut self, at: &mut Access) -> u64;
     /// IA32_TSC_ADJUST changed to `adjust`, so that TSC deadlines lie elsewhere in time now.

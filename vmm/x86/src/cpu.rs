@@ -112,6 +112,8 @@ pub struct Cpu {
     /// `mode.key()`, which every branch out of its page needs.
     pub(crate) mode_key: u64,
     pub(crate) cpl: u8,
+    /// Segments that refuse some accesses, a bit for each: see `exec::guard`.
+    pub(crate) rough_segments: u8,
     /// A slow path wants the block to end after the current instruction.
     pub(crate) leave: bool,
     /// The bus wants `run` to return.
@@ -149,8 +151,6 @@ pub struct Cpu {
     pub(crate) no_step_trap: bool,
     /// A single-step trap is due because of what SYSCALL or SYSRET put into TF.
     pub(crate) trap_due: bool,
-    /// A repeated instruction goes on; it is in the middle of its iterations.
-    pub(crate) unfinished: bool,
     /// The #DB being delivered does not set RF in its frame.
     pub(crate) debug_trap: bool,
     pub(crate) tlb: Box<Tlb>,
@@ -198,6 +198,7 @@ impl Cpu {
             mode: Mode::default(),
             mode_key: 0,
             cpl: 0,
+            rough_segments: 0,
             leave: false,
             stop: false,
             attention: false,
@@ -220,7 +221,6 @@ impl Cpu {
             watch_hits: 0,
             no_step_trap: false,
             trap_due: false,
-            unfinished: false,
             debug_trap: false,
             tlb,
             cursor: ProtectionCursor::default(),
@@ -242,9 +242,10 @@ impl Cpu {
         self.rflags & flags::IF != 0 && self.system.interrupt_shadow == 0
     }
 
-    /// Whether an NMI would be taken now.
+    /// Whether an NMI would be taken now. The shadow of STI holds NMIs off as that of MOV SS does: the SDM
+    /// allows it (vol. 2, STI), and hypervisors rely on it.
     pub fn nmi_acceptable(&self) -> bool {
-        !self.system.nmi_blocked && self.system.interrupt_shadow & 2 == 0
+        !self.system.nmi_blocked && self.system.interrupt_shadow == 0
     }
 
     /// Asks [`Self::run`] to return [`crate::Exit::InterruptWindow`] as soon as
@@ -353,7 +354,6 @@ impl Cpu {
         self.watch_hits = state.pending_breakpoints;
         self.no_step_trap = false;
         self.trap_due = false;
-        self.unfinished = false;
         self.debug_trap = false;
         self.retired_end = state.retired;
         self.budget = 0;

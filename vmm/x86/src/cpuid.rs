@@ -26,6 +26,8 @@ const FEATURES_1D: u32 = 1 << 0
     | 1 << 24
     | 1 << 25
     | 1 << 26;
+/// Leaf 1, EDX: the local APIC.
+pub(crate) const APIC: u32 = 1 << 9;
 const HTT: u32 = 1 << 28;
 
 /// Leaf 1, ECX: SSE3 SSSE3 CX16 SSE4.1 SSE4.2 x2APIC POPCNT TSC-deadline XSAVE.
@@ -65,8 +67,8 @@ pub(crate) const ARCH_CAPABILITIES: u64 = 1 << 0
     | 1 << 26
     | 1 << 27;
 
-/// Physical address bits.
-const PHYSICAL_BITS: u32 = 46;
+/// Physical address bits (MAXPHYADDR).
+pub const PHYSICAL_BITS: u32 = 46;
 /// Linear address bits.
 const LINEAR_BITS: u32 = 48;
 

@@ -84,6 +84,15 @@ impl Cpu {
         }
     }
 
+    /// The #DB of INT1 is delivered: data breakpoints whose traps a MOV SS in front of it held off are told by
+    /// the same exception.
+    pub(crate) fn merge_held_traps(&mut self) {
+        let hits = std::mem::take(&mut self.watch_hits);
+        if hits != 0 {
+            self.system.dr[6] = self.system.dr[6] & !0xf | DR6_ONES | u64::from(hits);
+        }
+    }
+
     /// Whether a trap is due behind an instruction; sets DR6. `stepping` is whether TF was set
     /// before the instruction.
     pub(crate) fn take_debug_traps(&mut self, stepping: bool) -> bool {

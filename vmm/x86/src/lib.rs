@@ -16,6 +16,8 @@ mod fpu;
 mod interrupt;
 mod jit;
 mod lower;
+#[cfg(test)]
+mod make;
 mod memory;
 mod mmu;
 mod mode;
@@ -31,6 +33,7 @@ mod word;
 
 pub use bus::{Access, Bus};
 pub use cpu::Cpu;
+pub use cpuid::PHYSICAL_BITS;
 pub use exit::{Exit, Unimplemented};
 pub use fpu::forms as x87_forms;
 pub use jit::{CodeCounts, CodeStore};

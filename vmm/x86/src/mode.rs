@@ -150,6 +150,7 @@ impl Cpu {
             let ignored = bits == 64 && index < seg::FS;
             self.regs[slot::SEGMENTS + index] = if ignored { 0 } else { segment.base };
         }
+        self.rough_segments = crate::exec::guard::rough_segments(self.mode, &self.system.segments);
         self.code_page = u64::MAX;
         self.update_tables();
         self.refresh_attention();

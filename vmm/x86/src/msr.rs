@@ -49,6 +49,35 @@ const MTRR_FIXED: [u32; 11] = [
 /// Eight variable ranges, fixed ranges, write-combining.
 const MTRR_CAP: u64 = 8 | 1 << 8 | 1 << 10;
 
+/// The bits of IA32_MISC_ENABLE that exist (Intel SDM vol. 4, table 2-2): fast strings, thermal control,
+/// performance monitoring, branch traces, PEBS, SpeedStep, MONITOR, the limit of CPUID, xTPR messages, the
+/// execute-disable bit and turbo mode.
+const MISC_ENABLE_VALID: u64 = 1 << 0
+    | 1 << 3
+    | 1 << 7
+    | 1 << 11
+    | 1 << 12
+    | 1 << 16
+    | 1 << 18
+    | 1 << 22
+    | 1 << 23
+    | 1 << 34
+    | 1 << 38;
+
+/// IA32_PRED_CMD: the barrier for indirect branches.
+const PRED_CMD_VALID: u64 = 1;
+
+/// IA32_MCG_STATUS: restart IP valid, error IP valid, machine check in progress.
+const MCG_STATUS_VALID: u64 = 7;
+
+/// The bits of a physical address that say its page.
+const PAGES: u64 = (1 << crate::cpuid::PHYSICAL_BITS) - crate::memory::PAGE_SIZE;
+
+/// Whether a memory type exists: UC, WC, WT, WP and WB (Intel SDM vol. 3, table 12-8).
+fn is_memory_type(kind: u8) -> bool {
+    matches!(kind, 0 | 1 | 4 | 5 | 6)
+}
+
 /// What came of a model-specific register that was accessed on behalf of another engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MsrAccess {
@@ -175,17 +204,23 @@ impl Cpu {
             SPEC_CTRL => (&mut msrs.spec_ctrl, 7),
             SYSENTER_CS => (&mut msrs.sysenter_cs, 0xffff_ffff),
             // Fast strings and the processor's other switches change nothing here.
-            MISC_ENABLE => (&mut msrs.misc_enable, u64::MAX),
+            MISC_ENABLE => (&mut msrs.misc_enable, MISC_ENABLE_VALID),
             STAR => (&mut msrs.star, u64::MAX),
             FMASK => (&mut msrs.sfmask, 0xffff_ffff),
             TSC_AUX => (&mut msrs.tsc_aux, 0xffff_ffff),
-            // Barriers and microcode updates have nothing to act on.
-            PRED_CMD | BIOS_UPDT_TRIG | BIOS_SIGN_ID | MCG_STATUS => return Ok(()),
+            // Barriers, machine checks and microcode updates have nothing to act on.
+            PRED_CMD if value & !PRED_CMD_VALID == 0 => return Ok(()),
+            MCG_STATUS if value & !MCG_STATUS_VALID == 0 => return Ok(()),
+            PRED_CMD | MCG_STATUS => return Err(self.raise_gp()),
+            BIOS_UPDT_TRIG | BIOS_SIGN_ID => return Ok(()),
             // There are no branch traces and no stepping by branches to switch on.
             DEBUGCTL if value == 0 => return Ok(()),
             DEBUGCTL => return Err(self.raise_gp()),
             _ => {
                 if let Some(position) = MTRR_FIXED.iter().position(|&fixed| fixed == number) {
+                    if !value.to_le_bytes().into_iter().all(is_memory_type) {
+                        return Err(self.raise_gp());
+                    }
                     msrs.mtrr_fixed[position] = value;
                     return Ok(());
                 }
@@ -241,14 +276,15 @@ impl Cpu {
     /// Memory types change nothing on a machine without caches, but are checked and kept.
     fn write_memory_type(&mut self, number: u32, value: u64) -> Res<()> {
         use index::*;
-        let valid_type = |kind: u64| matches!(kind, 0 | 1 | 4 | 5 | 6);
         let valid = match number {
             PAT => value
                 .to_le_bytes()
                 .into_iter()
-                .all(|kind| valid_type(kind.into()) || kind == 7),
-            MTRR_DEF_TYPE => value & !0xcff == 0 && valid_type(value & 0xff),
-            _ => true,
+                .all(|kind| is_memory_type(kind) || kind == 7),
+            MTRR_DEF_TYPE => value & !0xcff == 0 && is_memory_type(value as u8),
+            // The bases have even numbers, the masks odd ones.
+            _ if number & 1 == 0 => value & !(PAGES | 0xff) == 0 && is_memory_type(value as u8),
+            _ => value & !(PAGES | 1 << 11) == 0,
         };
         if !valid {
             return Err(self.raise_gp());

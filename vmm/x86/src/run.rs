@@ -88,7 +88,6 @@ impl Cpu {
             if single {
                 // RF covers one instruction, which itself finds it cleared.
                 self.rflags &= !flags::RF;
-                self.unfinished = false;
             }
             let found = self.find();
             self.follow_landings();
@@ -163,14 +162,11 @@ impl Cpu {
             || self.system.dr[7] & 0xff != 0
     }
 
-    /// A single instruction was executed; `before` is the interrupt shadow and RFLAGS before it. A
-    /// shadow lasts for one instruction, and RF until a repeated one is finished.
+    /// A single instruction was executed, or an iteration of one that is repeated; `before` is the interrupt
+    /// shadow and RFLAGS before it. A shadow lasts for one instruction.
     fn stepped(&mut self, before: (u8, u64)) -> Option<Exit> {
         if before.0 != 0 {
             self.system.interrupt_shadow = 0;
-        }
-        if self.unfinished {
-            self.rflags |= before.1 & flags::RF;
         }
         self.refresh_attention();
         if self.system.interrupt_shadow & 2 != 0 {

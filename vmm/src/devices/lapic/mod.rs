@@ -370,7 +370,8 @@ impl LapicState {
         }
     }
 
-    fn is_enabled(&self) -> bool {
+    /// Whether IA32_APIC_BASE has the APIC on, in whichever mode.
+    pub fn is_enabled(&self) -> bool {
         self.base & BASE_ENABLE != 0
     }
 

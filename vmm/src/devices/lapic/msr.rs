@@ -1,6 +1,8 @@
 //! The model-specific registers of the local APIC: IA32_APIC_BASE, IA32_TSC_DEADLINE and the
 //! x2APIC registers (Intel SDM vol. 3, 11.4.4, 11.5.4.1 and 11.12).
 
+use chaosrun_x86::PHYSICAL_BITS;
+
 use super::registers::*;
 use super::*;
 
@@ -12,8 +14,8 @@ const X2APIC_LAST: u32 = 0x8ff;
 /// Registers that exist only in x2APIC mode, by the offset that they would have in the page.
 const SELF_IPI: u32 = 0x3f0;
 
-/// The bits of IA32_APIC_BASE that are not reserved: flags and a page of 52 bits.
-const BASE_VALID: u64 = 0x000f_ffff_ffff_f000 | BASE_ENABLE | BASE_X2APIC | BASE_BSP;
+/// The bits of IA32_APIC_BASE that are not reserved: flags and a page that the processor can address.
+const BASE_VALID: u64 = ((1 << PHYSICAL_BITS) - PAGE_SIZE) | BASE_ENABLE | BASE_X2APIC | BASE_BSP;
 
 /// The reserved bits of ICR in x2APIC mode. The delivery status, bit 12, no longer exists but is
 /// not refused.

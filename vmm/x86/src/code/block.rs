@@ -22,6 +22,17 @@ pub(crate) struct Rare {
     pub(super) instruction: Instruction,
 }
 
+impl Rare {
+    /// An instruction and what executes it.
+    pub(crate) fn new(func: RareFn, extra: Extra, instruction: Instruction) -> Self {
+        Self {
+            func,
+            extra,
+            instruction,
+        }
+    }
+}
+
 impl std::ops::Deref for Rare {
     type Target = Instruction;
 

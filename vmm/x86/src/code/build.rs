@@ -5,6 +5,7 @@ use iced_x86::{
 };
 
 use super::block::{Block, Decoded, MAX_LEN, Rare};
+use crate::exec::guard;
 use crate::jit::Jit;
 use crate::lower::{self, End, Lowered};
 use crate::memory::PAGE_SIZE;
@@ -50,6 +51,7 @@ pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) 
         count += 1;
         let fused = fuse && builder.fuse(&lowered, &instruction, next);
         if !fused {
+            builder.guard(&instruction, mode);
             builder.push(lowered, &instruction, next);
         }
         match lowered.end {
@@ -88,11 +90,7 @@ impl Builder {
         // The number of instructions for now; `finish` turns it around.
         op.rest = 1;
         if let Some((func, extra)) = lowered.rare {
-            let rare = Box::new(Rare {
-                func,
-                extra,
-                instruction: *instruction,
-            });
+            let rare = Box::new(Rare::new(func, extra, *instruction));
             op.imm = &raw const *rare as u64;
             op.aux = RARE;
             self.rares.push(rare);
@@ -102,6 +100,17 @@ impl Builder {
         }
         self.ops.push(op);
         self.last = *instruction;
+    }
+
+    /// Puts the guard of an instruction's segments in front of it, if it needs one.
+    fn guard(&mut self, instruction: &Instruction, mode: Mode) {
+        if let Some((mut op, guarded)) = guard::of(instruction, mode) {
+            let guarded = Box::new(guarded);
+            op.at = instruction.ip() as u16;
+            op.imm = &raw const *guarded as u64;
+            self.rares.push(guarded);
+            self.ops.push(op);
+        }
     }
 
     /// Completes a direct branch: chooses between the page's own links and the way out of it.

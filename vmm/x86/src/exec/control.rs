@@ -407,13 +407,25 @@ pub(crate) extern "sysv64-unwind" fn jmp_m<A: Addr, P: Path>(cpu: &mut Cpu, at: 
     transfer(cpu, rip, cpu.block, 1)
 }
 
+/// Calls `rip` in 64-bit mode. Processors write the return address before they look at the target: it is in
+/// memory, below the stack pointer, when a target that is not canonical raises #GP(0).
+macro_rules! call_to {
+    ($cpu:ident, $at:ident, $path:ident, $slow:expr, $rip:expr) => {
+        let rsp = $cpu.reg::<u64>(RSP);
+        push_return!($cpu, $at, $path, $slow);
+        if !crate::mmu::is_canonical($rip) {
+            $cpu.set_reg(RSP, rsp);
+        }
+        check_target!($cpu, $at, $rip);
+        stop_if_asked!($cpu, $path, $rip);
+        return transfer($cpu, $rip, $cpu.block, 1);
+    };
+}
+
 /// `call reg`, 64-bit mode.
 pub(crate) extern "sysv64-unwind" fn call_r<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     let rip = cpu.reg::<u64>(at.src);
-    check_target!(cpu, at, rip);
-    push_return!(cpu, at, P, call_r::<Slow>);
-    stop_if_asked!(cpu, P, rip);
-    transfer(cpu, rip, cpu.block, 1)
+    call_to!(cpu, at, P, call_r::<Slow>, rip);
 }
 
 /// `call mem`, 64-bit mode.
@@ -426,10 +438,7 @@ pub(crate) extern "sysv64-unwind" fn call_m<A: Addr, P: Path>(cpu: &mut Cpu, at:
         call_m::<General, Slow>,
         cpu.load::<u64, P>(linear)
     );
-    check_target!(cpu, at, rip);
-    push_return!(cpu, at, P, call_m::<General, Slow>);
-    stop_if_asked!(cpu, P, rip);
-    transfer(cpu, rip, cpu.block, 1)
+    call_to!(cpu, at, P, call_m::<General, Slow>, rip);
 }
 
 /// `ret` and `ret imm16`, 64-bit mode.

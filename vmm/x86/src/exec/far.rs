@@ -254,10 +254,11 @@ pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let index = register_index(ins.op0_register());
     if ins.mnemonic() == Mnemonic::Push {
         let selector = cpu.system.segments[index].selector;
-        cpu.push(u64::from(selector), size)?;
+        cpu.push_selector(selector, size)?;
         return Ok(Done::Sync);
     }
-    let selector = cpu.peek(0, size)? as u16;
+    // Whatever the operand size is, no more than the selector is read.
+    let selector = cpu.peek(0, 2)? as u16;
     cpu.load_segment(index, selector)?;
     cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(size));
     if index == seg::SS {
@@ -449,6 +450,8 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         cpu.system.nmi_blocked = false;
         return Ok(Done::Jump(target));
     }
+    // An IRET that faults unblocks NMIs as well (Intel SDM vol. 3, 6.7.1).
+    cpu.system.nmi_blocked = false;
     if cpu.rflags & flags::NT != 0 {
         if cpu.long_mode() {
             return Err(cpu.raise_gp());
@@ -467,7 +470,7 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let outward = selector as u8 & 3 > level;
     let with_stack = outward || cpu.mode.bits == 64;
     let stack = if with_stack {
-        Some((cpu.peek(4 * size, size)? as u16, cpu.peek(3 * size, size)?))
+        Some(cpu.returned_stack(size, new_flags)?)
     } else {
         None
     };
@@ -484,11 +487,23 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         None => cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(3 * size)),
     }
     cpu.load_return_flags(new_flags, size, level);
-    cpu.system.nmi_blocked = false;
     Ok(Done::Jump(target))
 }
 
 impl Cpu {
+    /// Reads the selector and the pointer of the stack that IRET returns to. AC is in force by then as IRET
+    /// has popped it, so that a misaligned frame in user mode raises #AC, with the old flags.
+    fn returned_stack(&mut self, size: u64, new_flags: u64) -> Res<(u16, u64)> {
+        let old = self.rflags & flags::AC;
+        if size > 2 {
+            self.rflags |= new_flags & flags::AC;
+        }
+        let pointer = self.peek(3 * size, size);
+        let selector = self.peek(4 * size, size);
+        self.rflags = self.rflags & !flags::AC | old;
+        Ok((selector? as u16, pointer?))
+    }
+
     /// Sets the flags that IRET may set when it was executed at privilege level `level`.
     fn load_return_flags(&mut self, value: u64, size: u64, level: u8) {
         let mut writable = flags::ARITHMETIC | flags::TF | flags::DF | flags::NT;

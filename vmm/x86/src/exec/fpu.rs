@@ -56,17 +56,23 @@ fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         let size = usize::from(op.mem_size);
         if op.reads_mem {
             cpu.load_bytes(linear, &mut operand.bytes[..size])?;
-        } else {
-            cpu.probe_range(linear, size as u64)?;
         }
     }
+    // An unmasked exception keeps a store from happening, and so from faulting.
+    let before = (!op.reads_mem && op.mem_size != 0).then_some(cpu.x87);
     let (ip, flags) = (
         cpu.rip_behind(ins).wrapping_sub(ins.len() as u64),
         cpu.lazy.bits(),
     );
     match fpu::execute(&mut cpu.x87, &op, &mut operand, flags, ip) {
         Effect::None => {}
-        Effect::StoreMem(size) => cpu.store_bytes(linear, &operand.bytes[..usize::from(size)])?,
+        Effect::StoreMem(size) => {
+            let stored = cpu.store_bytes(linear, &operand.bytes[..usize::from(size)]);
+            if let (Err(raised), Some(before)) = (stored, before) {
+                cpu.x87 = before;
+                return Err(raised);
+            }
+        }
         Effect::SetAx(value) => cpu.set_reg(0, value),
         Effect::SetFlags { mask, value } => {
             cpu.lazy = Lazy::from_bits(flags & !mask | value & mask)

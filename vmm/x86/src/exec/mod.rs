@@ -13,6 +13,7 @@ pub(crate) mod control;
 pub(crate) mod data;
 pub(crate) mod far;
 pub(crate) mod fpu;
+pub(crate) mod guard;
 pub(crate) mod muldiv;
 pub(crate) mod operand;
 pub(crate) mod rare;
@@ -65,14 +66,14 @@ pub(crate) extern "sysv64-unwind" fn rare(cpu: &mut Cpu, at: At) -> Flow {
         }
         Ok(Done::Again) => {
             cpu.leave = false;
-            cpu.unfinished = true;
+            cpu.interrupt_repetition();
             cpu.rip = cpu.rip_at(at);
             cpu.budget += i64::from(at.rest);
             Flow::Block
         }
         Ok(Done::Repeat) => {
             cpu.leave = false;
-            cpu.unfinished = true;
+            cpu.interrupt_repetition();
             cpu.rip = cpu.rip_at(at);
             cpu.budget += i64::from(at.rest) - 1;
             Flow::Block
@@ -82,6 +83,15 @@ pub(crate) extern "sysv64-unwind" fn rare(cpu: &mut Cpu, at: At) -> Flow {
             Flow::Halt
         }
         Err(crate::mmu::Raised) => fault(cpu, at),
+    }
+}
+
+impl Cpu {
+    /// A repeated instruction has done some of its iterations: whatever comes before the next one finds RF
+    /// set (Intel SDM vol. 3, 18.3.1.1).
+    fn interrupt_repetition(&mut self) {
+        self.rflags |= crate::flags::RF;
+        self.refresh_attention();
     }
 }
 

@@ -134,6 +134,20 @@ impl Cpu {
         Ok(())
     }
 
+    /// Pushes a selector as `size` bytes. Of 32 bits the upper half stays as it is in memory, since all
+    /// processors of the last years write 16 bits only (Intel SDM vol. 2, PUSH); of 64 bits it is written.
+    pub(crate) fn push_selector(&mut self, selector: u16, size: u64) -> Res<()> {
+        let pointer = self.stack_pointer().wrapping_sub(size);
+        let linear = self.stack_linear(pointer);
+        let written = if size == 4 { 2 } else { size };
+        if let Err(raised) = self.store_slow(linear, written, selector.into()) {
+            self.blame_stack();
+            return Err(raised);
+        }
+        self.set_stack_pointer(pointer);
+        Ok(())
+    }
+
     /// Reads `size` bytes `above` the top of the stack without popping them.
     pub(crate) fn peek(&mut self, above: u64, size: u64) -> Res<u64> {
         let linear = self.stack_linear(self.stack_pointer().wrapping_add(above));

@@ -274,6 +274,10 @@ pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     if half == 8 && !linear.is_multiple_of(16) {
         return Err(cpu.raise_gp());
     }
+    if cpu.checks_alignment() && !linear.is_multiple_of(2 * half) {
+        // The operand is one of eight bytes, though its halves are accessed here.
+        cpu.probe_write(linear, 2 * half)?;
+    }
     let upper = cpu.wrap_linear(linear.wrapping_add(half));
     let (low, high) = (
         cpu.load_to_modify(linear, half)?,
@@ -428,13 +432,16 @@ pub(crate) fn bound(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         }
     };
     let low = sign(cpu.load_slow(linear, size)?);
-    let high = sign(cpu.load_slow(cpu.wrap_linear(linear.wrapping_add(size)), size)?);
     let index = sign(cpu.read_operand(ins, 0)?);
-    if index < low || index > high {
-        Err(cpu.raise(vector::BR))
-    } else {
-        Ok(Done::Next)
+    // An index below the lower bound is out of range whatever the other bound is, which is not read then.
+    if index < low {
+        return Err(cpu.raise(vector::BR));
     }
+    let high = sign(cpu.load_slow(cpu.wrap_linear(linear.wrapping_add(size)), size)?);
+    if index > high {
+        return Err(cpu.raise(vector::BR));
+    }
+    Ok(Done::Next)
 }
 
 /// ARPL.

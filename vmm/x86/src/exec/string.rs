@@ -89,6 +89,18 @@ impl Cpu {
         }
     }
 
+    /// In 64-bit mode with 32-bit addresses, a repeated instruction writes the count and the index registers
+    /// that it uses even if it is over before its first iteration, which clears their upper halves: the
+    /// count if it is zero, all of them if the iteration's access faults.
+    fn narrow_registers(&mut self, shape: &Shape, indices: &[usize]) {
+        if shape.address != 4 || self.mode.bits != 64 {
+            return;
+        }
+        for &index in indices {
+            self.set_reg(index as u8 * 8, self.regs[index] as u32);
+        }
+    }
+
     /// The signed step of the index registers.
     fn string_step(&self, shape: &Shape) -> u64 {
         if self.rflags & DF == 0 {
@@ -108,6 +120,17 @@ impl Cpu {
     fn destination(&self, shape: &Shape) -> u64 {
         let base = self.regs[slot::SEGMENTS + seg::ES];
         self.wrap_linear(self.string_reg(gpr::RDI, shape).wrapping_add(base))
+    }
+
+    /// Checks an element at RSI in the source's segment.
+    fn check_source(&mut self, shape: &Shape) -> Res<()> {
+        let segment = shape.segment - slot::SEGMENTS;
+        self.check_segment(segment, self.string_reg(gpr::RSI, shape), shape.size, false)
+    }
+
+    /// Checks an element at RDI in ES.
+    fn check_destination(&mut self, shape: &Shape, write: bool) -> Res<()> {
+        self.check_segment(seg::ES, self.string_reg(gpr::RDI, shape), shape.size, write)
     }
 
     fn advance(&mut self, index: usize, shape: &Shape, count: u64) {
@@ -141,6 +164,18 @@ impl Cpu {
     }
 }
 
+/// The registers that a repeated instruction counts and goes through memory with.
+fn registers_of(ins: &Instruction) -> &'static [usize] {
+    use Mnemonic::*;
+    match ins.mnemonic() {
+        Lodsb | Lodsw | Lodsd | Lodsq | Outsb | Outsw | Outsd => &[gpr::RCX, gpr::RSI],
+        Stosb | Stosw | Stosd | Stosq | Scasb | Scasw | Scasd | Scasq | Insb | Insw | Insd => {
+            &[gpr::RCX, gpr::RDI]
+        }
+        _ => &[gpr::RCX, gpr::RSI, gpr::RDI],
+    }
+}
+
 /// One iteration of an instruction. Returns whether the condition of REPE or REPNE still holds.
 type Iteration = fn(&mut Cpu, &Shape) -> Res<bool>;
 
@@ -156,30 +191,47 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
         one(cpu, &shape)?;
         return Ok(Done::Next);
     }
-    if cpu.steps_iterations() {
-        return iterate(cpu, &shape, one);
+    let result = if cpu.steps_iterations() {
+        iterate(cpu, &shape, one)
+    } else {
+        repeat_in_bulk(cpu, &shape, one, bulk)
+    };
+    ended(cpu, ins, &shape, result)
+}
+
+/// What the end of a repeated instruction does besides.
+fn ended(cpu: &mut Cpu, ins: &Rare, shape: &Shape, result: Res<Done>) -> Res<Done> {
+    match result {
+        Ok(Done::Sync) => cpu.narrow_registers(shape, &[gpr::RCX]),
+        Ok(_) => {}
+        Err(_) => cpu.narrow_registers(shape, registers_of(ins)),
     }
+    result
+}
+
+/// Repeats with as many iterations at once as possible.
+fn repeat_in_bulk(cpu: &mut Cpu, shape: &Shape, one: Iteration, bulk: Bulk) -> Res<Done> {
     loop {
         if cpu.left() <= 0 || cpu.leave {
             return Ok(Done::Again);
         }
-        let count = cpu.string_reg(gpr::RCX, &shape);
+        let count = cpu.string_reg(gpr::RCX, shape);
         if count == 0 {
             return Ok(Done::Sync);
         }
         let calls = cpu.bus_calls;
-        let mut done = bulk(cpu, &shape, cpu.affordable(&shape).min(count))?;
+        let mut done = bulk(cpu, shape, cpu.affordable(shape).min(count))?;
         if done == 0 {
-            one(cpu, &shape)?;
+            one(cpu, shape)?;
             done = 1;
         }
-        cpu.set_string_reg(gpr::RCX, &shape, count - done);
+        cpu.set_string_reg(gpr::RCX, shape, count - done);
         if cpu.bus_calls != calls {
             // An access to a device takes its time, so that no guest can make millions of them for
             // nothing.
             cpu.budget -= 1;
         } else {
-            cpu.charge(&shape, done);
+            cpu.charge(shape, done);
         }
     }
 }
@@ -204,21 +256,26 @@ fn run_single(cpu: &mut Cpu, ins: &Rare, one: Iteration) -> Res<Done> {
         // The permission is checked even if there is nothing to do.
         cpu.check_port(cpu.regs[gpr::RDX] as u16, shape.size as u8)?;
     }
-    iterate(cpu, &shape, one)
+    let result = iterate(cpu, &shape, one);
+    ended(cpu, ins, &shape, result)
 }
 
-/// Iterates with a charge of one instruction each time.
+/// Iterates with a charge of one instruction each time. The flags of a comparison appear with the last
+/// iteration: whoever interrupts the instruction before sees those from before it, as the SDM says of a page
+/// fault (vol. 2, REP).
 fn iterate(cpu: &mut Cpu, shape: &Shape, one: Iteration) -> Res<Done> {
     loop {
         let count = cpu.string_reg(gpr::RCX, shape);
         if count == 0 {
             return Ok(Done::Sync);
         }
+        let flags = cpu.lazy;
         let go_on = one(cpu, shape)?;
         cpu.set_string_reg(gpr::RCX, shape, count - 1);
         if !go_on || count == 1 {
             return Ok(Done::Sync);
         }
+        cpu.lazy = flags;
         if cpu.left() <= 1 || cpu.leave || cpu.steps_iterations() {
             return Ok(Done::Repeat);
         }
@@ -253,6 +310,8 @@ fn wraps(cpu: &Cpu, shape: &Shape, index: usize, count: u64) -> bool {
 }
 
 fn movs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_source(shape)?;
+    cpu.check_destination(shape, true)?;
     let (from, to) = (cpu.source(shape), cpu.destination(shape));
     let value = cpu.load_slow(from, shape.size)?;
     cpu.store_slow(to, shape.size, value)?;
@@ -272,13 +331,13 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
     if wraps(cpu, shape, gpr::RSI, count) || wraps(cpu, shape, gpr::RDI, count) {
         return Ok(0);
     }
-    cpu.check_string(from)?;
-    cpu.check_string(to)?;
     let user = cpu.cpl == 3;
-    let (Place::Ram(source), Place::Ram(target)) = (
-        cpu.translate(from, Kind::Read, user)?,
-        cpu.translate(to, Kind::Write, user)?,
-    ) else {
+    // The source's faults come first, as those of a single iteration do.
+    cpu.check_string(from)?;
+    let source = cpu.translate(from, Kind::Read, user)?;
+    cpu.check_string(to)?;
+    let target = cpu.translate(to, Kind::Write, user)?;
+    let (Place::Ram(source), Place::Ram(target)) = (source, target) else {
         return Ok(0);
     };
     let bytes = count * shape.size;
@@ -304,6 +363,7 @@ fn movs_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
 }
 
 fn stos_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_destination(shape, true)?;
     let to = cpu.destination(shape);
     cpu.store_slow(to, shape.size, cpu.regs[gpr::RAX])?;
     cpu.advance(gpr::RDI, shape, 1);
@@ -347,6 +407,7 @@ fn stos_bulk(cpu: &mut Cpu, shape: &Shape, most: u64) -> Res<u64> {
 }
 
 fn lods_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_source(shape)?;
     let value = cpu.load_slow(cpu.source(shape), shape.size)?;
     match shape.size {
         1 => cpu.set_reg(0, value as u8),
@@ -375,6 +436,8 @@ fn compare(cpu: &mut Cpu, shape: &Shape, a: u64, b: u64) -> bool {
 }
 
 fn cmps_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_source(shape)?;
+    cpu.check_destination(shape, false)?;
     let a = cpu.load_slow(cpu.source(shape), shape.size)?;
     let b = cpu.load_slow(cpu.destination(shape), shape.size)?;
     let go_on = compare(cpu, shape, a, b);
@@ -384,6 +447,7 @@ fn cmps_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
 }
 
 fn scas_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
+    cpu.check_destination(shape, false)?;
     let b = cpu.load_slow(cpu.destination(shape), shape.size)?;
     let go_on = compare(cpu, shape, cpu.regs[gpr::RAX], b);
     cpu.advance(gpr::RDI, shape, 1);
@@ -394,6 +458,7 @@ fn ins_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
     let port = cpu.regs[gpr::RDX] as u16;
     let size = shape.size as u8;
     cpu.check_port(port, size)?;
+    cpu.check_destination(shape, true)?;
     let to = cpu.destination(shape);
     // The port must not be read if the store is going to fault.
     cpu.probe_write(to, shape.size)?;
@@ -408,6 +473,7 @@ fn outs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
     let port = cpu.regs[gpr::RDX] as u16;
     let size = shape.size as u8;
     cpu.check_port(port, size)?;
+    cpu.check_source(shape)?;
     let value = cpu.load_slow(cpu.source(shape), shape.size)?;
     cpu.note_port(port, size);
     cpu.on_bus(|bus, at| bus.write_port(at, port, size, value as u32));
@@ -418,7 +484,7 @@ fn outs_one(cpu: &mut Cpu, shape: &Shape) -> Res<bool> {
 impl Cpu {
     /// Whether memory accesses need no checks beyond translation.
     fn plain_access(&self) -> bool {
-        !self.watches_data() && !self.checks_alignment()
+        !self.watches_data() && !self.checks_alignment() && self.rough_segments == 0
     }
 
     fn check_string(&mut self, linear: u64) -> Res<()> {

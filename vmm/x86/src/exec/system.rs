@@ -303,7 +303,10 @@ pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         return Err(cpu.raise_error(vector::NP, code));
     }
     if cpu.long_mode() {
-        found.base |= cpu.read_as(linear.wrapping_add(8), 4, false)? << 32;
+        found.base |= cpu.upper_base(selector, linear)?;
+        if !crate::mmu::is_canonical(found.base) {
+            return Err(cpu.raise_error(vector::GP, code));
+        }
     }
     if is_task {
         // The descriptor becomes busy.
@@ -319,6 +322,22 @@ pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
         cpu.system.ldtr = found;
     }
     Ok(Done::Next)
+}
+
+impl Cpu {
+    /// The upper half of the base in a system descriptor of long mode, which has sixteen bytes: all of them
+    /// have to be in the table, and the type of the second eight is zero (Intel SDM vol. 3, 9.2.3).
+    fn upper_base(&mut self, selector: u16, linear: u64) -> Res<u64> {
+        let code = u32::from(selector & 0xfffc);
+        if u64::from(selector & 0xfff8) + 15 > u64::from(self.system.gdtr.limit) {
+            return Err(self.raise_error(vector::GP, code));
+        }
+        let upper = self.read_as(linear.wrapping_add(8), 8, false)?;
+        if upper >> 40 & 0x1f != 0 {
+            return Err(self.raise_error(vector::GP, code));
+        }
+        Ok(upper << 32)
+    }
 }
 
 /// LMSW: sets the low four bits of CR0 but cannot clear PE.
@@ -467,7 +486,11 @@ pub(crate) fn cpuid(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
     let leaf = cpu.reg::<u32>(gpr::RAX as u8 * 8);
     let subleaf = cpu.reg::<u32>(gpr::RCX as u8 * 8);
     let osxsave = cpu.system.cr4 & cr4::OSXSAVE != 0;
-    let values = crate::cpuid::cpuid(&cpu.model, cpu.id, leaf, subleaf, osxsave);
+    let mut values = crate::cpuid::cpuid(&cpu.model, cpu.id, leaf, subleaf, osxsave);
+    if leaf == 1 && !cpu.on_bus(|bus, at| bus.apic_enabled(at)) {
+        // A processor whose local APIC is off looks like one without (Intel SDM vol. 3, 11.4.3).
+        values[3] &= !crate::cpuid::APIC;
+    }
     for (index, value) in [gpr::RAX, gpr::RBX, gpr::RCX, gpr::RDX]
         .into_iter()
         .zip(values)
@@ -545,6 +568,9 @@ pub(crate) fn software_interrupt(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     if let Err(raised) = cpu.deliver(vector, source) {
         cpu.rip = at;
         return Err(raised);
+    }
+    if ins.mnemonic() == Mnemonic::Int1 {
+        cpu.merge_held_traps();
     }
     cpu.no_step_trap = true;
     Ok(Done::Jump(cpu.rip))

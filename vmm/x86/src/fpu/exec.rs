@@ -34,7 +34,9 @@ pub(crate) fn execute(
     ip: u64,
 ) -> Effect {
     if !instr.op.is_control() {
-        fpu.opcode = instr.opcode;
+        if !matches!(instr.op, Op::Compare { flags: true, .. }) {
+            fpu.opcode = instr.opcode;
+        }
         fpu.ip = ip;
         if instr.mem_size != 0 {
             fpu.dp = mem.address;
@@ -176,6 +178,7 @@ fn comparison(
     to_flags: bool,
 ) -> Effect {
     let empty = fpu.is_empty(0) || against == Against::Sti && fpu.is_empty(sti);
+    let before = fpu.status & C1;
     let (relation, completes) = if empty {
         (Relation::Unordered, fpu.stack_fault(false))
     } else {
@@ -190,6 +193,11 @@ fn comparison(
         (relation, fpu.raise(flags, false, Destination::Register))
     };
     let effect = if to_flags {
+        // FCOMI and its kind write the status word only to record exceptions: C1 stays, unless it tells a
+        // stack fault, and so does the last opcode.
+        if !empty {
+            fpu.set_conditions(C1, before);
+        }
         let invalid = fpu.status & !fpu.control & flag::INVALID != 0;
         flags_effect(relation, completes || !invalid)
     } else {

@@ -102,7 +102,13 @@ pub(super) fn scale(a: F80, b: F80, control: u16) -> Out {
         _ => {}
     }
     let x = unpack(a);
-    let exp = x.exp + truncated(b);
+    let power = truncated(b);
+    if power == 0 {
+        // Nothing is computed, so that nothing underflows. Pseudo-denormals become what they stand for.
+        let value = if x.exp == 1 { pack(x.neg, 1, x.sig) } else { a };
+        return Out::exact(value).with(flags);
+    }
+    let exp = x.exp + power;
     round(x.neg, exp, u128::from(x.sig) << 64, 64, control).with(flags)
 }
 

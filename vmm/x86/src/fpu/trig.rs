@@ -5,7 +5,8 @@
 //! hardware close to multiples of pi/2, where the true function would differ.
 
 use super::number::{
-    Class, ONE, Out, class, denormal_flag, negative, special_one, special_two, unpack, zero,
+    Class, Finite, ONE, Out, class, denormal_flag, flag, negative, round, special_one, special_two,
+    unpack, zero,
 };
 use super::wide::{ONE_127, Wide, mul_high, ratio_127};
 use crate::state::F80;
@@ -96,6 +97,17 @@ impl Reduced {
     }
 }
 
+/// Arguments below this power of two are their own sine and tangent, whatever the rounding control says:
+/// the next term of the series is not even in the precision in which processors compute.
+const TINY: i32 = -68;
+
+/// The sine or tangent of a tiny argument. It is inexact, and tiny itself if the argument is.
+fn itself(x: Finite, control: u16) -> Out {
+    let out = round(x.neg, x.exp, u128::from(x.sig) << 64, 64, control);
+    let underflow = if x.exp < 1 { flag::UNDERFLOW } else { 0 };
+    out.with(flag::PRECISION | underflow)
+}
+
 /// Sine and cosine, or `None` if the argument is out of range.
 pub(super) fn sine_cosine(a: F80, control: u16) -> Option<(Out, Out)> {
     if let Some(out) = special_one(a) {
@@ -106,10 +118,16 @@ pub(super) fn sine_cosine(a: F80, control: u16) -> Option<(Out, Out)> {
         Class::Zero => return Some((Out::exact(a), Out::exact(ONE))),
         _ => {}
     }
-    let (sine, cosine) = Reduced::new(Wide::new(unpack(a)))?.sine_cosine();
+    let x = Wide::new(unpack(a));
+    let (sine, cosine) = Reduced::new(x)?.sine_cosine();
     let flags = denormal_flag(a, a);
+    let sine = if x.exp < TINY {
+        itself(unpack(a), control)
+    } else {
+        sine.round_irrational(control)
+    };
     Some((
-        sine.round_irrational(control).with(flags),
+        sine.with(flags),
         cosine.round_irrational(control).with(flags),
     ))
 }
@@ -125,8 +143,8 @@ pub(super) fn tangent(a: F80, control: u16) -> Option<Out> {
         _ => {}
     }
     let x = Wide::new(unpack(a));
-    if x.exp < -64 {
-        return Some(x.round_irrational(control).with(denormal_flag(a, a)));
+    if x.exp < TINY {
+        return Some(itself(unpack(a), control).with(denormal_flag(a, a)));
     }
     let (sine, cosine) = Reduced::new(x)?.sine_cosine();
     Some(

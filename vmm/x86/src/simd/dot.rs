@@ -1,6 +1,10 @@
-//! Dot products, in the steps and the order of the SDM's pseudocode: the products of the lanes that
-//! the immediate's high half selects, then their sums in pairs, then the lanes that its low half
-//! selects. Each step rounds, and raises its exceptions before the next one starts.
+//! Dot products: the products of the lanes that the immediate's high half selects, then their sums in
+//! pairs, then the lanes that its low half selects. Each step rounds, and raises its exceptions before the
+//! next one starts.
+//!
+//! The SDM's pseudocode says which values are added, not which of two NaNs survives an addition; that is the
+//! first operand's. Intel's processors add whole vectors: to each lane's neighbour in its half that lane, and
+//! to that the sum of the other half. So the lanes of a result may hold different NaNs.
 
 use super::float::{Addpd, Addps, Mulpd, Mulps};
 use super::host::apply;
@@ -24,24 +28,19 @@ fn dpps(f: &mut Frame) -> Result<(), SimdFault> {
             if bits >> i & 1 != 0 { value[i] } else { 0 }
         }))
     };
+    let exchanged = |value: Quads, by: usize| {
+        let value = doubles(value);
+        from_doubles(core::array::from_fn(|i| value[i ^ by]))
+    };
     // Lanes that do not take part are zeros: their products are +0 and raise nothing.
     let product = apply::<Mulps>(
         lanes(f.imm >> 4, f.dst),
         lanes(f.imm >> 4, f.src),
         &mut f.mxcsr,
     )?;
-    let p = doubles(product);
-    let pairs = doubles(apply::<Addps>(
-        from_doubles([p[0], p[2], 0, 0]),
-        from_doubles([p[1], p[3], 0, 0]),
-        &mut f.mxcsr,
-    )?);
-    let sum = apply::<Addps>(
-        [u64::from(pairs[0]), 0],
-        [u64::from(pairs[1]), 0],
-        &mut f.mxcsr,
-    )?;
-    f.dst = lanes(f.imm, from_doubles([doubles(sum)[0]; 4]));
+    let pairs = apply::<Addps>(exchanged(product, 1), product, &mut f.mxcsr)?;
+    let sum = apply::<Addps>(pairs, exchanged(pairs, 2), &mut f.mxcsr)?;
+    f.dst = lanes(f.imm, sum);
     Ok(())
 }
 
@@ -54,7 +53,7 @@ fn dppd(f: &mut Frame) -> Result<(), SimdFault> {
         lanes(f.imm >> 4, f.src),
         &mut f.mxcsr,
     )?;
-    let sum = apply::<Addpd>([product[0], 0], [product[1], 0], &mut f.mxcsr)?;
-    f.dst = lanes(f.imm, [sum[0]; 2]);
+    let sum = apply::<Addpd>([product[1], product[0]], product, &mut f.mxcsr)?;
+    f.dst = lanes(f.imm, sum);
     Ok(())
 }

@@ -306,6 +306,21 @@ pub fn decode(bytes: &[u8], rip: u64, bits: u32) -> Instruction {
     Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE).decode()
 }
 
+/// The linear address of an explicit memory operand of a case's instruction.
+pub fn memory_address(case: &Case, instruction: &Instruction) -> Option<u64> {
+    let operand =
+        (0..instruction.op_count()).find(|i| instruction.op_kind(*i) == OpKind::Memory)?;
+    let regs = &case.regs;
+    instruction.virtual_address(operand, 0, |register, _, _| match register {
+        Register::FS => Some(regs.fs_base),
+        Register::GS => Some(regs.gs_base),
+        _ if register.is_segment_register() => Some(0),
+        _ => Some(
+            regs.gpr[register.full_register().number()] & (u64::MAX >> (64 - 8 * register.size())),
+        ),
+    })
+}
+
 fn is_legacy_prefix(byte: u8) -> bool {
     matches!(
         byte,

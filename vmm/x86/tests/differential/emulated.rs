@@ -171,6 +171,16 @@ impl Emulated {
         background: &[u8],
         mut piece: impl FnMut(&CpuState) -> Option<u64>,
     ) -> Result<Outcome, String> {
+        self.execute_seeing(case, background, |state, _| piece(state))
+    }
+
+    /// As `execute`; `piece` sees the data window, too.
+    pub fn execute_seeing(
+        &mut self,
+        case: &Case,
+        background: &[u8],
+        mut piece: impl FnMut(&CpuState, &dyn Fn(u64) -> [u64; 2]) -> Option<u64>,
+    ) -> Result<Outcome, String> {
         let mut window = background.to_vec();
         apply_patches(case, &mut window);
         self.put(physical::WINDOW, &window);
@@ -179,7 +189,15 @@ impl Emulated {
         let mut exit = Exit::Budget;
         let mut total = 0;
         while exit == Exit::Budget && total < BUDGET {
-            let Some(budget) = piece(&self.cpu.state()) else {
+            let memory = &self.memory;
+            let window = |address: u64| {
+                let mut bytes = [0; 16];
+                memory.read(physical::WINDOW + address.wrapping_sub(WINDOW), &mut bytes);
+                [0, 8].map(|at| {
+                    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+                })
+            };
+            let Some(budget) = piece(&self.cpu.state(), &window) else {
                 return Err(format!("given up at {:#x}", self.cpu.state().rip));
             };
             exit = self.cpu.run(&mut self.memory, &mut bus, budget);

@@ -3,6 +3,7 @@
 use iced_x86::{Code, Mnemonic as M};
 
 use crate::forms;
+use crate::make::{Departure, Make, host};
 
 /// What this test does with an instruction form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +74,6 @@ const AMD_DIFFERS: &[Code] = &[
     Code::Lgs_r64_m1664,
 ];
 
-fn host_is_amd() -> bool {
-    // "Auth", of AuthenticAMD.
-    std::arch::x86_64::__cpuid(0).ebx == 0x6874_7541
-}
-
 /// Decides what to do with a form.
 pub fn plan(form: Code) -> Plan {
     let op = form.op_code();
@@ -90,12 +86,13 @@ pub fn plan(form: Code) -> Plan {
     if !forms::is_modelled(form) {
         return Plan::Absent;
     }
-    if host_is_amd()
-        && (AMD_DIFFERS.contains(&form) || format!("{form:?}").starts_with("Reservednop"))
-    {
-        return Plan::Excluded(
-            "AMD processors, such as this host's, execute this encoding differently from Intel's",
-        );
+    if host() == Make::Amd {
+        if AMD_DIFFERS.contains(&form) {
+            return Plan::Excluded(Departure::FarPointer.reason());
+        }
+        if format!("{form:?}").starts_with("Reservednop") {
+            return Plan::Excluded(Departure::ReservedHints.reason());
+        }
     }
     if !op.mode64() && !op.mode32() {
         return Plan::Excluded("exists in 16-bit mode only");

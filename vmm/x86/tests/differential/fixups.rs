@@ -262,8 +262,13 @@ pub fn after_encoding(b: &mut Builder) -> Option<()> {
         return Some(());
     };
     let bytes = operand_bytes(b);
-    let branch = matches!(b.op.mnemonic(), M::Jmp | M::Call);
-    if branch || b.random.chance(90) {
+    // Targets of branches must not be left to chance, and neither must MXCSR, of which processors have bits
+    // that others do not have.
+    let needed = matches!(
+        b.op.mnemonic(),
+        M::Jmp | M::Call | M::Fxrstor | M::Fxrstor64 | M::Xrstor | M::Xrstor64 | M::Ldmxcsr
+    );
+    if needed || b.random.chance(90) {
         b.patch(address, &bytes);
     }
     Some(())

@@ -4,8 +4,11 @@
 //! exception, at the latest in the INT3 that follows the instruction; the kernel reports it as a
 //! signal with all registers, and the signal's return goes back to the harness.
 
+mod watchdog;
+
 use std::cell::UnsafeCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use libc::{c_int, c_void};
 
@@ -14,6 +17,11 @@ use crate::layout::{
     WINDOW, WINDOW_SIZE,
 };
 use crate::state::{Case, Fp, Outcome, Regs, Selectors, apply_patches};
+pub use watchdog::Hang;
+use watchdog::Watchdog;
+
+/// What no case takes, whatever else the host is doing: a thousand times a time slice, and more.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the trampolines, the signal handler and the harness share. The assembly knows the layout.
 #[repr(C, align(64))]
@@ -27,6 +35,8 @@ struct Shared {
     selectors: [u16; 4],
     in_guest: u64,
     gregs: [i64; 23],
+    /// The watchdog ended the case.
+    ended: bool,
 }
 
 const ENTRY: usize = std::mem::offset_of!(Shared, entry);
@@ -53,6 +63,7 @@ static SHARED: SharedCell = SharedCell(UnsafeCell::new(Shared {
     selectors: [0; 4],
     in_guest: 0,
     gregs: [0; 23],
+    ended: false,
 }));
 
 /// The address of the writable mapping of the code, zero before there is one. Whoever holds the
@@ -162,6 +173,11 @@ unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, context:
             &mut *context.cast::<libc::ucontext_t>(),
         )
     };
+    let watchdog = signal == libc::SIGALRM;
+    if shared.in_guest == 0 && watchdog {
+        // The case has ended, or has not begun: the timer comes again.
+        return;
+    }
     if shared.in_guest == 0 {
         // A bug of the harness itself: let the signal kill the process at the same instruction.
         // SAFETY: resetting a handler has no precondition.
@@ -169,6 +185,7 @@ unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, context:
         return;
     }
     shared.in_guest = 0;
+    shared.ended = watchdog;
     let machine = &mut context.uc_mcontext;
     shared.gregs.copy_from_slice(&machine.gregs);
     // SAFETY: the kernel always saves the floating-point state, in the layout of FXSAVE.
@@ -185,6 +202,7 @@ unsafe extern "C" fn handle(signal: c_int, _info: *mut libc::siginfo_t, context:
 /// The processor as an executor of cases. Only one thread at a time has it.
 pub struct Native {
     code: *mut u8,
+    watchdog: Watchdog,
     _lock: MutexGuard<'static, usize>,
 }
 
@@ -202,12 +220,26 @@ impl Native {
         install_handlers();
         Self {
             code: *lock as *mut u8,
+            watchdog: Watchdog::new(),
             _lock: lock,
         }
     }
 
-    /// Runs a case with `window` as the contents of the data window.
-    pub fn run(&mut self, case: &Case, background: &[u8]) -> Outcome {
+    /// Runs a case with `background`, but for the case's patches, as the contents of the data window.
+    ///
+    /// # Errors
+    /// [`Hang`] if the case does not end.
+    pub fn run(&mut self, case: &Case, background: &[u8]) -> Result<Outcome, Hang> {
+        self.run_for(case, background, PATIENCE)
+    }
+
+    /// As [`Self::run`], for as long as `patience`.
+    pub fn run_for(
+        &mut self,
+        case: &Case,
+        background: &[u8],
+        patience: Duration,
+    ) -> Result<Outcome, Hang> {
         // SAFETY: `new` mapped the window, and nobody holds a reference into it.
         let window =
             unsafe { std::slice::from_raw_parts_mut(WINDOW as *mut u8, WINDOW_SIZE as usize) };
@@ -219,9 +251,11 @@ impl Native {
         // SAFETY: `visible` ends with the mapping.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.code.add(offset), visible) };
         let shared = SHARED.0.get();
+        self.watchdog.start(patience);
         // SAFETY: the handler only runs inside `enter`; the case was generated to stay in the
         // window and to end in an exception.
-        let (gregs, fx, fs_base, gs_base, selectors) = unsafe {
+        let (gregs, fx, fs_base, gs_base, selectors, ended) = unsafe {
+            (*shared).ended = false;
             load(&mut *shared, case);
             enter(shared);
             let shared = &*shared;
@@ -231,15 +265,23 @@ impl Native {
                 shared.fs_base,
                 shared.gs_base,
                 shared.selectors,
+                shared.ended,
             )
         };
+        self.watchdog.stop();
         // SAFETY: as above.
         unsafe { std::ptr::write_bytes(self.code.add(offset), 0xcc, visible) };
+        if ended {
+            return Err(Hang {
+                form: case.form,
+                patience,
+            });
+        }
         let [es, ds, fs, gs] = selectors;
         let cs_gs_fs_ss = gregs[libc::REG_CSGSFS as usize] as u64;
         let (cs, ss) = (cs_gs_fs_ss as u16, (cs_gs_fs_ss >> 48) as u16);
         let vector = gregs[libc::REG_TRAPNO as usize] as u8;
-        Outcome {
+        Ok(Outcome {
             vector,
             error: gregs[libc::REG_ERR as usize] as u64,
             cr2: if vector == 14 {
@@ -264,7 +306,7 @@ impl Native {
                 fp: Fp::from_image(&fx),
             },
             window: window.to_vec(),
-        }
+        })
     }
 }
 
@@ -436,10 +478,13 @@ fn install_handlers() {
             libc::SIGFPE,
             libc::SIGILL,
             libc::SIGTRAP,
+            libc::SIGALRM,
         ] {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            // A case has one end.
+            libc::sigaddset(&raw mut action.sa_mask, libc::SIGALRM);
             assert!(libc::sigaction(signal, &raw const action, std::ptr::null_mut()) == 0);
         }
         let mut thread_pointer: u64;

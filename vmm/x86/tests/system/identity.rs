@@ -4,7 +4,7 @@ use chaosrun_x86::{CpuModel, Exit};
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
-use crate::harness::{Machine, Script, TSC_RATE, reg};
+use crate::harness::{BUS_MSR, Machine, Script, TSC_RATE, reg};
 
 #[test]
 fn tsc_counts_what_retired_before_the_instruction_that_reads_it() {
@@ -182,6 +182,26 @@ fn osxsave_follows_cr4() {
     m.change(|state| state.cr4 |= control::CR4_OSXSAVE);
     m.halt();
     assert_ne!(m.gpr(reg::RCX) & 1 << 27, 0);
+}
+
+#[test]
+fn the_local_apic_is_told_of_while_it_is_on() {
+    // CPUID, then IA32_APIC_BASE without its enable bit, then CPUID again.
+    let (mut m, _) = Machine::kernel(|a| {
+        a.mov(eax, 1)?;
+        a.cpuid()?;
+        a.mov(esi, edx)?;
+        a.mov(ecx, BUS_MSR)?;
+        a.mov(eax, 0xfee0_0100u32)?;
+        a.xor(edx, edx)?;
+        a.wrmsr()?;
+        a.mov(eax, 1)?;
+        a.cpuid()?;
+        a.hlt()
+    });
+    m.halt();
+    let (on, off) = (m.gpr(reg::RSI), m.gpr(reg::RDX));
+    assert_eq!((on & 1 << 9, on ^ off), (1 << 9, 1 << 9));
 }
 
 #[test]

@@ -106,9 +106,48 @@ fn sti_shadows_one_instruction() {
     assert_eq!(m.run(1), Exit::Budget);
     assert!(!m.cpu.interruptible());
     assert_eq!(m.cpu.state().interrupt_shadow, 1);
-    assert!(m.cpu.nmi_acceptable());
+    assert!(!m.cpu.nmi_acceptable());
     assert_eq!(m.run(100), Exit::InterruptWindow);
     assert_eq!(m.cpu.state().rip, p.at(2));
+    assert!(m.cpu.nmi_acceptable());
+}
+
+#[test]
+fn sti_shadows_nmis_wherever_a_run_ends_behind_it() {
+    // Nobody has asked for a window, and the next instruction is a plain one.
+    let (mut m, p) = Machine::kernel(|a| {
+        a.nop()?;
+        a.sti()?;
+        a.nop()?;
+        a.nop()?;
+        a.hlt()
+    });
+    for (instructions, acceptable) in [(1, true), (1, false), (1, true), (1, true)] {
+        assert_eq!(m.run(instructions), Exit::Budget);
+        assert_eq!(
+            m.cpu.nmi_acceptable(),
+            acceptable,
+            "{:#x}",
+            m.cpu.state().rip
+        );
+    }
+    assert_eq!(m.cpu.state().rip, p.at(4));
+}
+
+#[test]
+fn an_iret_that_faults_unblocks_nmis() {
+    let (mut m, p) = Machine::kernel(|a| a.iretq());
+    m.change(|state| {
+        state.nmi_blocked = true;
+        state.gpr[reg::RSP] = FREE;
+    });
+    m.poke64(FREE + 8, u64::from(selector::BEYOND));
+    let e = m.event();
+    assert_eq!(
+        e.what(),
+        (vector::GP, Some(u32::from(selector::BEYOND)), p.at(0))
+    );
+    assert!(m.cpu.nmi_acceptable());
 }
 
 #[test]

@@ -212,6 +212,56 @@ fn lldt_and_ltr_check_their_descriptors() {
 }
 
 #[test]
+fn lldt_and_ltr_check_the_second_half_of_a_descriptor() {
+    let code = u32::from(SPARE);
+    let end = u32::from(SPARE) + 15;
+    // The second half, the limit of the table, and whether that is refused.
+    let cases = [
+        (0xffff_8000, end, false),
+        (0x7fff, end, false),
+        // Not canonical.
+        (0x8000, end, true),
+        (0xffff_7fff, end, true),
+        // A type in the second half.
+        (0x0100_0000_0000, end, true),
+        (0x1000_0000_0000, end, true),
+        // Bits that are ignored.
+        (0xff00_e000_0000_0000 | 0x7fff, end, false),
+        // Beyond the table.
+        (0x7fff, end - 1, true),
+        (0x7fff, end - 8, true),
+    ];
+    for (task, descriptor) in [
+        (false, 0x8000_8200_0000_000f),
+        (true, 0x8000_8900_0000_0067),
+    ] {
+        for (upper, limit, refused) in cases {
+            let (mut m, p) = Machine::kernel(|a| {
+                a.mov(eax, u32::from(SPARE))?;
+                if task { a.ltr(ax) } else { a.lldt(ax) }?;
+                a.hlt()
+            });
+            m.describe(SPARE, descriptor);
+            m.poke64(GDT + u64::from(SPARE) + 8, upper);
+            m.change(|state| state.gdtr.limit = limit as u16);
+            let before = m.cpu.state();
+            if refused {
+                let e = m.event();
+                assert_eq!(e.what(), (vector::GP, Some(code), p.at(1)), "{upper:#x}");
+                let after = m.cpu.state();
+                assert_eq!((after.tr, after.ldtr), (before.tr, before.ldtr));
+                assert_eq!(m.peek64(GDT + u64::from(SPARE)), descriptor);
+            } else {
+                m.halt();
+                let state = m.cpu.state();
+                let loaded = if task { state.tr } else { state.ldtr };
+                assert_eq!(loaded.base >> 32, upper & 0xffff_ffff);
+            }
+        }
+    }
+}
+
+#[test]
 fn ltr_loads_64_bits_of_base_and_marks_the_segment_busy() {
     let (mut m, _) = Machine::kernel(|a| {
         a.mov(eax, u32::from(SPARE))?;

@@ -15,6 +15,8 @@ mod exceptions;
 mod harness;
 #[path = "../system/identity.rs"]
 mod identity;
+#[path = "../system/intel.rs"]
+mod intel;
 #[path = "../system/interrupts.rs"]
 mod interrupts;
 #[path = "../system/pages.rs"]
@@ -25,8 +27,12 @@ mod paging;
 mod ports;
 #[path = "../system/registers.rs"]
 mod registers;
+#[path = "../system/segment_checks.rs"]
+mod segment_checks;
 #[path = "../system/segments.rs"]
 mod segments;
+#[path = "../system/shadows.rs"]
+mod shadows;
 #[path = "../system/sharing.rs"]
 mod sharing;
 #[path = "../system/stacks.rs"]

@@ -19,7 +19,14 @@ fn apic_base_allows_only_the_transitions_of_the_manual() {
     assert!(!write_msr(&mut lapic, APIC_BASE, invalid));
     assert!(write_msr(&mut lapic, APIC_BASE, xapic));
     assert!(!write_msr(&mut lapic, APIC_BASE, xapic | 1));
-    assert!(!write_msr(&mut lapic, APIC_BASE, xapic | 1 << 52));
+    for bit in (0..8).chain([9]).chain(46..64) {
+        assert!(
+            !write_msr(&mut lapic, APIC_BASE, xapic | 1 << bit),
+            "bit {bit}"
+        );
+    }
+    assert!(write_msr(&mut lapic, APIC_BASE, xapic | 1 << 45));
+    assert!(write_msr(&mut lapic, APIC_BASE, xapic));
 }
 
 #[test]

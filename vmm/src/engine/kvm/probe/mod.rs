@@ -1,5 +1,6 @@
 //! What this host's KVM really does: tiny guests that try it.
 
+mod addresses;
 mod clock;
 mod host;
 mod identity;
@@ -76,6 +77,12 @@ pub(in crate::engine) const ALL: &[Probe] = &[
         "model-specific registers",
         UNUSABLE,
         clock::registers,
+    ),
+    probe(
+        "addresses",
+        "registers that hold addresses",
+        NO_MATTER,
+        addresses::canonical,
     ),
     probe("cpuid", "CPUID", NOT_OURS, identity::identity),
     probe(

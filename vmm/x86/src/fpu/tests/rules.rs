@@ -195,3 +195,83 @@ fn undefined_domains_of_logarithms_and_exponentials_are_pinned() {
         "F2XM1 beyond 1 leaves its operand"
     );
 }
+
+#[test]
+fn a_denormal_scaled_by_zero_stays_as_it_is_whatever_is_masked() {
+    let denormal = F80 {
+        mantissa: 0xff,
+        sign_exponent: 0x8000,
+    };
+    let zero = F80 {
+        mantissa: 0,
+        sign_exponent: 0x8000,
+    };
+    let half = F80 {
+        mantissa: 1 << 63,
+        sign_exponent: 0x3ffe,
+    };
+    for factor in [zero, half] {
+        // Underflow is unmasked, then masked.
+        for control in [0x0d6b, 0x0d7b] {
+            let mut fpu = X87 {
+                control,
+                ..X87::default()
+            };
+            fpu.push(factor);
+            fpu.push(denormal);
+            run(&mut fpu, &[0xd9, 0xfd]);
+            assert_eq!(fpu.st(0), denormal);
+            assert_eq!(fpu.status & 0x80ff, 2, "only the denormal is told");
+        }
+    }
+}
+
+#[test]
+fn the_least_normal_number_is_its_own_sine_however_it_is_rounded() {
+    let least = F80 {
+        mantissa: 1 << 63,
+        sign_exponent: 1,
+    };
+    for (opcode, rounding) in [(0xfe, 0), (0xfe, 1), (0xfe, 2), (0xfe, 3), (0xfb, 3)] {
+        // Underflow is unmasked.
+        let mut fpu = X87 {
+            control: 0x36f | rounding << 10,
+            ..X87::default()
+        };
+        fpu.push(least);
+        run(&mut fpu, &[0xd9, opcode]);
+        let sine = if opcode == 0xfe { 0 } else { 1 };
+        assert_eq!(fpu.st(sine), least);
+        assert_eq!(fpu.status & 0x80ff, 0x20, "inexact, but no underflow");
+    }
+}
+
+#[test]
+fn comparisons_to_the_flags_leave_c1_and_the_last_opcode() {
+    const C1: u16 = 1 << 9;
+    // FUCOMI, FCOMI, FUCOMIP and FCOMIP.
+    for bytes in [[0xdb, 0xe9], [0xdb, 0xf1], [0xdf, 0xe9], [0xdf, 0xf1]] {
+        let mut fpu = X87::default();
+        fpu.push(ONE);
+        fpu.push(ONE);
+        fpu.opcode = 0x123;
+        fpu.status |= C1;
+        run(&mut fpu, &bytes);
+        assert_eq!((fpu.status & C1, fpu.opcode), (C1, 0x123), "{bytes:x?}");
+        // FCOM clears one and records the other.
+        fpu.push(ONE);
+        fpu.status |= C1;
+        run(&mut fpu, &[0xd8, 0xd1]);
+        assert_eq!((fpu.status & C1, fpu.opcode), (0, 0xd1));
+    }
+    let mut fpu = X87 {
+        status: C1,
+        ..X87::default()
+    };
+    run(&mut fpu, &[0xdb, 0xe9]);
+    assert_eq!(
+        fpu.status & 0x2ff,
+        0x41,
+        "an empty register is an underflow of the stack"
+    );
+}

@@ -118,6 +118,7 @@ fn every_transcendental_instruction_is_within_two_units_of_the_host() {
         .ok()
         .and_then(|v| v.parse().ok())
         .unwrap_or(2_000);
+    crate::make::announce();
     let mut failures = Vec::new();
     let mut count = 0;
     for bytes in encodings().filter(|bytes| is_transcendental(decode(bytes).0)) {

@@ -2,7 +2,9 @@
 
 mod approximation;
 mod coverage;
+mod dot;
 mod exceptions;
+mod golden;
 mod inputs;
 mod native;
 mod processor;

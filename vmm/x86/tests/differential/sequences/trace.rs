@@ -1,11 +1,13 @@
 //! Follows a program instruction by instruction on the emulated CPU, to know where it goes and
 //! which flags are undefined where.
 
-use iced_x86::{Instruction, Mnemonic as M, OpKind, RflagsBits};
+use chaosrun_x86::CpuState;
+use iced_x86::{Instruction, Mnemonic as M, OpKind, Register, RflagsBits};
 
 use crate::builder::{self, RCX};
 use crate::emulated::Emulated;
 use crate::state::{Case, Outcome};
+use crate::{makes, obstacles};
 
 const CF: u64 = 1;
 const PF: u64 = 1 << 2;
@@ -40,6 +42,9 @@ pub enum Reject {
     TooLong,
     /// The emulated CPU didn't end in an exception, for this reason.
     Broken(String),
+    /// The host's processor does something else than the modelled one in the instruction at this address, or
+    /// its kernel does: the instruction's own test knows what.
+    Departs(u64),
 }
 
 /// Follows the program of `case`, which has been loaded.
@@ -49,7 +54,7 @@ pub fn follow(emulated: &mut Emulated, case: &Case, background: &[u8]) -> Result
     let mut next = 0;
     let mut steps = 0;
     let mut reject = None;
-    let result = emulated.execute(case, background, |state| {
+    let result = emulated.execute_seeing(case, background, |state, window| {
         let at = state.rip.wrapping_sub(case.regs.rip) as usize;
         if at > case.bytes.len() {
             // What follows is the handler of an exception.
@@ -66,6 +71,10 @@ pub fn follow(emulated: &mut Emulated, case: &Case, background: &[u8]) -> Result
         let instruction = builder::decode(&case.bytes[at..], state.rip, case.bits);
         if bits(instruction.rflags_read()) & undefined != 0 {
             reject = Some(Reject::ReadsUndefined(state.rip));
+            return None;
+        }
+        if departs(&instruction, state, window) {
+            reject = Some(Reject::Departs(state.rip));
             return None;
         }
         steps += 1;
@@ -86,6 +95,38 @@ pub fn follow(emulated: &mut Emulated, case: &Case, background: &[u8]) -> Result
             steps,
         }),
     }
+}
+
+/// Whether an instruction cannot be part of a program on this host.
+fn departs(instruction: &Instruction, state: &CpuState, window: &dyn Fn(u64) -> [u64; 2]) -> bool {
+    let address = (0..instruction.op_count())
+        .find(|i| instruction.op_kind(*i) == OpKind::Memory)
+        .and_then(|i| {
+            instruction.virtual_address(i, 0, |register, _, _| match register {
+                Register::FS => Some(state.segments[4].base),
+                Register::GS => Some(state.segments[5].base),
+                _ if register.is_segment_register() => Some(0),
+                _ => Some(
+                    state.gpr[register.full_register().number()]
+                        & (u64::MAX >> (64 - 8 * register.size())),
+                ),
+            })
+        });
+    if let Some(address) = address
+        && obstacles::splits_lock(instruction, address)
+    {
+        return true;
+    }
+    if !matches!(instruction.mnemonic(), M::Dpps | M::Dppd) {
+        return false;
+    }
+    let dst = state.xmm[instruction.op0_register().number()];
+    let src = match (instruction.op1_kind(), address) {
+        (OpKind::Register, _) => state.xmm[instruction.op1_register().number()],
+        (_, Some(address)) => window(address),
+        (_, None) => return false,
+    };
+    makes::sum_differs(instruction, dst, src, state.mxcsr)
 }
 
 /// The flags that are undefined behind an instruction if those of `before` were in front of it.

@@ -25,7 +25,7 @@ pub enum Seen {
 }
 
 /// The bus. Its answers depend on nothing but the accesses so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// What reached the bus, without the handlers' reports.
     pub seen: Vec<Seen>,
@@ -39,6 +39,20 @@ pub struct Script {
     pub draws: u64,
     /// Whether every port access stops the CPU.
     pub stops_at_ports: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            seen: Vec::new(),
+            answer: 0,
+            // On, as after a reset.
+            msr: 0xfee0_0900,
+            cr8: 0,
+            draws: 0,
+            stops_at_ports: false,
+        }
+    }
 }
 
 impl Script {
@@ -82,6 +96,10 @@ impl Bus for Script {
             self.msr = value;
         }
         index == BUS_MSR
+    }
+
+    fn apic_enabled(&mut self, _: &mut Access) -> bool {
+        self.msr & 1 << 11 != 0
     }
 
     fn read_tsc(&mut self, at: &mut Access) -> u64 {
