@@ -1,7 +1,7 @@
 //! Every fault of the language, seen from inside of a guest: `guests/observer` measures what happens to
 //! it, in a scenario with the fault and in the same scenario without.
 //!
-//! `ends` is about machines that need no fault to go wrong.
+//! `ends` is about machines that need no fault to go wrong, and `prompt` about what consoles show.
 //!
 //! One target for all families, so that there is one program to link; kernel and guest come from
 //! chaosrun's cache.
@@ -19,6 +19,7 @@ mod memory;
 mod network;
 mod node;
 mod process;
+mod prompt;
 
 use chaosrun::scenario::vocab::{FAMILIES, KINDS};
 
