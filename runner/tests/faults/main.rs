@@ -12,6 +12,7 @@ mod pair;
 
 mod clock;
 mod crash;
+mod cut;
 mod disk;
 mod ends;
 mod interrupt;
@@ -20,6 +21,7 @@ mod network;
 mod node;
 mod process;
 mod prompt;
+mod space;
 
 use chaosrun::scenario::vocab::{FAMILIES, KINDS};
 
@@ -27,6 +29,7 @@ use chaosrun::scenario::vocab::{FAMILIES, KINDS};
 fn every_kind_of_fault_has_a_test() {
     let files = [
         network::TESTED,
+        cut::TESTED,
         disk::TESTED,
         node::TESTED,
         process::TESTED,
@@ -37,6 +40,7 @@ fn every_kind_of_fault_has_a_test() {
     let tested: Vec<&str> = files
         .iter()
         .chain(crash::TESTED)
+        .chain(space::TESTED)
         .copied()
         .flatten()
         .copied()

@@ -9,7 +9,7 @@ use chaosrun::report::event::EventKind;
 use chaosrun::run::{End, Outcome};
 
 use crate::elf::{executable, out};
-use crate::pair::{MILLI, compiled, run_on};
+use crate::pair::{MILLI, alone, compiled, run_on};
 
 /// A microsecond is ten instructions.
 const BASE: &str = r#"
@@ -115,11 +115,37 @@ fn properties_see_prompts_as_triggers_do() {
         let found = outcome.judgements.iter().find(|j| j.name == name);
         found.map(|judgement| judgement.verdict)
     };
-    assert_eq!(verdict("text"), Some(Verdict::Pass));
-    assert_eq!(verdict("end"), Some(Verdict::Pass));
-    assert_eq!(verdict("word"), Some(Verdict::Pass));
-    assert_eq!(verdict("prompt"), Some(Verdict::Fail));
-    assert_eq!(verdict("end of another"), Some(Verdict::Pass));
+    assert_eq!(verdict("eventually: text"), Some(Verdict::Pass));
+    assert_eq!(verdict("eventually: end"), Some(Verdict::Pass));
+    assert_eq!(verdict("sometimes: word"), Some(Verdict::Pass));
+    assert_eq!(verdict("never: prompt"), Some(Verdict::Fail));
+    assert_eq!(verdict("never: end of another"), Some(Verdict::Pass));
+}
+
+#[test]
+fn a_prompt_of_one_of_several_programs_is_shown_with_its_name() {
+    let seen = alone(
+        r#"
+scenario "shared" schema=1 {
+    kernel "tiny"
+    guest "db" crate="observer" { args "prompt" "login: " }
+    guest "other" crate="observer" { args "prompt" "> " }
+    node "n1" { guest "db"; guest "other"; memory "64MiB" }
+    ready console="db: login: " within="5s"
+    properties { eventually console="/^other: > $/" within="1s" after="start" }
+    FAULTS
+    run duration="1s" seed=1
+}"#,
+    );
+    let console = seen.consoles();
+    let lines: Vec<&str> = console
+        .lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .collect();
+    for prompt in ["db: login: ", "other: > "] {
+        assert!(lines.contains(&prompt), "{lines:?}");
+    }
+    seen.none_failed();
 }
 
 #[test]

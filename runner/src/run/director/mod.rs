@@ -16,6 +16,7 @@ mod agenda;
 mod budget;
 mod draw;
 mod effect;
+mod full;
 mod kinds;
 mod nodes;
 mod on_node;
@@ -231,6 +232,7 @@ impl<'p> Director<'p> {
         if starts {
             // A fault may wait for somebody whom it can hit.
             self.agenda.add(now, Item::Retry);
+            self.full_again(node);
         }
         starts
     }
