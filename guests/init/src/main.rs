@@ -46,6 +46,7 @@ fn main() {
         report::trouble("no program is started without its disk".to_owned());
         Vec::new()
     };
+    report::stage("mounted");
     supervisor::Supervisor::new(workloads, control)
         .with_disks(disks)
         .run();

@@ -59,11 +59,11 @@ impl Supervisor {
         // A disk that has been full since before the start is full when programs start. All other
         // commands are about programs.
         let is_first = |command: &Command| matches!(command.action, Action::DisksFull { .. });
-        let waiting = match self.disks.can_be_full() {
-            true => self.control.waiting(),
+        let commands = match self.disks.can_be_full() {
+            true => self.control.first(),
             false => Vec::new(),
         };
-        let (first, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_first);
+        let (first, others): (Vec<_>, Vec<_>) = commands.into_iter().partition(is_first);
         first.iter().for_each(|command| self.answer(command));
         self.start_due();
         report::stage("workloads");

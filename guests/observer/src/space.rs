@@ -37,7 +37,7 @@ pub fn ask(path: &str) -> io::Result<()> {
         let end = log.metadata()?.len();
         let written = log.write_all_at(&[number as u8; BLOCK], end);
         let flushed = log.sync_data();
-        let allocated = allocate(&space, number);
+        let allocated = allocate(&space, space.metadata()?.len());
         let name = directory.join(format!("{life}-{number}"));
         let created = OpenOptions::new().write(true).create_new(true).open(&name);
         let made = fs::create_dir(directory.join(format!("d-{life}-{number}")));
@@ -67,11 +67,17 @@ fn code<T>(result: &io::Result<T>) -> Value {
     error.map_or(json!(0), |error| json!(error.raw_os_error()))
 }
 
-/// Allocates another block of a file.
-fn allocate(file: &File, number: u64) -> io::Result<()> {
-    let at = number as libc::off_t * BLOCK as libc::off_t;
+/// Allocates another block of a file, at its end.
+fn allocate(file: &File, end: u64) -> io::Result<()> {
     // SAFETY: fallocate takes numbers only.
-    let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, at, BLOCK as libc::off_t) };
+    let result = unsafe {
+        libc::fallocate(
+            file.as_raw_fd(),
+            0,
+            end as libc::off_t,
+            BLOCK as libc::off_t,
+        )
+    };
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -18,7 +18,9 @@ use crate::plan::Plan;
 use crate::property::checker::Line;
 use crate::property::decode::decode;
 use crate::property::exit::loses_memory;
-use crate::property::observation::{NodeChange, Observation, ObservationKind, Phase, Stuck};
+use crate::property::observation::{
+    InitReport, NodeChange, Observation, ObservationKind, Phase, Stuck,
+};
 use crate::property::{End as JudgedEnd, EndKind, Judge};
 use crate::report::event::EventKind;
 
@@ -413,6 +415,12 @@ impl<'a> Drive<'a> {
                         self.director.observe(since, node, Happening::Event(name));
                     }
                     self.readiness.event(node, name)
+                }
+                ObservationKind::Init(InitReport::Stage(name))
+                    if pid == Some(1) && name == "mounted" =>
+                {
+                    self.director.mounted(node);
+                    false
                 }
                 _ => false,
             };

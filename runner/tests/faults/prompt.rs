@@ -102,24 +102,19 @@ fn a_trigger_acts_on_a_prompt_once_for_each_line() {
 
 #[test]
 fn properties_see_prompts_as_triggers_do() {
-    let properties = "ready console=\"up\"\n\
-        properties {
-            eventually \"text\" console=\"> \" within=\"1s\" after=\"start\"
-            eventually \"end\" console=\"/^> $/\" within=\"1s\" after=\"start\"
-            sometimes \"word\" console=\"/^> /\"
-            never \"prompt\" console=\"/>/\"
-            never \"end of another\" console=\"/^>$/\"
-        }";
-    let outcome = shown(properties, &[(20, "up\n"), (100, ">"), (20, " ")]);
-    let verdict = |name: &str| {
-        let found = outcome.judgements.iter().find(|j| j.name == name);
-        found.map(|judgement| judgement.verdict)
+    let verdict = |property: &str| {
+        let properties = format!("ready console=\"up\"\nproperties {{ {property} }}");
+        let outcome = shown(&properties, &[(20, "up\n"), (100, ">"), (20, " ")]);
+        outcome.judgements[0].verdict
     };
-    assert_eq!(verdict("eventually: text"), Some(Verdict::Pass));
-    assert_eq!(verdict("eventually: end"), Some(Verdict::Pass));
-    assert_eq!(verdict("sometimes: word"), Some(Verdict::Pass));
-    assert_eq!(verdict("never: prompt"), Some(Verdict::Fail));
-    assert_eq!(verdict("never: end of another"), Some(Verdict::Pass));
+    let eventually =
+        |pattern: &str| format!("eventually console={pattern:?} within=\"1s\" after=\"start\"");
+    assert_eq!(verdict(&eventually("> ")), Verdict::Pass);
+    assert_eq!(verdict(&eventually("/^> $/")), Verdict::Pass);
+    assert_eq!(verdict(&eventually("/^>$/")), Verdict::Fail);
+    assert_eq!(verdict("sometimes console=\"/^> /\""), Verdict::Pass);
+    assert_eq!(verdict("never console=\"/>/\""), Verdict::Fail);
+    assert_eq!(verdict("never console=\"/>$/\""), Verdict::Pass);
 }
 
 #[test]

@@ -269,7 +269,6 @@ impl Director<'_> {
         status.ended = false;
         status.boot += 1;
         self.world(Command::Start { node });
-        self.full_again(node);
     }
 
     /// Takes all pauses from a node.

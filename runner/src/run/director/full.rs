@@ -2,8 +2,9 @@
 //!
 //! Where a node's init has mounted the disk, init makes its file system full: the device can't say "no
 //! space" but only "error", which ext4 takes as a reason to become read-only. What of a node is full is
-//! known here, for all lives: init is told all of it whenever it changes, and again when the node starts.
-//! A node that boots reads that before it starts programs; what ends while a node is down is not told.
+//! known here, for all lives: init is told all of it whenever it changes, and in each life when it has
+//! mounted its disks, before it starts programs. A node that is down or boots is told nothing: the kernel's
+//! driver would lose what comes before it is ready.
 //!
 //! Elsewhere, and where a fault is about single operations, the device itself fails writes to what was
 //! never written, like a thin pool without space.
@@ -48,15 +49,19 @@ impl Director<'_> {
         }
     }
 
-    /// A node has started, and knows nothing of what is full.
-    pub(super) fn full_again(&mut self, node: usize) {
-        if !self.nodes.get(node).full.is_empty() {
+    /// The init of a node has mounted its disks, knows of none that is full, and waits a little for that.
+    pub fn mounted(&mut self, node: usize) {
+        let status = self.nodes.get(node);
+        status.mounted = Some(status.boot);
+        if !status.full.is_empty() {
             self.tell_full(node);
         }
     }
 
     fn tell_full(&mut self, node: usize) {
-        if !self.nodes.is_up(node) {
+        let status = self.nodes.get(node);
+        let listens = status.mounted == Some(status.boot);
+        if !listens || !self.nodes.is_up(node) {
             return;
         }
         let full = self.nodes.get(node).full.iter();

@@ -232,7 +232,6 @@ impl<'p> Director<'p> {
         if starts {
             // A fault may wait for somebody whom it can hit.
             self.agenda.add(now, Item::Retry);
-            self.full_again(node);
         }
         starts
     }

@@ -46,7 +46,7 @@ fault!(
     "partition",
     &["network"],
     false,
-    "Cuts a network between groups of nodes: the given sides, `groups` drawn ones, or one node off from the rest.",
+    "Cuts a network between groups of nodes: the given sides, `groups` drawn ones, or one node off from the rest. Neighbours stay known, as with iptables; see `layer` of the network.",
     [
         &[
             key(
