@@ -14,6 +14,9 @@ use crate::{report, sys};
 const DEVICE: &str = "/dev/hvc0";
 /// How long the driver may take to make the device.
 const PATIENCE_MS: u64 = 2_000;
+/// How long a command takes at most that the host gives when it hears of the start, and each of its parts:
+/// the driver hands on a few bytes at a time, with some ticks of the kernel between them.
+const PAUSE_NS: u64 = 25_000_000;
 /// virtio's number of console devices.
 const VIRTIO_CONSOLE: &str = "0x0003";
 
@@ -42,6 +45,21 @@ impl Control {
     /// What becomes readable when a command comes.
     pub fn file(&self) -> Option<RawFd> {
         self.file.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// The commands that come at the start. The host has been told of it.
+    pub fn first(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        while let Some(file) = self.file() {
+            if sys::wait_readable(&[file], Some(PAUSE_NS)) != [true] {
+                break;
+            }
+            commands.extend(self.read());
+            if !commands.is_empty() && self.lines.line.is_empty() {
+                break;
+            }
+        }
+        commands
     }
 
     /// The commands that have come. What is no command is answered here.

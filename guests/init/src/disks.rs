@@ -39,10 +39,14 @@ pub fn mount_all(mounts: &[Mount]) -> bool {
 }
 
 fn mount(mount: &Mount) -> io::Result<()> {
-    let name = link_name(&mount.disk).ok_or(io::ErrorKind::InvalidInput)?;
-    let device = format!("{DIRECTORY}/{name}");
+    let device = device(&mount.disk).ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(&mount.path)?;
     sys::mount_disk(&device, &mount.path, &mount.filesystem, mount.read_only)
+}
+
+/// The link to the disk of this name.
+pub fn device(disk: &str) -> Option<String> {
+    link_name(disk).map(|name| format!("{DIRECTORY}/{name}"))
 }
 
 fn link(device: &Path, name: &str) -> io::Result<()> {

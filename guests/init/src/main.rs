@@ -7,6 +7,7 @@
 
 mod control;
 mod disks;
+mod full;
 mod memory;
 mod modules;
 mod mounts;
@@ -37,6 +38,7 @@ fn main() {
     network::bring_up(&config);
     report::stage("network");
     let control = control::Control::open();
+    let disks = full::Disks::new(config.mounts.clone());
     let workloads = if disks::mount_all(&config.mounts) {
         config.workloads
     } else {
@@ -44,7 +46,10 @@ fn main() {
         report::trouble("no program is started without its disk".to_owned());
         Vec::new()
     };
-    supervisor::Supervisor::new(workloads, control).run();
+    report::stage("mounted");
+    supervisor::Supervisor::new(workloads, control)
+        .with_disks(disks)
+        .run();
 }
 
 /// What is to be done here; nothing, if nobody says so.

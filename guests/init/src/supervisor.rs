@@ -9,7 +9,9 @@ use chaosrun_protocol::control::{Action, Command};
 use chaosrun_protocol::node;
 
 use crate::control::Control;
+use crate::full::Disks;
 use crate::memory::Holder;
+use crate::output::Output;
 use crate::workload::{Asked, Workload};
 use crate::{report, sys};
 
@@ -19,6 +21,7 @@ pub struct Supervisor {
     workloads: Vec<Workload>,
     control: Control,
     holders: Vec<Holder>,
+    disks: Disks,
     children: Option<File>,
     told_of_end: bool,
 }
@@ -40,14 +43,31 @@ impl Supervisor {
             workloads,
             control,
             holders: Vec::new(),
+            disks: Disks::new(Vec::new()),
             children: report::attempt("watch processes", sys::watch_children()),
         }
     }
 
+    /// With these file systems, which commands fill.
+    pub fn with_disks(mut self, disks: Disks) -> Self {
+        self.disks = disks;
+        self
+    }
+
     /// Supervises for ever.
     pub fn run(mut self) -> ! {
+        // A disk that has been full since before the start is full when programs start. All other
+        // commands are about programs.
+        let is_first = |command: &Command| matches!(command.action, Action::DisksFull { .. });
+        let commands = match self.disks.can_be_full() {
+            true => self.control.first(),
+            false => Vec::new(),
+        };
+        let (first, others): (Vec<_>, Vec<_>) = commands.into_iter().partition(is_first);
+        first.iter().for_each(|command| self.answer(command));
         self.start_due();
         report::stage("workloads");
+        others.iter().for_each(|command| self.answer(command));
         loop {
             self.wait();
             self.reap();
@@ -76,6 +96,9 @@ impl Supervisor {
         if self.children.is_none() {
             timeout = Some(timeout.unwrap_or(u64::MAX).min(WITHOUT_NOTICE_NS));
         }
+        if let Some(at) = self.held_until() {
+            timeout = Some(timeout.unwrap_or(u64::MAX).min(at.saturating_sub(now)));
+        }
         let children = self.children.as_ref().map(AsRawFd::as_raw_fd);
         let mut files: Vec<RawFd> = children.into_iter().chain(self.control.file()).collect();
         files.extend(self.holders.iter().filter_map(Holder::awaited));
@@ -96,6 +119,22 @@ impl Supervisor {
             workload
                 .outputs()
                 .retain_mut(|output| !is_ready(output.file()) || output.show());
+        }
+        self.show_held();
+    }
+
+    /// When a line that does not end has to be shown.
+    fn held_until(&mut self) -> Option<u64> {
+        let workloads = self.workloads.iter_mut();
+        let held = workloads.filter_map(|w| w.outputs().iter().filter_map(Output::shows_at).min());
+        held.min()
+    }
+
+    /// Shows lines that do not end.
+    fn show_held(&mut self) {
+        let now = sys::now_ns();
+        for output in self.workloads.iter_mut().flat_map(|w| w.outputs()) {
+            output.show_held(now);
         }
     }
 
@@ -167,6 +206,7 @@ impl Supervisor {
                 self.holders.drain(..).for_each(Holder::release);
                 Ok(true)
             }
+            Action::DisksFull { disks } => self.disks.fill(disks).map(|()| true),
         }
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
 
 /// Turns the result of a system call into an error.
@@ -57,6 +58,56 @@ pub fn mount_disk(device: &str, at: &str, kind: &str, read_only: bool) -> io::Re
             std::ptr::null(),
         )
     })?;
+    Ok(())
+}
+
+/// What a file system has.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// All blocks.
+    pub blocks: u64,
+    /// Inodes that are free.
+    pub free_inodes: u64,
+}
+
+/// What the file system at `path` has.
+pub fn space(path: &str) -> io::Result<Space> {
+    let path = text(path)?;
+    // SAFETY: all zeros are valid numbers, which the call replaces; both pointers outlive it.
+    let space = unsafe {
+        let mut space: libc::statvfs = mem::zeroed();
+        check(libc::statvfs(path.as_ptr(), &raw mut space))?;
+        space
+    };
+    Ok(Space {
+        blocks: space.f_blocks,
+        free_inodes: space.f_ffree,
+    })
+}
+
+/// A new file without a name in the directory at `path`.
+pub fn nameless_file(path: &str) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Kills a child, and waits until nothing of it is left.
+pub fn kill_and_wait(pid: libc::pid_t) -> io::Result<()> {
+    // SAFETY: both calls take numbers, and a pointer to nothing.
+    unsafe {
+        check(libc::kill(pid, libc::SIGKILL))?;
+        while let Err(error) = check(libc::waitpid(pid, ptr::null_mut(), 0)) {
+            match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                // Somebody else has taken notice of its end.
+                Some(libc::ECHILD) => break,
+                _ => return Err(error),
+            }
+        }
+    }
     Ok(())
 }
 

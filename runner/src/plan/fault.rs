@@ -197,9 +197,14 @@ pub enum Action {
         frames: Frames,
         by_ns: u64,
         jitter_ns: u64,
+        overtake: bool,
     },
     /// Frames travel longer by a drawn time.
-    Jitter { frames: Frames, by_ns: u64 },
+    Jitter {
+        frames: Frames,
+        by_ns: u64,
+        overtake: bool,
+    },
     /// A network gets slow.
     Bandwidth { frames: Frames, bandwidth_bps: u64 },
     /// Frames get lost.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Compiled;
 use super::fault::{Action, Pick, Scheduled, Split, Target, Trigger};
 use super::model::{
-    Artefact, DiskSource, Interleave, Node, Plan, Range, Ratio, ReadySignal, Topology,
+    Artefact, DiskSource, Interleave, Layer, Node, Plan, Range, Ratio, ReadySignal, Topology,
 };
 
 /// A time span in the language's notation, e.g. `1m30s`, `1500us`.
@@ -259,6 +259,9 @@ fn network(network: &super::model::Network) -> String {
     );
     if s.jitter_ns > 0 {
         let _ = write!(out, " + up to {}", duration(s.jitter_ns));
+        if s.overtake {
+            out.push_str(" (overtaking)");
+        }
     }
     let _ = write!(out, ", {}", bandwidth(s.bandwidth_bps));
     for (what, r) in [
@@ -270,6 +273,9 @@ fn network(network: &super::model::Network) -> String {
         if r.num > 0 {
             let _ = write!(out, ", {} {what}", chance(r));
         }
+    }
+    if network.layer == Layer::Ethernet {
+        out.push_str(", cut at the cable");
     }
     if !network.links.is_empty() {
         let _ = write!(out, ", {} link rules", network.links.len());

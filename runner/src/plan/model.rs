@@ -375,6 +375,8 @@ pub struct LinkShape {
     pub latency_ns: u64,
     /// How much longer it may travel.
     pub jitter_ns: u64,
+    /// Whether frames overtake each other by that.
+    pub overtake: bool,
     /// How much gets through.
     pub bandwidth_bps: u64,
     /// How much may wait.
@@ -424,6 +426,16 @@ pub struct LinkRule {
     pub shape: LinkShape,
 }
 
+/// What a network's losses and faults are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// Packets; what finds neighbours (ARP, IPv6 Neighbor Discovery) passes.
+    Ip,
+    /// All frames.
+    Ethernet,
+}
+
 /// A network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Network {
@@ -439,6 +451,8 @@ pub struct Network {
     pub topology: Topology,
     /// How links treat frames.
     pub shape: LinkShape,
+    /// What losses and faults are about.
+    pub layer: Layer,
     /// Exceptions.
     pub links: Vec<LinkRule>,
     /// The nodes on it, in the order of the plan's.

@@ -69,16 +69,20 @@ pub enum EndKind {
 pub struct Line<'a> {
     /// The number of the observation with its last byte.
     pub seq: u64,
-    /// World time of its last byte, in nanoseconds.
+    /// World time of its last byte, or of the moment since which it rests, in nanoseconds.
     pub time_ns: u64,
     /// The node.
     pub node: &'a str,
+    /// Which of the console's lines it is, from 0.
+    pub number: u64,
     /// The text so far, without its end. Bytes that are no UTF-8 are replaced.
     pub text: &'a str,
     /// Whether the line's beginning was in an earlier piece, because the line is very long.
     pub continued: bool,
     /// Whether nothing more can be added to this piece. What is not ended comes again, longer.
     pub ended: bool,
+    /// Whether it has ended, or nothing has followed for a while, as with a prompt.
+    pub rests: bool,
 }
 
 /// A checker of one property, or of one family of assertions.

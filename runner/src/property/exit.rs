@@ -186,7 +186,7 @@ impl Checker for Exit {
 }
 
 /// Whether a node's programs are gone after a change.
-pub(super) const fn loses_memory(change: &NodeChange) -> bool {
+pub(crate) const fn loses_memory(change: &NodeChange) -> bool {
     matches!(
         change,
         NodeChange::Crashed

@@ -87,7 +87,19 @@ impl Judge {
         self.failed
     }
 
+    /// Time has come so far; lines that rest since a moment before are told at that moment.
     fn tell_time(&mut self, now_ns: u64) {
+        while let Some(moment) = self.lines.rests_at().filter(|moment| *moment <= now_ns) {
+            self.tell_moment(moment);
+            let checkers = &mut self.checkers;
+            self.lines.rest(moment, |line| {
+                checkers.iter_mut().for_each(|checker| checker.line(line));
+            });
+        }
+        self.tell_moment(now_ns);
+    }
+
+    fn tell_moment(&mut self, now_ns: u64) {
         if now_ns > self.now_ns {
             self.now_ns = now_ns;
             for checker in &mut self.checkers {

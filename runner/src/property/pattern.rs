@@ -1,6 +1,8 @@
 //! Patterns of consoles.
 
 use regex::Regex;
+use regex_syntax::Parser;
+use regex_syntax::hir::Look;
 
 use super::checker::Line;
 use crate::plan::model::Pattern;
@@ -14,7 +16,12 @@ pub enum Matcher {
     /// A piece of text.
     Text(String),
     /// A regular expression.
-    Regex(Regex),
+    Regex {
+        /// The expression.
+        regex: Regex,
+        /// Whether it says something about what follows: where the line or a word ends.
+        looks_ahead: bool,
+    },
 }
 
 impl Matcher {
@@ -25,32 +32,46 @@ impl Matcher {
     pub fn new(pattern: &Pattern) -> Result<Self, regex::Error> {
         Ok(match pattern {
             Pattern::Text(text) => Self::Text(text.clone()),
-            Pattern::Regex(text) => Self::Regex(
-                regex::RegexBuilder::new(text)
+            Pattern::Regex(text) => Self::Regex {
+                regex: regex::RegexBuilder::new(text)
                     .size_limit(REGEX_LIMIT_BYTES)
                     .build()?,
-            ),
+                looks_ahead: looks_ahead(text),
+            },
         })
     }
 
     /// Whether a piece of a line shows the pattern.
     ///
-    /// A piece of text is seen as soon as it is there, as in a prompt that no newline follows. A
-    /// regular expression may say where the line ends, so it is tried only on what has ended.
+    /// It is seen as soon as it is there, as in a prompt that no newline follows. Only a regular
+    /// expression that says where the line or a word ends waits until the line has ended or rests:
+    /// before that, what follows could make what was seen untrue.
     #[must_use]
     pub fn is_in(&self, line: &Line<'_>) -> bool {
         match self {
             Self::Text(text) => line.text.contains(text.as_str()),
-            Self::Regex(regex) => line.ended && regex.is_match(line.text),
+            Self::Regex { regex, looks_ahead } => {
+                (line.rests || !looks_ahead) && regex.is_match(line.text)
+            }
         }
     }
+}
+
+/// Whether an expression can match a text and not what the text begins: it has an assertion about an
+/// end, or about the border of a word. One that can't be read is not asked, for it is refused.
+fn looks_ahead(expression: &str) -> bool {
+    Parser::new().parse(expression).is_ok_and(|hir| {
+        let looks = hir.properties().look_set();
+        let ends = [Look::End, Look::EndLF, Look::EndCRLF];
+        ends.into_iter().any(|end| looks.contains(end)) || looks.contains_word()
+    })
 }
 
 impl std::fmt::Display for Matcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => write!(f, "`{text}`"),
-            Self::Regex(regex) => write!(f, "`/{regex}/`"),
+            Self::Regex { regex, .. } => write!(f, "`/{regex}/`"),
         }
     }
 }
@@ -59,23 +80,37 @@ impl std::fmt::Display for Matcher {
 mod tests {
     use super::*;
 
-    fn line(text: &str, ended: bool) -> Line<'_> {
+    fn line(text: &str, rests: bool) -> Line<'_> {
         Line {
             seq: 0,
             time_ns: 0,
             node: "n1",
+            number: 0,
             text,
             continued: false,
-            ended,
+            ended: false,
+            rests,
         }
     }
 
     #[test]
-    fn a_regular_expression_waits_for_the_end_of_the_line() {
+    fn an_expression_about_an_end_waits_until_the_line_rests() {
+        for expression in ["^ok$", r"^ok\b", r"(?m)^ok$", r"ok\z", r"^(o|ok(x|$))"] {
+            let matcher = Matcher::new(&Pattern::Regex(expression.into())).unwrap();
+            assert!(!matcher.is_in(&line("ok", false)), "{expression}");
+            assert!(matcher.is_in(&line("ok", true)), "{expression}");
+        }
         let matcher = Matcher::new(&Pattern::Regex("^ok$".into())).unwrap();
-        assert!(!matcher.is_in(&line("ok", false)));
         assert!(!matcher.is_in(&line("okay", true)));
-        assert!(matcher.is_in(&line("ok", true)));
+    }
+
+    #[test]
+    fn another_expression_is_seen_as_soon_as_it_is_there() {
+        for expression in ["login: ", "^[a-z]+: ", "o+g", "(?i)LOGIN"] {
+            let matcher = Matcher::new(&Pattern::Regex(expression.into())).unwrap();
+            assert!(!matcher.is_in(&line("lo", true)), "{expression}");
+            assert!(matcher.is_in(&line("login: ", false)), "{expression}");
+        }
     }
 
     #[test]

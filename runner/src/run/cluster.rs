@@ -11,7 +11,7 @@ use chaosrun_vmm::engine::{EngineKind, EngineOptions};
 use chaosrun_vmm::machine::Interleaving;
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::config::{
-    Chance, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
+    Chance, Layer, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
 };
 use chaosrun_vmm::world::{World, WorldError};
 
@@ -175,6 +175,10 @@ fn network_config(
     Ok(NetworkConfig {
         mtu_bytes: network.mtu_bytes,
         shape: shape(&network.shape),
+        layer: match network.layer {
+            model::Layer::Ip => Layer::Ip,
+            model::Layer::Ethernet => Layer::Ethernet,
+        },
         reach: reach(&network.topology, &members, &index, &links),
         links,
         capture: match captures.filter(|_| network.pcap) {
@@ -248,6 +252,7 @@ fn shape(shape: &model::LinkShape) -> LinkShape {
     LinkShape {
         latency_ns: shape.latency_ns,
         jitter_ns: shape.jitter_ns,
+        overtake: shape.overtake,
         bandwidth_bps: shape.bandwidth_bps,
         queue_bytes: shape.queue_bytes,
         loss: chance(shape.loss),

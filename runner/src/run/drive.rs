@@ -8,15 +8,19 @@ use chaosrun_vmm::world::{Command, World, WorldError, WorldEvent, WorldEventKind
 use super::allowance::Allowance;
 use super::cluster::is_cut;
 use super::director::{Deed, Director, Happening, Stage};
-use super::lines::Lines;
+use super::lines::{Console, recorded};
 use super::lives::Life;
 use super::notes::notes;
 use super::outcome::{End, Outcome};
 use super::readiness::Readiness;
 use super::record::{Record, fault};
 use crate::plan::Plan;
+use crate::property::checker::Line;
 use crate::property::decode::decode;
-use crate::property::observation::{NodeChange, Observation, ObservationKind, Phase, Stuck};
+use crate::property::exit::loses_memory;
+use crate::property::observation::{
+    InitReport, NodeChange, Observation, ObservationKind, Phase, Stuck,
+};
 use crate::property::{End as JudgedEnd, EndKind, Judge};
 use crate::report::event::EventKind;
 
@@ -93,7 +97,7 @@ struct Drive<'a> {
     record: Record,
     /// How much more each node may say.
     allowances: Vec<Allowance>,
-    lines: Vec<Lines>,
+    lines: Vec<Console>,
     consoles: Vec<Vec<u8>>,
     lives: Vec<Life>,
     seq: u64,
@@ -119,7 +123,11 @@ impl<'a> Drive<'a> {
             readiness: Readiness::new(plan),
             record: Record::new(nodes),
             allowances: vec![Allowance::default(); nodes],
-            lines: (0..nodes).map(|_| Lines::default()).collect(),
+            lines: plan
+                .nodes
+                .iter()
+                .map(|node| Console::new(&node.name))
+                .collect(),
             consoles: vec![Vec::new(); nodes],
             lives: vec![Life::default(); nodes],
             seq: 0,
@@ -178,6 +186,7 @@ impl<'a> Drive<'a> {
             for event in self.world.take_events() {
                 self.take(event);
             }
+            self.rest(now);
             self.failed |= self.judge.advance(now);
         }
     }
@@ -199,10 +208,12 @@ impl<'a> Drive<'a> {
         let readiness = self.readiness.moment().filter(|_| self.ready.is_none());
         let moments = [Some(self.end()), Some(self.next_hash), directed, readiness];
         let reboots = self.lives.iter().filter_map(Life::reboot);
+        let rests = self.lines.iter().filter_map(Console::rests_at);
         let next = moments
             .into_iter()
             .flatten()
             .chain(reboots)
+            .chain(rests)
             .filter(|moment| *moment > self.now())
             .min();
         next.unwrap_or_else(|| self.now().saturating_add(1))
@@ -349,22 +360,45 @@ impl<'a> Drive<'a> {
             let kept = &bytes[..bytes.len().min(room)];
             self.consoles[node].extend_from_slice(kept);
         }
-        for line in self.lines[node].push(&bytes) {
-            self.lives[node].console(&line);
-            if self.readiness.console(node, &line) {
-                self.tell_node(time, node, NodeChange::Ready);
-            }
-            if let Some(ready) = self.ready {
-                let since = time.saturating_sub(ready);
-                self.director
-                    .observe(since, node, Happening::Console(&line));
-            }
+        self.lines_of(time, node, |console, sink| console.push(time, &bytes, sink));
+        self.tell(time, Some(node), None, ObservationKind::Console(bytes));
+    }
+
+    /// Lets patterns see the unfinished lines that rest.
+    fn rest(&mut self, now: u64) {
+        for node in 0..self.lines.len() {
+            self.lines_of(now, node, |console, sink| console.rest(now, sink));
+        }
+    }
+
+    /// Takes the lines that a node's console hands out at `time`.
+    fn lines_of(
+        &mut self,
+        time: u64,
+        node: usize,
+        hand_out: impl FnOnce(&mut Console, &mut dyn FnMut(&Line<'_>)),
+    ) {
+        let mut console = std::mem::take(&mut self.lines[node]);
+        hand_out(&mut console, &mut |line| self.line(time, node, line));
+        self.lines[node] = console;
+    }
+
+    /// A console shows a line, or as much of it as there is.
+    fn line(&mut self, time: u64, node: usize, line: &Line<'_>) {
+        self.lives[node].console(line.text);
+        if self.readiness.console(node, line) {
+            self.tell_node(time, node, NodeChange::Ready);
+        }
+        if let Some(ready) = self.ready {
+            let since = time.saturating_sub(ready);
+            self.director.observe(since, node, Happening::Console(line));
+        }
+        if let Some(line) = recorded(line) {
             self.seq += 1;
             let name = &self.plan.nodes[node].name;
             self.record
                 .add(self.seq, time, Some(name), EventKind::Console { line });
         }
-        self.tell(time, Some(node), None, ObservationKind::Console(bytes));
     }
 
     fn sdk(&mut self, time: u64, node: usize, bytes: &[u8]) {
@@ -381,6 +415,12 @@ impl<'a> Drive<'a> {
                         self.director.observe(since, node, Happening::Event(name));
                     }
                     self.readiness.event(node, name)
+                }
+                ObservationKind::Init(InitReport::Stage(name))
+                    if pid == Some(1) && name == "mounted" =>
+                {
+                    self.director.mounted(node);
+                    false
                 }
                 _ => false,
             };
@@ -420,6 +460,9 @@ impl<'a> Drive<'a> {
     }
 
     fn tell_node(&mut self, time: u64, node: usize, change: NodeChange) {
+        if loses_memory(&change) {
+            self.lines_of(time, node, |console, sink| console.end(sink));
+        }
         self.tell(time, Some(node), None, ObservationKind::Node(change));
     }
 
@@ -466,12 +509,7 @@ impl<'a> Drive<'a> {
         }
         let now = self.now();
         for node in 0..self.lines.len() {
-            if let Some(line) = self.lines[node].rest() {
-                self.seq += 1;
-                let name = &self.plan.nodes[node].name;
-                self.record
-                    .add(self.seq, now, Some(name), EventKind::Console { line });
-            }
+            self.lines_of(now, node, |console, sink| console.end(sink));
         }
         self.tell(now, None, None, ObservationKind::Phase(Phase::End));
         let judged = JudgedEnd {
@@ -504,8 +542,8 @@ impl<'a> Drive<'a> {
             events_dropped,
             unheard: self.allowances.iter().map(Allowance::refused).collect(),
             captures_cut,
-            console_bytes: self.lines.iter().map(Lines::bytes).collect(),
-            console_lines: self.lines.iter().map(Lines::count).collect(),
+            console_bytes: self.lines.iter().map(Console::bytes).collect(),
+            console_lines: self.lines.iter().map(Console::count).collect(),
             faults,
             consoles: self.consoles,
             boots: self.lives.iter().map(|life| life.boots).collect(),

@@ -1,54 +1,79 @@
-//! Cuts a console's bytes into lines.
+//! What the nodes' consoles have shown, and the lines of it.
 
-/// Bytes of a line that are kept; the rest of a longer one is dropped.
-const MAX_LINE: usize = 4096;
+use crate::property::checker::Line;
+use crate::property::lines::Lines;
 
-/// The line that a console is printing.
+/// Bytes of a line that are recorded; the rest of a longer one is not.
+const MAX_RECORDED: usize = 4096;
+
+/// The console of a node.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    open: Vec<u8>,
-    /// All bytes so far.
+pub(super) struct Console {
+    node: String,
+    lines: Lines,
     bytes: u64,
-    /// All lines so far.
-    lines: u64,
+    count: u64,
 }
 
-impl Lines {
-    /// Adds bytes and returns the lines that they complete, without their ends.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
-        let mut lines = Vec::new();
-        self.bytes += bytes.len() as u64;
-        for byte in bytes {
-            match byte {
-                b'\n' => lines.push(self.take()),
-                _ if self.open.len() < MAX_LINE => self.open.push(*byte),
-                _ => {}
-            }
+impl Console {
+    /// The console of this node, which has shown nothing.
+    pub fn new(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            ..Self::default()
         }
-        lines
     }
 
-    /// The line that has not ended yet, if it has anything in it.
-    pub fn rest(&mut self) -> Option<String> {
-        (!self.open.is_empty()).then(|| self.take())
+    /// Takes bytes that came at `time`, and hands out the lines that they end and what there is of the
+    /// next one.
+    pub fn push(&mut self, time: u64, bytes: &[u8], mut sink: impl FnMut(&Line<'_>)) {
+        self.bytes += bytes.len() as u64;
+        let count = &mut self.count;
+        self.lines.push(&self.node, (0, time), bytes, |line| {
+            *count += u64::from(is_recorded(line));
+            sink(line);
+        });
     }
 
-    /// How many bytes the console has shown.
+    /// When its unfinished line rests.
+    pub fn rests_at(&self) -> Option<u64> {
+        self.lines.rests_at()
+    }
+
+    /// Hands out the unfinished line if it rests since `now` or earlier.
+    pub fn rest(&mut self, now: u64, sink: impl FnMut(&Line<'_>)) {
+        self.lines.rest(now, sink);
+    }
+
+    /// Ends the unfinished line, because the machine has ended.
+    pub fn end(&mut self, mut sink: impl FnMut(&Line<'_>)) {
+        let count = &mut self.count;
+        self.lines.end(&self.node, |line| {
+            *count += u64::from(is_recorded(line));
+            sink(line);
+        });
+    }
+
+    /// How many bytes it has shown.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many lines the console has shown.
+    /// How many lines it has shown.
     pub fn count(&self) -> u64 {
-        self.lines
+        self.count
     }
+}
 
-    fn take(&mut self) -> String {
-        self.lines += 1;
-        let bytes = std::mem::take(&mut self.open);
-        let text = String::from_utf8_lossy(&bytes);
-        text.trim_end_matches('\r').to_owned()
-    }
+/// Whether this is what is recorded of a line: its first piece, once that is whole.
+fn is_recorded(line: &Line<'_>) -> bool {
+    line.ended && !line.continued
+}
+
+/// What is recorded of a line, if this is the piece to record.
+pub(super) fn recorded(line: &Line<'_>) -> Option<String> {
+    let end = line.text.floor_char_boundary(MAX_RECORDED);
+    is_recorded(line).then(|| line.text[..end].to_owned())
 }
 
 #[cfg(test)]
@@ -56,21 +81,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_cut_wherever_the_bytes_arrive() {
-        let mut lines = Lines::default();
-        assert_eq!(lines.push(b"one\r\ntw"), ["one"]);
-        assert_eq!(lines.push(b"o\n\nthr"), ["two", ""]);
-        assert_eq!(lines.rest().as_deref(), Some("thr"));
-        assert_eq!(lines.rest(), None);
-        assert_eq!((lines.count(), lines.bytes()), (4, 13));
-    }
-
-    #[test]
-    fn a_line_without_end_takes_bounded_memory() {
-        let mut lines = Lines::default();
-        for _ in 0..1000 {
-            lines.push(&[b'x'; 1000]);
+    fn each_line_is_recorded_once_and_bounded() {
+        let mut console = Console::new("n1");
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            console.push(0, &[b'x'; 1000], |line| seen.extend(recorded(line)));
         }
-        assert_eq!(lines.rest().map(|line| line.len()), Some(MAX_LINE));
+        console.push(0, "\r\none\rtwo\nthr\u{e9}".as_bytes(), |line| {
+            seen.extend(recorded(line));
+        });
+        assert_eq!(console.rests_at(), Some(crate::property::lines::REST_NS));
+        console.end(|line| seen.extend(recorded(line)));
+        assert_eq!(seen[0].len(), MAX_RECORDED);
+        assert_eq!(seen[1..], ["one", "two", "thr\u{e9}"]);
+        assert_eq!((console.count(), console.bytes()), (4, 100_015));
+        console.end(|_| panic!("it has ended"));
     }
 }

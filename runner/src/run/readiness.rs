@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use crate::plan::Plan;
-use crate::plan::model::{Pattern, ReadySignal};
+use crate::plan::model::ReadySignal;
+use crate::property::checker::Line;
+use crate::property::pattern::Matcher;
 
 /// Which nodes are ready.
 #[derive(Debug)]
 pub(super) struct Readiness {
     signal: ReadySignal,
-    regex: Option<regex::Regex>,
+    /// What a console has to show, if one has to.
+    pattern: Option<Matcher>,
     nodes: Vec<Waiting>,
 }
 
@@ -24,10 +27,9 @@ struct Waiting {
 impl Readiness {
     pub fn new(plan: &Plan) -> Self {
         let signal = plan.ready.signal.clone();
-        let regex = match &signal {
-            ReadySignal::Console {
-                pattern: Pattern::Regex(pattern),
-            } => regex::Regex::new(pattern).ok(),
+        let pattern = match &signal {
+            // Plans are checked when they are made; a pattern that does not compile is seen there.
+            ReadySignal::Console { pattern } => Matcher::new(pattern).ok(),
             _ => None,
         };
         let by_setup = signal == ReadySignal::SetupComplete;
@@ -38,7 +40,7 @@ impl Readiness {
         });
         Self {
             signal,
-            regex,
+            pattern,
             nodes: nodes.collect(),
         }
     }
@@ -60,18 +62,12 @@ impl Readiness {
         self.becomes(node, wanted)
     }
 
-    /// A console printed a line.
-    pub fn console(&mut self, node: usize, line: &str) -> bool {
-        let shown = match (&self.signal, &self.regex) {
-            (_, Some(regex)) => regex.is_match(line),
-            (
-                ReadySignal::Console {
-                    pattern: Pattern::Text(text),
-                },
-                None,
-            ) => line.contains(text),
-            _ => false,
-        };
+    /// A console shows a line, or a part of one.
+    pub fn console(&mut self, node: usize, line: &Line<'_>) -> bool {
+        let shown = self
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| pattern.is_in(line));
         self.becomes(node, shown)
     }
 

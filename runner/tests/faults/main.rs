@@ -1,7 +1,7 @@
 //! Every fault of the language, seen from inside of a guest: `guests/observer` measures what happens to
 //! it, in a scenario with the fault and in the same scenario without.
 //!
-//! `ends` is about machines that need no fault to go wrong.
+//! `ends` is about machines that need no fault to go wrong, and `prompt` about what consoles show.
 //!
 //! One target for all families, so that there is one program to link; kernel and guest come from
 //! chaosrun's cache.
@@ -12,6 +12,7 @@ mod pair;
 
 mod clock;
 mod crash;
+mod cut;
 mod disk;
 mod ends;
 mod interrupt;
@@ -19,6 +20,8 @@ mod memory;
 mod network;
 mod node;
 mod process;
+mod prompt;
+mod space;
 
 use chaosrun::scenario::vocab::{FAMILIES, KINDS};
 
@@ -26,6 +29,7 @@ use chaosrun::scenario::vocab::{FAMILIES, KINDS};
 fn every_kind_of_fault_has_a_test() {
     let files = [
         network::TESTED,
+        cut::TESTED,
         disk::TESTED,
         node::TESTED,
         process::TESTED,
@@ -36,6 +40,7 @@ fn every_kind_of_fault_has_a_test() {
     let tested: Vec<&str> = files
         .iter()
         .chain(crash::TESTED)
+        .chain(space::TESTED)
         .copied()
         .flatten()
         .copied()

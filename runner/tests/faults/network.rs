@@ -98,8 +98,19 @@ faults! { BASE;
     |with, without| {
         let (least, most) = round_trips(&with);
         assert!(least < 15_000 && most > 25_000, "{least}..{most}");
+        assert_eq!(overtaken(&with), 0);
         let (least, most) = round_trips(&without);
         assert!(most - least < 5_000, "{least}..{most}");
+    }
+    "jitter" => answers_overtake_each_other_by_a_jitter_that_is_their_own,
+    r#"at "200ms" { jitter "lan" by="20ms" overtake=#true }"#,
+    |with, without| {
+        assert!(overtaken(&with) > 50, "{}", overtaken(&with));
+        assert_eq!(overtaken(&without), 0);
+        // Each way takes 10 ms more on average.
+        let trips = numbers(&with, "round_trip_us");
+        let average = trips.iter().sum::<i64>() / trips.len() as i64;
+        assert!((20_000..25_000).contains(&average), "{average}");
     }
     "bandwidth" => a_narrow_network_lets_fewer_bytes_through,
     r#"at "200ms" { bandwidth "lan" rate="64kbit" }"#,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use chaosrun::artifact::node_image::{NodeImage, node_images};
 use chaosrun::artifact::{Progress, Store};
 use chaosrun::plan::{Compiled, HostFiles, compile_all};
+use chaosrun::property::Judgement;
 use chaosrun::report::event::EventKind;
 use chaosrun::run::{End, Outcome, Setup, Unwatched, cluster, run};
 use chaosrun::scenario::diag::{Rendering, render};
@@ -110,6 +111,16 @@ impl Seen {
         format!("{reasons:?}, consoles:\n{}", self.consoles())
     }
 
+    /// Makes sure that no property is violated.
+    pub fn none_failed(&self) {
+        let failed = |judgement: &Judgement| judgement.failure.is_some();
+        assert!(
+            !self.outcome.judgements.iter().any(failed),
+            "{}",
+            self.problems()
+        );
+    }
+
     /// What the consoles showed.
     pub fn consoles(&self) -> String {
         let all = self.outcome.consoles.iter();
@@ -126,6 +137,11 @@ pub fn pair(base: &str, kind: &str, faults: &str, control: &str) -> (Arc<Seen>, 
     assert!(injected(&with) > 0, "no {kind} was injected");
     assert_eq!(injected(&without), 0, "the control has a {kind}, too");
     (with, without)
+}
+
+/// What was seen of a scenario without faults.
+pub fn alone(base: &str) -> Arc<Seen> {
+    seen(base, "")
 }
 
 /// What was seen with these faults. Several tests share a control, so each scenario runs once.

@@ -2,6 +2,7 @@
 //! Init answers with [`InitReport`](crate::InitReport)s that carry the command's number.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,11 @@ pub enum Action {
     },
     /// Gives the memory back.
     MemoryRelease {},
+    /// From now on the file systems of these disks are full, and no others.
+    DisksFull {
+        /// The serial numbers of disks that init has mounted.
+        disks: Vec<String>,
+    },
 }
 
 #[cfg(feature = "std")]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A report of init: how the start goes, what becomes of the workloads, and how commands end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitReport {
-    /// A stage of the start is done: `mounts`, `modules`, `network`, `disks`, `workloads`.
+    /// A stage of the start is done: `mounts`, `modules`, `disks`, `network`,
+    /// `mounted`, `workloads`. With `mounted` it waits a little for commands about disks.
     Stage {
         /// The stage's name.
         name: String,

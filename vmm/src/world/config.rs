@@ -34,6 +34,18 @@ pub enum Reach {
     Pairs(BTreeSet<(usize, usize)>),
 }
 
+/// What a network's faults, losses and links that are down are about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layer {
+    /// Packets, as with a firewall's rules at the nodes: the frames by which machines find each other
+    /// (ARP, IPv6 Neighbor Discovery) take the link's latency, and nothing else happens to them. Else
+    /// cutting one direction would cut the other, whose senders could not find their receivers.
+    #[default]
+    Ip,
+    /// All frames, as with a cable that is pulled.
+    Ethernet,
+}
+
 /// A network.
 pub struct NetworkConfig {
     /// Its name, which is part of the names of its streams of decisions.
@@ -46,6 +58,8 @@ pub struct NetworkConfig {
     pub links: Vec<LinkRule>,
     /// Which nodes reach each other directly.
     pub reach: Reach,
+    /// What is lost, delayed or damaged by its links and faults.
+    pub layer: Layer,
     /// Where its traffic is written as a pcapng file, if anywhere.
     pub capture: Option<Box<dyn Write + Send>>,
 }
@@ -59,6 +73,7 @@ impl NetworkConfig {
             shape: LinkShape::default(),
             links: Vec::new(),
             reach: Reach::All,
+            layer: Layer::default(),
             capture: None,
         }
     }

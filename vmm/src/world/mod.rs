@@ -27,7 +27,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 pub use command::Command;
-pub use config::{LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};
+pub use config::{Layer, LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};
 pub use event::{WorldEvent, WorldEventKind};
 pub use fabric::{
     Chance, LATENCY_MIN_NS, LinkCounters, LinkFault, LinkFaultKind, LinkShape, NetworkCounters,

@@ -42,10 +42,12 @@ impl Lower<'_> {
                 frames: self.frames(block)?,
                 by_ns: block.amount("by")?,
                 jitter_ns: block.amount("jitter")?,
+                overtake: block.bool("overtake"),
             },
             "jitter" => Action::Jitter {
                 frames: self.frames(block)?,
                 by_ns: block.amount("by")?,
+                overtake: block.bool("overtake"),
             },
             "bandwidth" => Action::Bandwidth {
                 frames: self.frames(block)?,

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{Lower, clip, ratio};
-use crate::plan::model::{LinkShape, Network, Nic, Node, Ratio, Topology};
+use crate::plan::model::{Layer, LinkShape, Network, Nic, Node, Ratio, Topology};
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
@@ -82,6 +82,10 @@ impl Lower<'_> {
                     .unwrap_or(1500),
                 topology,
                 shape,
+                layer: match block.text("layer") {
+                    Some("ethernet") => Layer::Ethernet,
+                    _ => Layer::Ip,
+                },
                 links,
                 members: members.iter().map(|i| nodes[*i].name.clone()).collect(),
                 pcap: block.bool("pcap"),
@@ -402,6 +406,10 @@ pub(super) fn shape(block: &Block, base: Option<&LinkShape>) -> LinkShape {
     LinkShape {
         latency_ns: amount("latency", base.map(|b| b.latency_ns)),
         jitter_ns: amount("jitter", base.map(|b| b.jitter_ns)),
+        overtake: match base {
+            Some(base) if !block.has("overtake") => base.overtake,
+            _ => block.bool("overtake"),
+        },
         bandwidth_bps: amount("bandwidth", base.map(|b| b.bandwidth_bps)),
         queue_bytes: amount("queue", base.map(|b| b.queue_bytes)),
         loss: chance("loss", base.map(|b| b.loss)),

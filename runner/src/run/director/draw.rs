@@ -145,10 +145,12 @@ fn network_action(
             frames,
             by_ns: stream.range(5 * MS, 500 * MS),
             jitter_ns: stream.range(0, 50 * MS),
+            overtake: false,
         },
         "jitter" => Action::Jitter {
             frames,
             by_ns: stream.range(2 * MS, 100 * MS),
+            overtake: false,
         },
         "bandwidth" => Action::Bandwidth {
             frames,

@@ -17,6 +17,11 @@ pub(super) enum Effect {
         disk: usize,
         fault: DiskFault,
     },
+    /// The file system on a disk is full.
+    Full {
+        node: usize,
+        disk: usize,
+    },
     /// The node loses power; this part of its unflushed writes is torn.
     Down {
         node: usize,
@@ -80,6 +85,10 @@ pub(super) enum Undo {
         disk: usize,
         id: u64,
     },
+    Full {
+        node: usize,
+        disk: usize,
+    },
     Pause {
         node: usize,
     },
@@ -127,6 +136,7 @@ impl Director<'_> {
                     id: armed,
                 })
             }
+            Effect::Full { node, disk } => Some(self.fill(id, node, disk)),
             Effect::Down {
                 node,
                 torn,
@@ -224,6 +234,7 @@ impl Director<'_> {
         match undo {
             Undo::Link { id, .. } => self.world(Command::DisarmLink { id }),
             Undo::Disk { node, disk, id } => self.world(Command::DisarmDisk { node, disk, id }),
+            Undo::Full { node, disk } => self.empty(id, node, disk),
             Undo::Pause { node } => {
                 let status = self.nodes.get(node);
                 if status.pauses.remove(&id) && status.pauses.is_empty() && !status.down {

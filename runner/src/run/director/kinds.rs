@@ -36,12 +36,21 @@ pub(super) fn target_of(action: &Action) -> Option<&Target> {
 pub(super) fn link_kind(action: &Action) -> Option<LinkFaultKind> {
     Some(match action {
         Action::Latency {
-            by_ns, jitter_ns, ..
+            by_ns,
+            jitter_ns,
+            overtake,
+            ..
         } => LinkFaultKind::Latency {
             by_ns: *by_ns,
             jitter_ns: *jitter_ns,
+            overtake: *overtake,
         },
-        Action::Jitter { by_ns, .. } => LinkFaultKind::Jitter { by_ns: *by_ns },
+        Action::Jitter {
+            by_ns, overtake, ..
+        } => LinkFaultKind::Jitter {
+            by_ns: *by_ns,
+            overtake: *overtake,
+        },
         Action::Bandwidth { bandwidth_bps, .. } => LinkFaultKind::Bandwidth {
             bps: *bandwidth_bps,
         },

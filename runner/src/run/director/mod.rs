@@ -16,6 +16,7 @@ mod agenda;
 mod budget;
 mod draw;
 mod effect;
+mod full;
 mod kinds;
 mod nodes;
 mod on_node;
@@ -32,6 +33,8 @@ use chaosrun_vmm::world::Command;
 
 use crate::plan::Plan;
 use crate::plan::fault::{Fault, Signal, Trigger};
+use crate::property::checker::Line;
+use crate::property::pattern::Matcher;
 use crate::report::event::Fault as FaultEvent;
 use agenda::{Agenda, Item};
 use budget::Ledger;
@@ -78,8 +81,8 @@ pub enum Stage {
 pub enum Happening<'a> {
     /// It sent an SDK event of this name.
     Event(&'a str),
-    /// Its console showed this line.
-    Console(&'a str),
+    /// Its console shows this line, or as much of it as there is.
+    Console(&'a Line<'a>),
 }
 
 /// A fault that goes on.
@@ -97,13 +100,15 @@ struct Watch {
     pattern: Wanted,
     nodes: Vec<usize>,
     left: u64,
+    /// The line of each node's console that was the last to match: a line is one occasion, in however
+    /// many pieces it comes.
+    matched: BTreeMap<usize, u64>,
 }
 
 #[derive(Debug)]
 enum Wanted {
     Event(String),
-    Text(String),
-    Regex(Box<regex::Regex>),
+    Console(Box<Matcher>),
 }
 
 /// See the module.
@@ -193,7 +198,11 @@ impl<'p> Director<'p> {
     pub fn observe(&mut self, now: u64, node: usize, happening: Happening<'_>) {
         let mut hits = Vec::new();
         for watch in &mut self.watches {
-            if watch.left > 0 && watch.nodes.contains(&node) && watch.pattern.matches(happening) {
+            if watch.left > 0
+                && watch.nodes.contains(&node)
+                && watch.pattern.matches(happening)
+                && watch.is_new(node, happening)
+            {
                 watch.left -= 1;
                 hits.push(watch.trigger);
             }
@@ -292,6 +301,7 @@ impl<'p> Director<'p> {
                         pattern: Wanted::new(signal),
                         nodes: self.sets.get(on.as_str()).cloned().unwrap_or_default(),
                         left: *times,
+                        matched: BTreeMap::new(),
                     };
                     self.watches.push(watch);
                 }
@@ -391,29 +401,35 @@ impl<'p> Director<'p> {
     }
 }
 
+impl Watch {
+    /// Whether a match is not of a line that has matched before.
+    fn is_new(&mut self, node: usize, happening: Happening<'_>) -> bool {
+        match happening {
+            Happening::Event(_) => true,
+            Happening::Console(line) => self.matched.insert(node, line.number) != Some(line.number),
+        }
+    }
+}
+
 impl Wanted {
     fn new(signal: &Signal) -> Self {
         use crate::plan::model::Pattern;
         match signal {
             Signal::Event { name } => Self::Event(name.clone()),
-            Signal::Console {
-                pattern: Pattern::Text(text),
-            } => Self::Text(text.clone()),
             // Plans are checked when they are made; a pattern that does not compile is seen there.
-            Signal::Console {
-                pattern: Pattern::Regex(pattern),
-            } => regex::Regex::new(pattern).map_or_else(
-                |_| Self::Text(pattern.clone()),
-                |r| Self::Regex(Box::new(r)),
-            ),
+            Signal::Console { pattern } => {
+                Self::Console(Box::new(Matcher::new(pattern).unwrap_or_else(|_| {
+                    let (Pattern::Text(text) | Pattern::Regex(text)) = pattern;
+                    Matcher::Text(text.clone())
+                })))
+            }
         }
     }
 
     fn matches(&self, happening: Happening<'_>) -> bool {
         match (self, happening) {
             (Self::Event(name), Happening::Event(sent)) => name == sent,
-            (Self::Text(text), Happening::Console(line)) => line.contains(text.as_str()),
-            (Self::Regex(pattern), Happening::Console(line)) => pattern.is_match(line),
+            (Self::Console(pattern), Happening::Console(line)) => pattern.is_in(line),
             _ => false,
         }
     }

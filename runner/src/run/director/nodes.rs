@@ -21,6 +21,10 @@ pub(super) struct NodeStatus {
     pub drifts: BTreeMap<u64, i64>,
     /// Delays of timers in nanoseconds, by fault.
     pub delays: BTreeMap<u64, u64>,
+    /// The life in which its init has last said that its disks are mounted.
+    pub mounted: Option<u64>,
+    /// The mounted disks that are full, by fault.
+    pub full: BTreeSet<(u64, usize)>,
 }
 
 impl NodeStatus {

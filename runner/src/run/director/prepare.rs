@@ -178,7 +178,11 @@ impl Director<'_> {
         let mut prepared = Prepared::default();
         for node in nodes {
             for disk in self.disks_of(node, ops) {
-                prepared.effects.push(Effect::Disk { node, disk, fault });
+                prepared.effects.push(if self.fills(node, disk, action) {
+                    Effect::Full { node, disk }
+                } else {
+                    Effect::Disk { node, disk, fault }
+                });
             }
             prepared.hit.insert(node);
         }

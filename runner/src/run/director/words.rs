@@ -46,14 +46,25 @@ fn ratio(ratio: &Ratio) -> String {
 pub(super) fn details(action: &Action) -> Vec<Detail> {
     match action {
         Action::Latency {
-            by_ns, jitter_ns, ..
+            by_ns,
+            jitter_ns,
+            overtake,
+            ..
         } => {
             vec![
                 ("by", duration(*by_ns).into()),
                 ("jitter", duration(*jitter_ns).into()),
+                ("overtake", (*overtake).into()),
             ]
         }
-        Action::Jitter { by_ns, .. } => vec![("by", duration(*by_ns).into())],
+        Action::Jitter {
+            by_ns, overtake, ..
+        } => {
+            vec![
+                ("by", duration(*by_ns).into()),
+                ("overtake", (*overtake).into()),
+            ]
+        }
         Action::Bandwidth { bandwidth_bps, .. } => {
             vec![("rate", format!("{bandwidth_bps}bit").into())]
         }

@@ -86,7 +86,11 @@ pub static AFTER: Section = Section {
     groups: &[
         &[
             key("event", Kind::Text, "The name of the SDK event."),
-            key("console", Kind::Pattern, "What the console shows."),
+            key(
+                "console",
+                Kind::Pattern,
+                "What the console shows: a piece of text, or `/a regular expression/`. It is seen as soon as it is there, also in a prompt whose line does not end, and once in a line; an expression about an end (`$`) waits until the line has ended or nothing has followed for 100 ms.",
+            ),
             key(
                 "on",
                 Kind::Names(Ref::Selector),

@@ -12,7 +12,7 @@ const WHERE: &[Key] = &[
     key(
         "console",
         Kind::Pattern,
-        "Looked for in the nodes' consoles: a piece of text, or `/a regular expression/`.",
+        "Looked for in the nodes' consoles: a piece of text, or `/a regular expression/`. What there is of a line is looked at, too, as with `after console=`.",
     ),
     key(
         "on",

@@ -135,7 +135,7 @@ pub static READY: Section = Section {
         key(
             "console",
             Kind::Pattern,
-            "Ready when the console shows this, for guests without the SDK.",
+            "Ready when the console shows this, for guests without the SDK: a piece of text, or `/a regular expression/`, in a line or in a prompt whose line does not end, as with `after console=`.",
         ),
         key(
             "event",

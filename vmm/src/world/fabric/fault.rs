@@ -27,11 +27,15 @@ pub enum LinkFaultKind {
         by_ns: u64,
         /// And by up to this, drawn for each frame, in nanoseconds.
         jitter_ns: u64,
+        /// Whether frames overtake each other by that, as with [`super::LinkShape::overtake`].
+        overtake: bool,
     },
     /// Frames travel longer by a drawn time.
     Jitter {
         /// The longest of those times in nanoseconds.
         by_ns: u64,
+        /// Whether frames overtake each other by that, as with [`super::LinkShape::overtake`].
+        overtake: bool,
     },
     /// No more than this gets through.
     Bandwidth {
@@ -209,11 +213,15 @@ impl Armed {
         }
         match self.fault.kind {
             LinkFaultKind::Down => weather.down = Some(DropCause::Down),
-            LinkFaultKind::Latency { by_ns, jitter_ns } => {
+            LinkFaultKind::Latency {
+                by_ns,
+                jitter_ns,
+                overtake,
+            } => {
                 weather.latency_ns = weather.latency_ns.saturating_add(by_ns);
-                weather.add_jitter(jitter_ns);
+                weather.add_jitter(jitter_ns, overtake);
             }
-            LinkFaultKind::Jitter { by_ns } => weather.add_jitter(by_ns),
+            LinkFaultKind::Jitter { by_ns, overtake } => weather.add_jitter(by_ns, overtake),
             LinkFaultKind::Bandwidth { bps } => {
                 weather.bandwidth_bps = weather.bandwidth_bps.min(bps);
             }
@@ -237,13 +245,22 @@ impl Armed {
     }
 }
 
+/// A time up to which frames are late, drawn for each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Jitter {
+    /// The longest in nanoseconds.
+    pub by_ns: u64,
+    /// Whether frames overtake each other by it.
+    pub overtake: bool,
+}
+
 /// What all armed faults together do to one link at one moment: latencies add up, the least
 /// bandwidth counts, and each chance is drawn for on its own.
 #[derive(Debug)]
 pub(super) struct Weather {
     pub down: Option<DropCause>,
     pub latency_ns: u64,
-    pub jitters: Vec<u64>,
+    pub jitters: Vec<Jitter>,
     pub bandwidth_bps: u64,
     pub losses: Vec<Chance>,
     pub corruptions: Vec<Chance>,
@@ -267,9 +284,9 @@ impl Default for Weather {
 }
 
 impl Weather {
-    fn add_jitter(&mut self, by_ns: u64) {
+    fn add_jitter(&mut self, by_ns: u64, overtake: bool) {
         if by_ns > 0 {
-            self.jitters.push(by_ns);
+            self.jitters.push(Jitter { by_ns, overtake });
         }
     }
 }

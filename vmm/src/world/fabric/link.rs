@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::counters::LinkCounters;
-use super::fault::Weather;
+use super::fault::{Jitter, Weather};
 use super::shape::{BANDWIDTH_MAX_BPS, BANDWIDTH_MIN_BPS, Chance, LinkShape, TRAVELLING_MAX_BYTES};
 use super::streams::{LinkStreams, Purpose};
 use crate::tape::{StreamState, Tape};
 use crate::time::VirtTime;
+use crate::world::config::Layer;
 
 /// Nanoseconds in which one bit per second carries one byte.
 const NANOS_PER_BYTE: u128 = 8_000_000_000;
@@ -57,7 +58,8 @@ pub struct Passage {
 pub struct LinkState {
     /// When all that waits has left.
     busy_until: VirtTime,
-    /// When the last frame would have arrived if the latency were nothing; none overtakes it.
+    /// When the last frame would have arrived if the latency and jitters by which frames overtake were
+    /// nothing; without those none overtakes it.
     last: VirtTime,
     /// Bytes that travel.
     travelling: u64,
@@ -101,9 +103,10 @@ impl Link {
         self.streams.set_state(&state.streams, tape);
     }
 
-    /// The least time in nanoseconds that a frame takes, or `None` if the plan lets none through.
-    pub fn latency(&self) -> Option<u64> {
-        (!self.down).then(|| self.shape.latency())
+    /// The least time in nanoseconds that a frame takes, or `None` if the plan lets none through on
+    /// a network of this layer.
+    pub fn latency(&self, layer: Layer) -> Option<u64> {
+        (!self.down || layer == Layer::Ip).then(|| self.shape.latency())
     }
 
     /// What happened so far.
@@ -118,10 +121,36 @@ impl Link {
         len: u64,
         weather: &Weather,
     ) -> Result<Passage, DropCause> {
-        self.state.counters.sent += 1;
-        self.state.counters.sent_bytes += len;
         let result = self.try_carry(now, len, weather);
+        self.count(len, result)
+    }
+
+    /// A frame of `len` bytes that nothing but the latency touches passes at `now`. It takes no
+    /// decision and does not wait in the queue; a flood of such frames is dropped as others are.
+    pub fn pass(&mut self, now: VirtTime, len: u64) -> Result<Passage, DropCause> {
+        let result = if self.state.travelling + len > TRAVELLING_MAX_BYTES {
+            Err(DropCause::Queue)
+        } else {
+            self.state.travelling += len;
+            Ok(Passage {
+                arrival: now.after(self.shape.latency()),
+                doubled: false,
+                flipped: Vec::new(),
+                held_ns: 0,
+            })
+        };
+        self.count(len, result)
+    }
+
+    /// Counts what became of a frame that was sent.
+    fn count(
+        &mut self,
+        len: u64,
+        result: Result<Passage, DropCause>,
+    ) -> Result<Passage, DropCause> {
         let counters = &mut self.state.counters;
+        counters.sent += 1;
+        counters.sent_bytes += len;
         match &result {
             Ok(passage) => {
                 counters.duplicated += u64::from(passage.doubled);
@@ -158,8 +187,8 @@ impl Link {
         {
             return Err(DropCause::Loss);
         }
-        let in_order = self.jitter(sent, weather).after(weather.latency_ns);
-        self.state.counters.delayed += u64::from(in_order > now.after(own));
+        let left = self.jitter(sent, weather).after(weather.latency_ns);
+        self.state.counters.delayed += u64::from(left > now.after(own));
         let held_ns = self.hold(weather);
         let doubled = self.happens(
             Purpose::Duplicate,
@@ -170,7 +199,7 @@ impl Link {
         let flipped = self.corrupt(len, weather);
         self.state.travelling += len * (1 + u64::from(doubled));
         Ok(Passage {
-            arrival: in_order.after(self.shape.latency()).after(held_ns),
+            arrival: left.after(self.shape.latency()).after(held_ns),
             doubled,
             flipped,
             held_ns,
@@ -199,20 +228,31 @@ impl Link {
         Ok((self.state.busy_until, own))
     }
 
-    /// Draws the jitter of a frame whose last bit left at `sent`, and keeps the order. A frame waits
-    /// for the one before it no longer than the present jitter could have delayed it, so that the
-    /// end of a great jitter is felt at once.
+    /// Draws the jitter of a frame whose last bit left at `sent`, and keeps the order but for jitters
+    /// by which frames overtake. A frame waits for the one before it no longer than the present jitter
+    /// could have delayed it, so that the end of a great jitter is felt at once.
     fn jitter(&mut self, sent: VirtTime, weather: &Weather) -> VirtTime {
-        let base = self.shape.jitter_ns;
-        let mut drawn = self.streams.between(Purpose::Jitter, 0, base);
-        let mut most = base;
-        for &by in &weather.jitters {
-            drawn = drawn.saturating_add(self.streams.between(Purpose::FaultJitter, 0, by));
-            most = most.saturating_add(by);
+        let own = Jitter {
+            by_ns: self.shape.jitter_ns,
+            overtake: self.shape.overtake,
+        };
+        let faults = weather.jitters.iter();
+        let all = faults.map(|jitter| (Purpose::FaultJitter, *jitter));
+        let (mut in_order, mut most, mut free) = (0u64, 0u64, 0u64);
+        for (purpose, Jitter { by_ns, overtake }) in [(Purpose::Jitter, own)].into_iter().chain(all)
+        {
+            let late = self.streams.between(purpose, 0, by_ns);
+            if overtake {
+                free = free.saturating_add(late);
+            } else {
+                in_order = in_order.saturating_add(late);
+                most = most.saturating_add(by_ns);
+            }
         }
-        let moment = sent.after(drawn).max(self.state.last.min(sent.after(most)));
+        let waits_until = self.state.last.min(sent.after(most));
+        let moment = sent.after(in_order).max(waits_until);
         self.state.last = moment;
-        moment
+        moment.after(free)
     }
 
     /// Draws whether and how long the frame is held back, in nanoseconds.

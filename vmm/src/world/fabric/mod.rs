@@ -5,11 +5,15 @@
 //! itself, whether the link is up, whether the queue has room, when its bits have left, whether it is
 //! lost, how much longer it travels, whether it is held back, doubled or damaged. A frame that
 //! travels arrives, whatever is armed in the meantime, if its receiver runs then.
+//!
+//! Frames by which machines only find each other pass beside all of that (`neighbour`), unless the
+//! network's layer is Ethernet: they take the link's latency, whether it is up or down, and no decision.
 
 mod counters;
 mod fault;
 mod flight;
 mod link;
+mod neighbour;
 mod network;
 mod shape;
 mod streams;

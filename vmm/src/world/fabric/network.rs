@@ -9,10 +9,11 @@ use super::counters::{LinkCounters, SwitchCounters};
 use super::fault::{Armed, ArmedState, LinkFault, Weather};
 use super::flight::{Flight, Payload, Travelling};
 use super::link::{DropCause, Link, LinkState, Passage};
+use super::neighbour::finds_neighbours;
 use super::switch::{Forward, HEADER, SwitchState, TAG};
 use crate::tape::Tape;
 use crate::time::VirtTime;
-use crate::world::config::{NetworkConfig, Reach};
+use crate::world::config::{Layer, NetworkConfig, Reach};
 use crate::world::pcap::Capture;
 
 /// A card of a node.
@@ -64,6 +65,7 @@ pub struct Network {
     name: String,
     tape: Arc<Tape>,
     frame_max: usize,
+    layer: Layer,
     ports: Vec<Port>,
     /// By sender and receiver; none where the topology has no link.
     links: Vec<Option<Link>>,
@@ -89,6 +91,7 @@ impl Network {
         });
         Self {
             frame_max: config.mtu_bytes as usize + HEADER + TAG,
+            layer: config.layer,
             name: config.name,
             tape: Arc::clone(tape),
             ports,
@@ -159,12 +162,13 @@ impl Network {
         self.ports[port].nic
     }
 
-    /// The least time in nanoseconds that a frame from `port` takes to a node that is up.
+    /// The least time in nanoseconds that a frame from `port` takes to a node that is up. What finds
+    /// neighbours passes links that are down, too.
     pub fn lookahead(&self, port: usize, is_up: impl Fn(usize) -> bool) -> Option<u64> {
         let count = self.ports.len();
         (0..count)
             .filter(|to| is_up(self.ports[*to].node))
-            .filter_map(|to| self.links[port * count + to].as_ref()?.latency())
+            .filter_map(|to| self.links[port * count + to].as_ref()?.latency(self.layer))
             .min()
     }
 
@@ -214,8 +218,9 @@ impl Network {
         match self.receivers(port, &bytes) {
             Err(remark) => remarks.add(remark),
             Ok(receivers) => {
+                let spared = self.layer == Layer::Ip && finds_neighbours(&bytes);
                 for to in receivers {
-                    let fate = self.carry(now, port, to, bytes.len() as u64);
+                    let fate = self.carry(now, port, to, bytes.len() as u64, spared);
                     remarks.add_fate(&self.ports[to].name, &fate);
                     if let Ok(passage) = fate {
                         let frame = Travelling {
@@ -263,23 +268,27 @@ impl Network {
         Ok(receivers)
     }
 
-    /// What becomes of a frame on the link between two ports, which there is.
+    /// What becomes of a frame on the link between two ports, which there is. A spared one is not
+    /// touched by anything but the link's latency.
     fn carry(
         &mut self,
         now: VirtTime,
         port: usize,
         to: usize,
         len: u64,
+        spared: bool,
     ) -> Result<Passage, DropCause> {
+        let link = self.links[port * self.ports.len() + to].as_mut();
+        let link = link.ok_or(DropCause::Down)?;
+        if spared {
+            return link.pass(now, len);
+        }
         let (sender, receiver) = (self.ports[port].node, self.ports[to].node);
         let mut weather = Weather::default();
         for armed in self.armed.values_mut() {
             armed.add_to(&mut weather, now, sender, receiver);
         }
-        match &mut self.links[port * self.ports.len() + to] {
-            Some(link) => link.carry(now, len, &weather),
-            None => Err(DropCause::Down),
-        }
+        link.carry(now, len, &weather)
     }
 }
 

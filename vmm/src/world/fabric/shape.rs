@@ -55,9 +55,12 @@ impl Default for Chance {
 pub struct LinkShape {
     /// How long a frame travels, in nanoseconds; at least [`LATENCY_MIN_NS`] is taken.
     pub latency_ns: u64,
-    /// How much longer a frame may travel, in nanoseconds, drawn for each. Jitter does not change
-    /// the order of frames: one that would overtake arrives together with the one before it.
+    /// How much longer a frame may travel, in nanoseconds, drawn for each. Without `overtake`, jitter
+    /// does not change the order of frames: one that would overtake arrives together with the one
+    /// before it. So the more frames come within this time, the nearer to all of it each takes.
     pub jitter_ns: u64,
+    /// Whether each frame is late by its own time whatever the others are, so that frames overtake.
+    pub overtake: bool,
     /// Bits per second. A frame counts with the bytes that the guest gave, without preamble, check
     /// sequence or gap.
     pub bandwidth_bps: u64,
@@ -81,6 +84,7 @@ impl Default for LinkShape {
         Self {
             latency_ns: 1_000_000,
             jitter_ns: 0,
+            overtake: false,
             bandwidth_bps: 10_000_000_000,
             queue_bytes: 1 << 20,
             loss: Chance::NEVER,

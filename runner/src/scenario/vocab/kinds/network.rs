@@ -33,12 +33,20 @@ static SIDE: Section = Section {
 
 const CHANCE: &[Key] = &[key("chance", Kind::Ratio, "How many frames are hit.").required()];
 
+/// Of the two kinds of jitter.
+const OVERTAKE: Key = key(
+    "overtake",
+    Kind::Bool,
+    "Whether each frame is late by a time of its own, so that frames overtake each other, as with Linux's netem. Without it they keep their order: one waits for the one before it, so that where many frames come within the jitter's time nearly each takes all of it.",
+)
+.default("false");
+
 fault!(
     PARTITION,
     "partition",
     &["network"],
     false,
-    "Cuts a network between groups of nodes: the given sides, `groups` drawn ones, or one node off from the rest.",
+    "Cuts a network between groups of nodes: the given sides, `groups` drawn ones, or one node off from the rest. Neighbours stay known, as with iptables; see `layer` of the network.",
     [
         &[
             key(
@@ -60,7 +68,7 @@ fault!(
             key(
                 "one-way",
                 Kind::Bool,
-                "Whether only frames from the first side to the others are cut."
+                "Whether only frames from the first side (or the isolated nodes) to the others are cut."
             )
             .default("false"),
         ],
@@ -101,6 +109,7 @@ fault!(
                 "How much more than that, drawn for each frame."
             )
             .default("0"),
+            OVERTAKE,
         ],
         LASTING,
         COMMON
@@ -115,7 +124,10 @@ fault!(
     "Frames travel longer by a time that is drawn for each.",
     [
         FRAMES,
-        &[key("by", Kind::Duration, "The longest of those times.").required(),],
+        &[
+            key("by", Kind::Duration, "The longest of those times.").required(),
+            OVERTAKE,
+        ],
         LASTING,
         COMMON
     ]

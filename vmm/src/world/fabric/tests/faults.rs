@@ -65,6 +65,7 @@ fn latency_makes_frames_travel_longer() {
     let kind = Kind::Latency {
         by_ns: 5 * MILLI,
         jitter_ns: 0,
+        overtake: false,
     };
     let (times, counters) = while_armed(net(), kind);
     assert_eq!(times, [QUICK + 5 * MILLI; 10]);
@@ -74,11 +75,18 @@ fn latency_makes_frames_travel_longer() {
 #[test]
 fn jitter_varies_how_long_frames_travel() {
     let kinds = [
-        (Kind::Jitter { by_ns: MILLI / 2 }, 0),
+        (
+            Kind::Jitter {
+                by_ns: MILLI / 2,
+                overtake: false,
+            },
+            0,
+        ),
         (
             Kind::Latency {
                 by_ns: MILLI,
                 jitter_ns: MILLI / 2,
+                overtake: true,
             },
             MILLI,
         ),
@@ -184,6 +192,7 @@ fn faults_that_are_armed_together_combine() {
     let latency = |by_ns| Kind::Latency {
         by_ns,
         jitter_ns: 0,
+        overtake: false,
     };
     net.arm(1, &[0], &[1], latency(2 * MILLI), 0);
     net.arm(2, &[0], &[0, 1, 2], latency(3 * MILLI), 0);
@@ -265,6 +274,7 @@ fn the_end_of_great_jitter_is_felt_at_once() {
         &[1],
         Kind::Jitter {
             by_ns: 1000 * SECOND,
+            overtake: false,
         },
         0,
     );

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::world::config::{LinkRule, NetworkConfig, Reach};
+use crate::world::config::{Layer, LinkRule, NetworkConfig, Reach};
 use crate::world::pcap::tests::{Shared, read};
 
 mod faults;
+mod layers;
 mod shaping;
 
 pub const MICRO: u64 = 1_000;
@@ -241,8 +242,9 @@ fn lookahead_is_the_least_latency_to_those_that_are_up() {
     config.links = vec![
         rule(0, 1, 50 * MICRO, false),
         rule(0, 2, 0, false),
-        rule(1, 0, 5, true),
+        rule(1, 0, 50 * MICRO, true),
     ];
+    config.layer = Layer::Ethernet;
     let net = Net::new(3, config, 1);
     let lookahead = |node, up: &[usize]| net.fabric.lookahead(node, |other| up.contains(&other));
     assert_eq!(lookahead(0, &[0, 1, 2]), Some(LATENCY_MIN_NS));
@@ -275,7 +277,16 @@ fn stormy(net: &mut Net, from: u32, to: u32) -> Vec<(u64, usize, Vec<u8>)> {
                 time,
             );
             let by_ns = 4 * MILLI;
-            net.arm(3, &[2], &[0], LinkFaultKind::Jitter { by_ns }, time);
+            net.arm(
+                3,
+                &[2],
+                &[0],
+                LinkFaultKind::Jitter {
+                    by_ns,
+                    overtake: true,
+                },
+                time,
+            );
         }
         all.extend(net.arrivals(time));
     }

@@ -67,6 +67,46 @@ fn jitter_delays_by_up_to_its_measure_and_keeps_the_order() {
 }
 
 #[test]
+fn the_denser_frames_come_the_nearer_to_the_whole_jitter_each_is_in_order() {
+    let average = |overtake: bool| {
+        let mut net = shaped(|shape| {
+            shape.jitter_ns = 200 * MICRO;
+            shape.overtake = overtake;
+        });
+        let times = travelled(&mut net, 10_000, 200);
+        (times.iter().sum::<u64>() / 10_000 - QUICK) / MICRO
+    };
+    // A thousand frames within the jitter's time: in order, nearly each waits for one that was drawn
+    // near the end; by itself, each takes half of it on average.
+    assert!(average(false) > 190, "{}", average(false));
+    assert!((97..=103).contains(&average(true)), "{}", average(true));
+}
+
+#[test]
+fn jitter_by_which_frames_overtake_is_drawn_for_each_by_itself() {
+    let with = |overtake: bool| {
+        let mut net = shaped(|shape| {
+            shape.jitter_ns = 200 * MICRO;
+            shape.overtake = overtake;
+        });
+        stream(&mut net, 1000, 20)
+    };
+    let free = with(true);
+    let marks: Vec<u32> = free.iter().map(|f| f.1).collect();
+    let overtaken = marks.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    assert!(overtaken > 300, "{overtaken}");
+    // Frames that are far apart are late by the same times in both kinds: the draws are the same.
+    let late = |overtake: bool| {
+        let mut net = shaped(|shape| {
+            shape.jitter_ns = 200 * MICRO;
+            shape.overtake = overtake;
+        });
+        travelled(&mut net, 100, MILLI)
+    };
+    assert_eq!(late(true), late(false));
+}
+
+#[test]
 fn bandwidth_spreads_frames_and_the_queue_drops_what_does_not_fit() {
     // 100 bytes take 80 µs; three frames fit behind the one that is being sent.
     let mut net = shaped(|shape| {
