@@ -8,10 +8,14 @@
 //! observer crash PATH        writes a disk without flushing, and looks after a crash what is left
 //! observer flush PATH        writes a disk with flushing, and looks after a crash what is left
 //! observer watch NAME        samples clocks, timers, speed, memory and interrupts
+//! observer family NAME       the same in three processes, of which two have left their parent
+//! observer date              tells the time of day, as exactly as it can be compared
 //! ```
 
 mod clock;
+mod date;
 mod disk;
+mod family;
 mod network;
 mod watch;
 
@@ -27,8 +31,12 @@ fn main() -> ExitCode {
         ["crash", path] => disk::crash(path, false),
         ["flush", path] => disk::crash(path, true),
         ["watch", name] => watch::watch(name),
+        ["family", name] => family::family(name),
+        ["date"] => date::tell(),
         _ => {
-            eprintln!("usage: observer echo | probe HOST | disk|crash|flush PATH | watch NAME");
+            eprintln!(
+                "usage: observer echo | probe HOST | disk|crash|flush PATH | watch|family NAME | date"
+            );
             return ExitCode::from(2);
         }
     };
