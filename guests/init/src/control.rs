@@ -157,10 +157,9 @@ mod tests {
     fn commands_come_in_pieces_and_several_at_once() {
         let mut lines = Lines::default();
         assert!(push_all(&mut lines, br#"{"id":1,"action":{"memo"#).is_empty());
-        let second =
-            "ry_release\":{}}}\r\n\n{\"id\":2,\"action\":{\"clock_step\":{\"by_ns\":-5}}}\n";
+        let second = "ry_release\":{\"of\":7}}}\r\n\n{\"id\":2,\"action\":{\"clock_follow\":{}}}\n";
         let commands = push_all(&mut lines, second.as_bytes());
-        let expected = [Action::MemoryRelease {}, Action::ClockStep { by_ns: -5 }];
+        let expected = [Action::MemoryRelease { of: 7 }, Action::ClockFollow {}];
         let actions: Vec<_> = commands.into_iter().map(|c| c.unwrap().action).collect();
         assert_eq!(actions, expected);
     }
@@ -169,7 +168,7 @@ mod tests {
     fn garbage_is_answered_and_does_not_spoil_the_next_line() {
         let mut lines = Lines::default();
         let mut bytes = vec![b'x'; 3 * MAX_LINE];
-        bytes.extend(b"\n\xff\xfe\n{}\n{\"id\":9,\"action\":{\"memory_release\":{}}}\n");
+        bytes.extend(b"\n\xff\xfe\n{}\n{\"id\":9,\"action\":{\"clock_follow\":{}}}\n");
         let commands = push_all(&mut lines, &bytes);
         assert_eq!(commands.len(), 4);
         assert!(commands[..3].iter().all(Result::is_err));

@@ -1,13 +1,16 @@
 //! The first process of chaosrun's guests.
 //!
 //! It mounts what programs expect, opens the SDK's ports, loads kernel modules, names disks, brings up
-//! the network, starts the workloads of `/.chaosrun/node.json`, restarts them by their policy, carries
+//! the network, sets the clock, starts the workloads of `/.chaosrun/node.json`, restarts them by their policy, carries
 //! out the host's commands, and reports all of it. It never ends: a first process that ends is a kernel
 //! panic. What fails at the start is told (on the console and to the host), and the rest goes on.
 
+mod clock;
 mod control;
 mod disks;
+mod family;
 mod full;
+mod keeper;
 mod memory;
 mod modules;
 mod mounts;
@@ -47,7 +50,10 @@ fn main() {
         Vec::new()
     };
     report::stage("mounted");
-    supervisor::Supervisor::new(workloads, control)
+    // As late as can be, so that what comes before is the same whatever the date is.
+    let mut clock = clock::WallClock::default();
+    clock.set();
+    supervisor::Supervisor::new(workloads, control, clock)
         .with_disks(disks)
         .run();
 }

@@ -1,6 +1,5 @@
 //! Memory pressure: a process that holds memory, and that the kernel takes last when it runs out.
 
-use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -12,6 +11,8 @@ use crate::{report, sys};
 #[derive(Debug)]
 pub struct Holder {
     pid: libc::pid_t,
+    /// The command that took the memory.
+    pub of: u64,
     /// Says one byte when it holds all, and ends when the process ends.
     answers: io::PipeReader,
     /// The command that is still to be answered.
@@ -22,13 +23,19 @@ impl Holder {
     /// Starts to take memory, for this command.
     ///
     /// # Errors
-    /// If no process can be started.
+    /// If there is not that much memory, or no process can be started.
     pub fn start(bytes: u64, command: u64) -> io::Result<Self> {
+        let total = sys::total_memory()?;
+        // The kernel would end all others in vain, and then give up itself.
+        if bytes >= total {
+            let text = format!("the node has {total} bytes of memory, and {bytes} are to be taken");
+            return Err(io::Error::other(text));
+        }
         let bytes = usize::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
         let (answers, mut answer) = io::pipe()?;
         let pid = sys::fork(|| {
             // The kernel must end others for want of memory, and not this one.
-            let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+            let _ = sys::outlive_want();
             if let Err(error) = sys::hold_memory(bytes) {
                 return error.raw_os_error().unwrap_or(1);
             }
@@ -39,6 +46,7 @@ impl Holder {
         })?;
         Ok(Self {
             pid,
+            of: command,
             answers,
             command: Some(command),
         })
@@ -65,8 +73,7 @@ impl Holder {
 
     /// Gives the memory back.
     pub fn release(self) {
-        // It leads no group; a process that is gone needs no signal.
-        // SAFETY: kill takes numbers only.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        // A process that is gone needs no signal.
+        let _ = sys::signal(self.pid, libc::SIGKILL);
     }
 }

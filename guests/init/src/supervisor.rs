@@ -1,13 +1,14 @@
 //! The loop in which init spends its life: one thread that waits for whatever happens next.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::{AsRawFd, RawFd};
 
 use chaosrun_protocol::InitReport;
 use chaosrun_protocol::control::{Action, Command};
 use chaosrun_protocol::node;
 
+use crate::clock::WallClock;
 use crate::control::Control;
 use crate::full::Disks;
 use crate::memory::Holder;
@@ -22,6 +23,7 @@ pub struct Supervisor {
     control: Control,
     holders: Vec<Holder>,
     disks: Disks,
+    clock: WallClock,
     children: Option<File>,
     told_of_end: bool,
 }
@@ -31,7 +33,7 @@ const WITHOUT_NOTICE_NS: u64 = 100_000_000;
 
 impl Supervisor {
     /// The workloads wait for [`Supervisor::run`].
-    pub fn new(workloads: Vec<node::Workload>, control: Control) -> Self {
+    pub fn new(workloads: Vec<node::Workload>, control: Control, clock: WallClock) -> Self {
         let shares_console = workloads.len() > 1;
         let workloads: Vec<_> = workloads
             .into_iter()
@@ -44,6 +46,7 @@ impl Supervisor {
             control,
             holders: Vec::new(),
             disks: Disks::new(Vec::new()),
+            clock,
             children: report::attempt("watch processes", sys::watch_children()),
         }
     }
@@ -65,7 +68,7 @@ impl Supervisor {
         };
         let (first, others): (Vec<_>, Vec<_>) = commands.into_iter().partition(is_first);
         first.iter().for_each(|command| self.answer(command));
-        self.start_due();
+        self.attend();
         report::stage("workloads");
         others.iter().for_each(|command| self.answer(command));
         loop {
@@ -74,25 +77,25 @@ impl Supervisor {
             for command in self.control.read() {
                 self.answer(&command);
             }
-            self.start_due();
+            self.attend();
             self.tell_of_end();
         }
     }
 
-    fn start_due(&mut self) {
+    fn attend(&mut self) {
         for workload in &mut self.workloads {
-            let now = sys::now_ns();
-            if workload.starts_at().is_some_and(|at| at <= now) {
-                workload.start(now);
-            }
+            workload.attend(sys::now_ns());
         }
     }
 
-    /// Waits for the next start, death, command or output, and shows the latter.
+    /// Waits for the next start, death, command or output, shows the latter and takes notice of deaths.
     fn wait(&mut self) {
         let now = sys::now_ns();
-        let starts = self.workloads.iter().filter_map(Workload::starts_at);
-        let mut timeout = starts.min().map(|at| at.saturating_sub(now));
+        let due = self
+            .workloads
+            .iter()
+            .filter_map(|workload| workload.due(now));
+        let mut timeout = due.min().map(|at| at.saturating_sub(now));
         if self.children.is_none() {
             timeout = Some(timeout.unwrap_or(u64::MAX).min(WITHOUT_NOTICE_NS));
         }
@@ -102,6 +105,7 @@ impl Supervisor {
         let children = self.children.as_ref().map(AsRawFd::as_raw_fd);
         let mut files: Vec<RawFd> = children.into_iter().chain(self.control.file()).collect();
         files.extend(self.holders.iter().filter_map(Holder::awaited));
+        files.extend(self.workloads.iter().filter_map(Workload::file));
         for workload in &mut self.workloads {
             files.extend(workload.outputs().iter().map(|output| output.file()));
         }
@@ -119,6 +123,9 @@ impl Supervisor {
             workload
                 .outputs()
                 .retain_mut(|output| !is_ready(output.file()) || output.show());
+            if workload.file().is_some_and(is_ready) {
+                workload.take_news(sys::now_ns());
+            }
         }
         self.show_held();
     }
@@ -138,19 +145,13 @@ impl Supervisor {
         }
     }
 
-    /// Takes notice of all processes that ended, of workloads and of their orphans.
+    /// Lets all children go that ended: keepers, holders of memory, and orphans of those.
     fn reap(&mut self) {
         if let Some(children) = &mut self.children {
             let mut notices = [0; 1024];
             while matches!(children.read(&mut notices), Ok(length) if length > 0) {}
         }
-        while let Some((pid, end)) = sys::reap() {
-            let now = sys::now_ns();
-            let mut workloads = self.workloads.iter_mut();
-            if let Some(workload) = workloads.find(|workload| workload.pid() == Some(pid)) {
-                workload.ended(pid, end, now);
-            }
-        }
+        while sys::reap().is_some() {}
     }
 
     fn tell_of_end(&mut self) {
@@ -173,37 +174,48 @@ impl Supervisor {
 
     /// Whether it is done.
     fn carry_out(&mut self, command: &Command) -> Result<bool, String> {
-        let now = sys::now_ns();
+        let (id, now) = (command.id, sys::now_ns());
         match &command.action {
             Action::ProcessKill {
                 process,
                 restart_after_ns,
             } => {
-                let asked = restart_after_ns
-                    .map_or(Asked::Killed, |after_ns| Asked::Restarted { after_ns });
-                self.each(process.as_deref(), |workload| workload.kill(asked))
+                let asked = restart_after_ns.map_or(Asked::Killed, |after_ns| Asked::Restarted {
+                    after_ns,
+                    by: id,
+                });
+                self.each(process.as_deref(), |workload| workload.kill(asked, now))
             }
-            Action::ProcessPause { process } => self.each(process.as_deref(), |workload| {
-                workload.signal(libc::SIGSTOP)
-            }),
-            Action::ProcessResume { process } => self.each(process.as_deref(), |workload| {
-                workload.signal(libc::SIGCONT)
-            }),
+            Action::ProcessPause { process } => {
+                self.each(process.as_deref(), |workload| workload.pause(id))
+            }
+            Action::ProcessResume { of } => {
+                self.workloads.iter_mut().for_each(|w| w.resume(*of));
+                Ok(true)
+            }
+            Action::ProcessStart { of } => {
+                self.workloads
+                    .iter_mut()
+                    .for_each(|w| w.start_now(*of, now));
+                Ok(true)
+            }
             Action::ProcessRestart {
                 process,
-                restart_after_ns,
+                restart_after_ns: after_ns,
             } => self.each(process.as_deref(), |workload| {
-                workload.restart(*restart_after_ns, now)
+                let (after_ns, by) = (*after_ns, id);
+                workload.restart(Asked::Restarted { after_ns, by }, now);
+                Ok(())
             }),
-            Action::ClockStep { by_ns } => done(sys::step_clock(*by_ns)),
+            Action::ClockFollow {} => self.clock.follow().map(|()| true),
             Action::MemoryTake { bytes } => {
-                let holder =
-                    Holder::start(*bytes, command.id).map_err(|error| error.to_string())?;
+                let holder = Holder::start(*bytes, id).map_err(|error| error.to_string())?;
                 self.holders.push(holder);
                 Ok(false)
             }
-            Action::MemoryRelease {} => {
-                self.holders.drain(..).for_each(Holder::release);
+            Action::MemoryRelease { of } => {
+                let released = self.holders.extract_if(.., |holder| holder.of == *of);
+                released.for_each(Holder::release);
                 Ok(true)
             }
             Action::DisksFull { disks } => self.disks.fill(disks).map(|()| true),
@@ -232,8 +244,4 @@ impl Supervisor {
             .find_map(Result::err)
             .unwrap_or_else(|| format!("there is no workload {:?}", process.unwrap_or("at all"))))
     }
-}
-
-fn done(result: io::Result<()>) -> Result<bool, String> {
-    result.map(|()| true).map_err(|error| error.to_string())
 }

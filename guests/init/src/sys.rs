@@ -242,17 +242,42 @@ fn clock(clock: libc::clockid_t) -> io::Result<libc::timespec> {
     Ok(time)
 }
 
-/// Adds nanoseconds to the time of day.
+/// The time of day in nanoseconds since 1970.
+pub fn date_ns() -> i64 {
+    let time = clock(libc::CLOCK_REALTIME).unwrap_or(libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    });
+    time.tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec)
+}
+
+/// Adds nanoseconds to the time of day, exactly, whatever time that takes.
 pub fn step_clock(by_ns: i64) -> io::Result<()> {
-    let now = clock(libc::CLOCK_REALTIME)?;
-    let ns = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec) + i128::from(by_ns);
-    let then = libc::timespec {
-        tv_sec: ns.div_euclid(1_000_000_000) as libc::time_t,
-        tv_nsec: ns.rem_euclid(1_000_000_000) as libc::c_long,
-    };
-    // SAFETY: the pointer is to a time that outlives the call.
-    check(unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const then) })?;
-    Ok(())
+    if by_ns == 0 {
+        return Ok(());
+    }
+    let before = adjust_clock(0, 0)?;
+    let stepped = adjust_clock(libc::ADJ_SETOFFSET | libc::ADJ_NANO, by_ns);
+    // The unit stays, for whoever adjusts the clock next, and counts in microseconds.
+    if before & libc::STA_NANO == 0 {
+        adjust_clock(libc::ADJ_MICRO, 0)?;
+    }
+    stepped.map(drop)
+}
+
+/// Asks the kernel for changes of its clock, and gives the clock's state.
+fn adjust_clock(modes: libc::c_uint, by_ns: i64) -> io::Result<libc::c_int> {
+    // SAFETY: all zeros are a valid request, which changes nothing.
+    let mut request: libc::timex = unsafe { mem::zeroed() };
+    request.modes = modes;
+    request.time.tv_sec = by_ns.div_euclid(1_000_000_000);
+    // With ADJ_NANO these are nanoseconds.
+    request.time.tv_usec = by_ns.rem_euclid(1_000_000_000);
+    // SAFETY: the pointer is to a request that outlives the call.
+    check(unsafe { libc::adjtimex(&raw mut request) })?;
+    Ok(request.status)
 }
 
 /// Asks every 10 ms until there is an answer, or the time is over.
@@ -266,11 +291,16 @@ pub fn wait_for<T>(patience_ms: u64, mut ask: impl FnMut() -> Option<T>) -> Opti
     ask()
 }
 
-/// Sends a signal to a process group.
-pub fn signal_group(group: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
+/// Sends a signal to a process.
+pub fn signal(pid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     // SAFETY: kill takes numbers only.
-    check(unsafe { libc::kill(-group, signal) })?;
+    check(unsafe { libc::kill(pid, signal) })?;
     Ok(())
+}
+
+/// Lets others run for a while.
+pub fn sleep_us(microseconds: u64) {
+    std::thread::sleep(std::time::Duration::from_micros(microseconds));
 }
 
 /// How a process ended.
@@ -282,17 +312,50 @@ pub enum End {
     Signal(i32),
 }
 
-/// A process that has ended, if there is one.
-pub fn reap() -> Option<(libc::pid_t, End)> {
+impl End {
+    fn of(status: libc::c_int) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Signal(libc::WTERMSIG(status))
+        } else {
+            Self::Code(libc::WEXITSTATUS(status))
+        }
+    }
+}
+
+/// Lets a child that has ended go, if there is one.
+pub fn reap() -> Option<libc::pid_t> {
     let mut status = 0;
     // SAFETY: the pointer is to a number that outlives the call.
     let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-    let end = if libc::WIFSIGNALED(status) {
-        End::Signal(libc::WTERMSIG(status))
-    } else {
-        End::Code(libc::WEXITSTATUS(status))
-    };
-    (pid > 0).then_some((pid, end))
+    (pid > 0).then_some(pid)
+}
+
+/// Waits for a child to end. None if there are no children.
+pub fn wait_for_child() -> Option<(libc::pid_t, End)> {
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer is to a number that outlives the call.
+        match check(unsafe { libc::waitpid(-1, &raw mut status, 0) }) {
+            Ok(pid) => return Some((pid, End::of(status))),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Lets orphaned descendants become this process's children.
+pub fn keep_orphans() -> io::Result<()> {
+    // SAFETY: prctl with this command takes numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
+    // SAFETY: the name is a text that outlives the call.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, c"keeper".as_ptr(), 0, 0, 0) })?;
+    Ok(())
+}
+
+/// Lets the kernel end others for want of memory, and never this process. What it starts from now on
+/// inherits that.
+pub fn outlive_want() -> io::Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", "-1000")
 }
 
 /// A file that becomes readable when a child ends.
@@ -404,6 +467,16 @@ pub fn fork(child: impl FnOnce() -> i32) -> io::Result<libc::pid_t> {
         unsafe { libc::_exit(code) };
     }
     Ok(pid)
+}
+
+/// How much memory the kernel has to give, in bytes.
+pub fn total_memory() -> io::Result<u64> {
+    // SAFETY: all zeros are valid, and the pointer is to what the call fills in.
+    unsafe {
+        let mut info: libc::sysinfo = mem::zeroed();
+        check(libc::sysinfo(&raw mut info))?;
+        Ok(info.totalram.saturating_mul(u64::from(info.mem_unit)))
+    }
 }
 
 /// Takes memory that is there and stays there: every page of it, until the process ends.

@@ -22,14 +22,7 @@ impl Clock {
 
     /// How far CLOCK_REALTIME is ahead of the steady clock, in microseconds.
     pub fn wall_ahead_us(&self) -> i64 {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this runs inside of the machine, whose time it is"
-        )]
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        wall.as_micros() as i64 - self.steady_us() as i64
+        date_ns() / 1_000 - self.steady_us() as i64
     }
 
     /// Sleeps to the next multiple of `period_us` of the steady clock, and tells how many microseconds
@@ -40,6 +33,16 @@ impl Clock {
         thread::sleep(Duration::from_micros(wanted - before));
         self.steady_us().saturating_sub(wanted)
     }
+}
+
+/// CLOCK_REALTIME in nanoseconds since 1970.
+pub fn date_ns() -> i64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this runs inside of the machine, whose time it is"
+    )]
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    wall.unwrap_or_default().as_nanos() as i64
 }
 
 #[expect(

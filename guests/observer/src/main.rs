@@ -12,10 +12,14 @@
 //! observer prompt TEXT       shows a text that no line end follows
 //! observer space PATH        wants more of a file system in every way
 //! observer watch NAME        samples clocks, timers, speed, memory and interrupts
+//! observer family NAME       the same in three processes, of which two have left their parent
+//! observer date              tells the time of day, as exactly as it can be compared
 //! ```
 
 mod clock;
+mod date;
 mod disk;
+mod family;
 mod network;
 mod space;
 mod watch;
@@ -39,10 +43,12 @@ fn main() -> ExitCode {
         ["prompt", text] => prompt(text),
         ["space", path] => space::ask(path),
         ["watch", name] => watch::watch(name),
+        ["family", name] => family::family(name),
+        ["date"] => date::tell(),
         _ => {
             eprintln!(
                 "usage: observer echo | listen | probe|shout HOST | disk|crash|flush|space PATH | \
-                 prompt TEXT | watch NAME"
+                 prompt TEXT | watch|family NAME | date"
             );
             return ExitCode::from(2);
         }

@@ -341,6 +341,11 @@ impl Fault {
             line.push_str(" for ");
             line.push_str(&time::human_duration(duration_ns));
         }
+        // What did nothing must not read like what did something.
+        if let Some(why) = self.details.get("why").and_then(Value::as_str) {
+            line.push_str(" had no effect: ");
+            line.push_str(why);
+        }
         line
     }
 
@@ -361,5 +366,14 @@ mod tests {
         assert_eq!(vtime_ticks(12_000_000_000), 51_539_607_552);
         assert_eq!(vtime_ticks(0), 0);
         assert_eq!(vtime_ticks(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_fault_that_did_nothing_reads_so() {
+        let fault = Fault::new("process-kill", "process", &["n1"]);
+        assert_eq!(fault.summary(), "process-kill of n1");
+        let nothing = fault.with("why", "app does not run");
+        let expected = "process-kill of n1 had no effect: app does not run";
+        assert_eq!(nothing.summary(), expected);
     }
 }

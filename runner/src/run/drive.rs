@@ -13,7 +13,7 @@ use super::lives::Life;
 use super::notes::notes;
 use super::outcome::{End, Outcome};
 use super::readiness::Readiness;
-use super::record::{Record, fault};
+use super::record::{Record, WITHOUT_EFFECT, fault};
 use crate::plan::Plan;
 use crate::property::checker::Line;
 use crate::property::decode::decode;
@@ -294,7 +294,11 @@ impl<'a> Drive<'a> {
                     Stage::Begin | Stage::Moment => "begin",
                     Stage::End => "end",
                     Stage::LeftOut => "left out",
+                    Stage::WithoutEffect { .. } => WITHOUT_EFFECT,
                 };
+                if stage == (Stage::WithoutEffect { entirely: true }) {
+                    self.record.did_nothing(&event.name);
+                }
                 let shown = event.clone().with("stage", word).with("source", source);
                 self.seq += 1;
                 self.record.add(self.seq, now, None, fault(now, shown));
@@ -416,10 +420,8 @@ impl<'a> Drive<'a> {
                     }
                     self.readiness.event(node, name)
                 }
-                ObservationKind::Init(InitReport::Stage(name))
-                    if pid == Some(1) && name == "mounted" =>
-                {
-                    self.director.mounted(node);
+                ObservationKind::Init(report) if pid == Some(1) => {
+                    self.direct_guest(node, report);
                     false
                 }
                 _ => false,
@@ -428,6 +430,23 @@ impl<'a> Drive<'a> {
             if became_ready {
                 self.tell_node(time, node, NodeChange::Ready);
             }
+        }
+    }
+
+    /// Lets the director know what a node's init says.
+    fn direct_guest(&mut self, node: usize, report: &InitReport) {
+        // Whatever follows is done at the present moment, and lasts from then.
+        let now = self.now();
+        let since = self.ready.map_or(0, |ready| now.saturating_sub(ready));
+        match report {
+            InitReport::Stage(name) if name == "mounted" => self.director.mounted(node),
+            // From then on it carries out commands.
+            InitReport::Stage(name) if name == "workloads" => self.director.listens(since, node),
+            InitReport::Command { id, failure } => {
+                let failure = failure.as_deref();
+                self.director.answered(since, node, *id, failure);
+            }
+            _ => {}
         }
     }
 
@@ -508,6 +527,11 @@ impl<'a> Drive<'a> {
             self.chain.push(self.world.state_hash()?);
         }
         let now = self.now();
+        let since = self.ready.map_or(0, |ready| now.saturating_sub(ready));
+        let (deeds, unhealed) = self.director.close(since);
+        for deed in deeds {
+            self.carry_out(deed)?;
+        }
         for node in 0..self.lines.len() {
             self.lines_of(now, node, |console, sink| console.end(sink));
         }
@@ -532,6 +556,7 @@ impl<'a> Drive<'a> {
             notes: Vec::new(),
             caveats: self.world.caveats().into_iter().collect(),
             trouble: self.trouble,
+            unhealed,
             end,
             ready_ns: self.ready,
             end_ns: now,

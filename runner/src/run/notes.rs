@@ -4,6 +4,7 @@
 use super::Outcome;
 use super::allowance::PER_SECOND;
 use super::cluster::CAPTURE_MAX;
+use super::record::WITHOUT_EFFECT;
 use crate::plan::Plan;
 use crate::plan::property::Check;
 use crate::property::Judgement;
@@ -23,6 +24,7 @@ const ENDED: &str = "process ended";
 /// What the reader has to know, in sentences.
 pub(super) fn notes(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     let mut notes = ended(plan, outcome);
+    notes.extend(without_effect(&outcome.events));
     for (index, node) in plan.nodes.iter().enumerate() {
         let shown = outcome.console_bytes[index];
         let kept = outcome.consoles[index].len() as u64;
@@ -73,6 +75,34 @@ fn ended(plan: &Plan, outcome: &Outcome) -> Vec<String> {
             "{node} was switched off by its own guest after {at}"
         ))
     }));
+    notes
+}
+
+/// The faults that did nothing.
+fn without_effect(events: &[Event]) -> Vec<String> {
+    let faults = events.iter().filter_map(|event| match &event.kind {
+        EventKind::Fault(record) => Some((event.vtime_ns, &record.fault)),
+        _ => None,
+    });
+    let mut notes: Vec<String> = faults
+        .filter(|(_, fault)| {
+            fault
+                .details
+                .get("stage")
+                .is_some_and(|s| s == WITHOUT_EFFECT)
+        })
+        .map(|(at, fault)| {
+            let why = fault.details.get("why").and_then(|why| why.as_str());
+            let (name, nodes) = (&fault.name, fault.affected_nodes.join(", "));
+            let (at, why) = (human_duration(at), why.unwrap_or("it is not known why"));
+            format!("{name} had no effect on {nodes}, as was seen after {at}: {why}")
+        })
+        .collect();
+    let more = notes.len().saturating_sub(MAX_PROGRAMS);
+    if more > 0 {
+        notes.truncate(MAX_PROGRAMS);
+        notes.push(format!("{more} more faults had no effect"));
+    }
     notes
 }
 

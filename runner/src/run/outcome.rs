@@ -69,6 +69,8 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// What went wrong on the host without ending the run.
     pub trouble: Vec<String>,
+    /// What faults did to guests and could not be undone, in sentences.
+    pub unhealed: Vec<String>,
     /// What networks and disks did.
     pub counters: Counters,
 }

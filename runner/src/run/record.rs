@@ -18,6 +18,9 @@ const MAX_EVENTS: usize = 400_000;
 /// The memory that those events take, in bytes.
 const MAX_BYTES: usize = 128 << 20;
 
+/// The stage of a fault that did nothing.
+pub(super) const WITHOUT_EFFECT: &str = "without effect";
+
 /// The events so far.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -49,6 +52,13 @@ impl Record {
             said: BTreeMap::new(),
             dropped: BTreeMap::new(),
             faults: BTreeMap::new(),
+        }
+    }
+
+    /// A fault of this kind has begun and did nothing to anybody: it does not count.
+    pub fn did_nothing(&mut self, kind: &str) {
+        if let Some(count) = self.faults.get_mut(kind) {
+            *count = count.saturating_sub(1);
         }
     }
 

@@ -341,6 +341,14 @@ fn errors(report: &mut Report, plan: &Plan, outcome: &Outcome) {
         });
     }
     report.errors.extend(unheard(plan, outcome));
+    for text in &outcome.unhealed {
+        report.errors.push(ToolError {
+            cause: ErrorCause::Interrupted,
+            code: "chaosrun::run::unhealed".to_owned(),
+            message: text.clone(),
+            help: Some("what was judged afterwards was judged under a fault".to_owned()),
+        });
+    }
 }
 
 /// A cluster that does not start has hung, also when the scenario does not ask for `no-hang`.

@@ -1,7 +1,8 @@
 //! Every fault of the language, seen from inside of a guest: `guests/observer` measures what happens to
 //! it, in a scenario with the fault and in the same scenario without.
 //!
-//! `ends` is about machines that need no fault to go wrong, and `prompt` about what consoles show.
+//! `ends` is about machines that need no fault to go wrong, `prompt` about what consoles show, `date` about
+//! clocks in all orders of faults, and `lost` about faults that come when a node cannot take them.
 //!
 //! One target for all families, so that there is one program to link; kernel and guest come from
 //! chaosrun's cache.
@@ -13,9 +14,11 @@ mod pair;
 mod clock;
 mod crash;
 mod cut;
+mod date;
 mod disk;
 mod ends;
 mod interrupt;
+mod lost;
 mod memory;
 mod network;
 mod node;

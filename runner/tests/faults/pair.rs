@@ -158,6 +158,28 @@ fn seen(base: &str, faults: &str) -> Arc<Seen> {
     slot.get_or_init(|| Arc::new(run_text(base, &text))).clone()
 }
 
+/// What became of `base`, in which `FAULTS` stands for the faults.
+pub fn outcome(base: &str, faults: &str) -> Outcome {
+    let text = base.replace("FAULTS", &format!("faults {{ {faults} }}"));
+    let compiled = compiled(&text);
+    run_on(&compiled, &images(base, &compiled))
+}
+
+/// The guest events of this name of a node, with their moments in nanoseconds since power-on.
+pub fn told_by(outcome: &Outcome, node: &str, name: &str) -> Vec<(u64, Value)> {
+    let of_node = outcome.events.iter();
+    let of_node = of_node.filter(|event| event.node.as_deref() == Some(node));
+    of_node
+        .filter_map(|event| match &event.kind {
+            EventKind::Guest {
+                name: other,
+                details,
+            } if other == name => Some((event.vtime_ns, details.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
 fn run_text(base: &str, text: &str) -> Seen {
     let compiled = compiled(text);
     let images = images(base, &compiled);

@@ -23,7 +23,7 @@ pub struct Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// SIGKILL to the process group.
+    /// SIGKILL to the program and to all that it started.
     ProcessKill {
         /// Which workload.
         #[serde(default)]
@@ -32,19 +32,23 @@ pub enum Action {
         #[serde(default)]
         restart_after_ns: Option<u64>,
     },
-    /// SIGSTOP to the process group.
+    /// SIGSTOP to the program and to all that it started, until [`Action::ProcessResume`].
     ProcessPause {
         /// Which workload.
         #[serde(default)]
         process: Option<String>,
     },
-    /// SIGCONT to the process group.
+    /// SIGCONT to what a pause stopped, unless another pause holds it.
     ProcessResume {
-        /// Which workload.
-        #[serde(default)]
-        process: Option<String>,
+        /// The number of the command that paused it.
+        of: u64,
     },
-    /// SIGKILL to the process group if it runs, and a new start.
+    /// What was killed by a command and waits for its restart starts at once.
+    ProcessStart {
+        /// The number of the command that killed it.
+        of: u64,
+    },
+    /// SIGKILL to the program, if it runs, and to all that it started, and a new start.
     ProcessRestart {
         /// Which workload.
         #[serde(default)]
@@ -53,18 +57,19 @@ pub enum Action {
         #[serde(default)]
         restart_after_ns: u64,
     },
-    /// Adds to CLOCK_REALTIME.
-    ClockStep {
-        /// Nanoseconds.
-        by_ns: i64,
-    },
+    /// Faults have moved the date: CLOCK_REALTIME takes the step that it has not taken yet. How far the date
+    /// is moved is asked for at the SDK's port, see [`Op::DateMoved`](crate::port::Op::DateMoved).
+    ClockFollow {},
     /// Takes memory away from the workloads, until [`Action::MemoryRelease`].
     MemoryTake {
         /// How much.
         bytes: u64,
     },
-    /// Gives the memory back.
-    MemoryRelease {},
+    /// Gives memory back.
+    MemoryRelease {
+        /// The number of the command that took it.
+        of: u64,
+    },
     /// From now on the file systems of these disks are full, and no others.
     DisksFull {
         /// The serial numbers of disks that init has mounted.
@@ -117,8 +122,11 @@ mod tests {
     fn optional_fields_may_be_left_out_and_unknown_ones_are_errors() {
         let command = Command::from_line(r#"{"id":1,"action":{"process_pause":{}}}"#).unwrap();
         assert_eq!(command.action, Action::ProcessPause { process: None });
-        let command = Command::from_line(r#"{"id":1,"action":{"memory_release":{}}}"#).unwrap();
-        assert_eq!(command.action, Action::MemoryRelease {});
+        let command = Command::from_line(r#"{"id":1,"action":{"clock_follow":{}}}"#).unwrap();
+        assert_eq!(command.action, Action::ClockFollow {});
+        let command =
+            Command::from_line(r#"{"id":2,"action":{"memory_release":{"of":1}}}"#).unwrap();
+        assert_eq!(command.action, Action::MemoryRelease { of: 1 });
         assert!(Command::from_line(r#"{"id":1,"action":{"process_pause":{"x":1}}}"#).is_err());
         assert!(Command::from_line(r#"{"id":1,"action":{"halt":{}}}"#).is_err());
     }

@@ -62,7 +62,19 @@ pub enum Op {
     Send = 2,
     /// The payload is the UTF-8 name of a stream; the reply is its next random number.
     Random = 3,
+    /// What CLOCK_REALTIME ought to show: the reply is a signed number of nanoseconds since 1970, UTC. It is
+    /// about the moment of the call, or, with the payload [`AT_TSC`], about the moment at which the machine's
+    /// time stamp counter was last read.
+    Date = 4,
+    /// How far faults have moved the date from what it would be without them: the reply is a signed number
+    /// of nanoseconds.
+    DateMoved = 5,
 }
+
+/// The payload of [`Op::Date`] that asks for the date when the time stamp counter was last read. A program
+/// that reads a clock that is made of the counter, and then calls, learns what that clock ought to have
+/// shown, to the nanosecond.
+pub const AT_TSC: &[u8] = b"tsc";
 
 impl Op {
     /// The operation with this number, if there is one.
@@ -72,6 +84,8 @@ impl Op {
             1 => Some(Self::Hello),
             2 => Some(Self::Send),
             3 => Some(Self::Random),
+            4 => Some(Self::Date),
+            5 => Some(Self::DateMoved),
             _ => None,
         }
     }
@@ -169,6 +183,7 @@ impl Header {
         match op {
             _ if len > MAX_PAYLOAD => Err("payload too long"),
             Op::Random if len > MAX_STREAM_NAME => Err("name of a stream too long"),
+            Op::Date | Op::DateMoved if len > MAX_STREAM_NAME => Err("payload too long"),
             _ => Ok((op, len)),
         }
     }
@@ -200,7 +215,7 @@ mod tests {
             (Header { magic: 1, ..good }, "wrong magic number"),
             (Header { version: 2, ..good }, "unknown version"),
             (Header { op: 0, ..good }, "unknown operation"),
-            (Header { op: 4, ..good }, "unknown operation"),
+            (Header { op: 6, ..good }, "unknown operation"),
             (
                 Header {
                     len: 65_537,
@@ -209,6 +224,7 @@ mod tests {
                 "payload too long",
             ),
             (Header::new(Op::Random, 65), "name of a stream too long"),
+            (Header::new(Op::Date, 65), "payload too long"),
         ];
         for (header, reason) in wrong {
             assert_eq!(header.check(), Err(reason));

@@ -65,6 +65,16 @@ impl Transport {
         }
     }
 
+    /// What CLOCK_REALTIME ought to show, if a machine knows: see [`chaosrun_protocol::port::Op::Date`].
+    pub(crate) fn date(&self, at_tsc: bool) -> Option<i64> {
+        matches!(self, Self::Port).then(|| port::date(at_tsc))?
+    }
+
+    /// How far faults have moved that.
+    pub(crate) fn date_moved(&self) -> Option<i64> {
+        matches!(self, Self::Port).then(port::date_moved)?
+    }
+
     /// The next random number of a stream.
     pub(crate) fn random(&self, stream: &str) -> u64 {
         match self {
@@ -84,6 +94,19 @@ pub(crate) fn started() -> &'static Transport {
         crate::catalogue::report(transport);
     }
     transport
+}
+
+/// What CLOCK_REALTIME ought to show, in nanoseconds since 1970: now, or when the time stamp counter was
+/// last read. None outside of a machine.
+#[must_use]
+pub fn date(at_tsc: bool) -> Option<i64> {
+    started().date(at_tsc)
+}
+
+/// How many nanoseconds of that are the doing of faults.
+#[must_use]
+pub fn date_moved() -> Option<i64> {
+    started().date_moved()
 }
 
 /// Sends a message.

@@ -4,7 +4,7 @@ use alloc::vec;
 use core::arch::asm;
 
 use chaosrun_protocol::port::{
-    ALIGNMENT, HEADER_SIZE, Header, MAX_PAYLOAD, MAX_STREAM_NAME, MAX_TRIES, Op, PORT,
+    ALIGNMENT, AT_TSC, HEADER_SIZE, Header, MAX_PAYLOAD, MAX_STREAM_NAME, MAX_TRIES, Op, PORT,
     REPLY_OFFSET, STATUS_DONE, STATUS_NONE, STATUS_OFFSET,
 };
 
@@ -33,6 +33,18 @@ pub(super) fn send(envelope: &[u8]) -> Option<()> {
 /// The next number of a stream; none if the machine refuses.
 pub(super) fn random(stream: &str) -> Option<u64> {
     call_small(Op::Random, stream.as_bytes())
+}
+
+/// What CLOCK_REALTIME ought to show, in nanoseconds since 1970: now, or when the time stamp counter was
+/// last read; none if the machine refuses.
+pub(super) fn date(at_tsc: bool) -> Option<i64> {
+    let payload = if at_tsc { AT_TSC } else { &[] };
+    call_small(Op::Date, payload).map(|reply| reply as i64)
+}
+
+/// How far faults have moved that, in nanoseconds; none if the machine refuses.
+pub(super) fn date_moved() -> Option<i64> {
+    call_small(Op::DateMoved, &[]).map(|reply| reply as i64)
 }
 
 /// A call whose block fits on the stack, and into one page.

@@ -204,7 +204,9 @@ impl Bus for Platform {
 
     fn read_tsc(&mut self, at: &mut Access) -> u64 {
         self.tsc_reads += 1;
-        self.state.tsc.tsc(self.moment(at))
+        let now = self.moment(at);
+        self.state.wall.tsc_was_read(now);
+        self.state.tsc.tsc(now)
     }
 
     fn tsc_adjusted(&mut self, at: &mut Access, adjust: u64) {

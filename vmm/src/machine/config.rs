@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::memory::MemoryError;
 use super::platform::{PlatformState, Signals};
 use super::sched::{Interleaving, VCPUS_MAX};
+use super::wall::WallClock;
 use crate::devices::ioapic::IoapicState;
 use crate::devices::lapic::LapicState;
 use crate::devices::pic::PicState;
@@ -21,7 +22,7 @@ use crate::devices::virtio::{Parts, VirtioState};
 use crate::disk::Disk;
 use crate::engine::{EngineError, EngineKind, EngineOptions};
 use crate::tape::Tape;
-use crate::time::TscClock;
+use crate::time::{TscClock, VirtTime};
 
 /// What a machine is made of.
 #[derive(Debug, Clone)]
@@ -43,8 +44,11 @@ pub struct MachineConfig<'a> {
     pub model: CpuModel,
     /// Instructions per microsecond of virtual time.
     pub rate: u64,
-    /// What the CMOS clock shows at power-on, in Unix seconds.
-    pub epoch: i64,
+    /// The date at power-on without what faults do to it, in nanoseconds since 1970, UTC. The CMOS clock
+    /// shows its seconds.
+    pub date_ns: i64,
+    /// How far faults have moved the clock at power-on, in nanoseconds.
+    pub moved_ns: i64,
     /// An ELF executable or a bzImage.
     pub kernel: &'a [u8],
     /// The initial RAM disk.
@@ -81,7 +85,8 @@ impl<'a> MachineConfig<'a> {
             vcpus: 1,
             model: CpuModel::default(),
             rate: 1000,
-            epoch: rtc::DEFAULT_EPOCH,
+            date_ns: rtc::DEFAULT_EPOCH * 1_000_000_000,
+            moved_ns: 0,
             kernel,
             initrd: None,
             cmdline: String::new(),
@@ -146,6 +151,7 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
     let lapic = |index| LapicState::new(index, config.model.crystal_hz, tsc);
     let mut lapics: Vec<LapicState> = (0..config.vcpus).map(lapic).collect();
     lapics[0].wire_virtual();
+    let wall = WallClock::new(config.date_ns, config.moved_ns);
     PlatformState {
         clock: Clock::new(config.rate),
         tsc,
@@ -153,7 +159,8 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
         ioapic: IoapicState::new(IOAPIC_ID),
         pic: PicState::new(),
         pit: PitState::new(),
-        rtc: RtcState::new(config.epoch),
+        rtc: RtcState::at(wall.at(VirtTime(0))),
+        wall,
         serial: SerialState::new(),
         virtio: VirtioState::new(&config.parts()),
         sdk: SdkState::new(&config.name),

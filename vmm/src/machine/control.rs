@@ -66,6 +66,15 @@ impl Machine {
         self.platform.state.timer_delay = by_ns;
     }
 
+    /// From now on faults have moved the date so many nanoseconds from what it would be without them, and
+    /// the CMOS clock as well. A kernel that runs looks at neither by itself.
+    pub fn move_wall(&mut self, moved_ns: i64) {
+        self.platform.step(|state, effects| {
+            let by = state.wall.set_moved(moved_ns);
+            state.rtc.shift(by, state.clock.now(), effects);
+        });
+    }
+
     /// Disk number `index`.
     pub fn disk_mut(&mut self, index: usize) -> Option<&mut Disk> {
         self.platform.disks.get_mut(index)

@@ -85,6 +85,7 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         unclaimed,
         timer_delay,
         attention,
+        wall,
     } = state;
     let mut digests: Vec<(String, u128)> = lapics
         .iter()
@@ -97,6 +98,7 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
     add("pic", digest_of(pic));
     add("pit", digest_of(pit));
     add("rtc", digest_of(rtc));
+    add("wall", digest_of(wall));
     add("serial", digest_of(serial));
     add("virtio", digest_of(virtio));
     add("sdk", digest_of(sdk));

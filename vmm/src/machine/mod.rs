@@ -19,6 +19,7 @@ pub mod sched;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod wall;
 
 pub use acpi::VirtioSlot;
 pub use attention::{AttentionState, PATIENCE_NS};
@@ -29,3 +30,4 @@ pub use node::Machine;
 pub use platform::{PlatformState, Shutdown, Signals};
 pub use sched::Interleaving;
 pub use stop::{Stop, VcpuAt};
+pub use wall::WallClock;

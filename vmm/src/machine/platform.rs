@@ -7,13 +7,14 @@ use super::attention::AttentionState;
 use super::clock::Clock;
 use super::io::{OutputKind, Outputs};
 use super::log::Log;
+use super::wall::WallClock;
 use crate::devices::ioapic::{self, IoapicState};
 use crate::devices::lapic::{self, Accepted, LapicState};
 use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::RtcState;
-use crate::devices::sdk::SdkState;
+use crate::devices::sdk::{self, SdkState};
 use crate::devices::serial::SerialState;
 use crate::devices::virtio::{Environment, VirtioState};
 use crate::devices::{Deadline, Effect};
@@ -62,6 +63,8 @@ pub struct PlatformState {
     pub pit: PitState,
     /// The CMOS clock.
     pub rtc: RtcState,
+    /// The date, which the CMOS clock shows too coarsely.
+    pub wall: WallClock,
     /// The serial port.
     pub serial: SerialState,
     /// The virtio devices.
@@ -240,9 +243,14 @@ impl Platform {
 
     /// Serves the SDK call that waits. `caller` is the state of the vCPU that made it.
     pub fn serve_sdk(&mut self, caller: &CpuState, memory: &mut Memory) {
+        let world = sdk::Surroundings {
+            tape: &self.tape,
+            wall: &self.state.wall,
+            now: self.state.clock.now(),
+        };
         self.state
             .sdk
-            .serve(caller, memory, &self.tape, &mut self.effects);
+            .serve(caller, memory, &world, &mut self.effects);
         self.apply(self.now(), self.state.clock.retired());
     }
 

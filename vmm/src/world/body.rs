@@ -33,6 +33,9 @@ pub(super) trait Body: Send {
     /// Lets timers expire so many nanoseconds late from now on.
     fn delay_timers(&mut self, by_ns: u64);
 
+    /// From now on faults have moved its date so many nanoseconds from what it would be without them.
+    fn move_wall(&mut self, moved_ns: i64);
+
     /// One of its disks.
     fn disk_mut(&mut self, index: usize) -> Option<&mut Disk>;
 
@@ -52,16 +55,21 @@ pub(super) trait Body: Send {
     fn lost(&self) -> (u64, u64);
 }
 
+/// One time that a node is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Life {
+    /// Its number, from zero.
+    pub number: u64,
+    /// What the node's clock shows when it begins, counted from the beginning of the first one.
+    pub born: VirtTime,
+    /// How far faults have moved the node's date, in nanoseconds.
+    pub moved_ns: i64,
+}
+
 /// Makes the machines of a node.
 pub(super) trait Maker: Send {
-    /// The machine of life number `life`, from zero, with these disks, whose clock begins `local`
-    /// after that of the first life.
-    fn make(
-        &self,
-        life: u64,
-        local: VirtTime,
-        disks: Vec<Disk>,
-    ) -> Result<Box<dyn Body>, MachineError>;
+    /// The machine of a life, with these disks.
+    fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError>;
 
     /// Instructions per microsecond when nothing throttles the node.
     fn rate(&self) -> u64;

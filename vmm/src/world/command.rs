@@ -53,6 +53,14 @@ pub enum Command {
         /// Billionths; 0 ends it.
         ppb: i64,
     },
+    /// Faults have moved a node's date so far from what it would be without them, which is also true after a
+    /// restart. The kernel of a machine that is on has to be told: it does not look at the date by itself.
+    MoveWall {
+        /// The node.
+        node: usize,
+        /// Nanoseconds; 0 ends it.
+        moved_ns: i64,
+    },
     /// Something comes to a machine from outside.
     Input {
         /// The node.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chaosrun_x86::CpuModel;
 
 pub use super::fabric::{Chance, LinkShape, Mac};
+use crate::devices::rtc;
 use crate::disk::Disk;
 use crate::engine::{EngineKind, EngineOptions};
 use crate::machine::{Interleaving, MachineConfig};
@@ -117,8 +118,8 @@ pub struct NodeConfig {
     pub rate: u64,
     /// What a true CMOS clock shows when the world begins, in Unix seconds.
     pub epoch: i64,
-    /// How far the node's CMOS clock is ahead of that, in nanoseconds. CMOS clocks show whole
-    /// seconds, so that the kernel sees a fraction only when it has the init program set its clock.
+    /// How far the node's date is ahead of that, in nanoseconds. CMOS clocks show whole seconds, so that the
+    /// kernel sees a fraction only when a program, which has asked at the SDK's port, sets its clock.
     pub skew_ns: i64,
     /// How many billionths the node's clock runs fast.
     pub drift_ppb: i64,
@@ -150,7 +151,7 @@ impl NodeConfig {
             model: defaults.model,
             interleaving: defaults.interleaving,
             rate: defaults.rate,
-            epoch: defaults.epoch,
+            epoch: rtc::DEFAULT_EPOCH,
             skew_ns: 0,
             drift_ppb: 0,
             disks: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chaosrun_x86::CodeStore;
 
 use super::Blueprint;
-use super::body::{Body, Maker};
+use super::body::{Body, Life, Maker};
 use super::config::NodeConfig;
 use crate::disk::Disk;
 use crate::engine::EngineError;
@@ -46,6 +46,10 @@ impl Body for Machine {
 
     fn delay_timers(&mut self, by_ns: u64) {
         Machine::delay_timers(self, by_ns);
+    }
+
+    fn move_wall(&mut self, moved_ns: i64) {
+        Machine::move_wall(self, moved_ns);
     }
 
     fn disk_mut(&mut self, index: usize) -> Option<&mut Disk> {
@@ -97,26 +101,22 @@ impl NodeConfig {
         }
     }
 
-    /// What the CMOS clock shows when the node's clock shows `local`, in Unix seconds.
-    fn epoch_at(&self, local: VirtTime) -> i64 {
+    /// The date when the node's clock shows `local`, without what faults do to it, in nanoseconds since
+    /// 1970.
+    fn date_at(&self, local: VirtTime) -> i64 {
         let nanos = i128::from(self.epoch) * NANOS_PER_SECOND
             + i128::from(self.skew_ns)
             + i128::from(local.0);
-        nanos.div_euclid(NANOS_PER_SECOND) as i64
+        nanos.clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
 }
 
 impl Maker for Factory {
-    fn make(
-        &self,
-        life: u64,
-        local: VirtTime,
-        disks: Vec<Disk>,
-    ) -> Result<Box<dyn Body>, MachineError> {
+    fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError> {
         let config = &self.config;
-        let name = match life {
+        let name = match life.number {
             0 => config.name.clone(),
-            _ => format!("{}#{}", config.name, life + 1),
+            number => format!("{}#{}", config.name, number + 1),
         };
         let machine = Machine::new(&MachineConfig {
             name,
@@ -127,7 +127,8 @@ impl Maker for Factory {
             vcpus: config.vcpus,
             model: config.model.clone(),
             rate: config.rate,
-            epoch: config.epoch_at(local),
+            date_ns: config.date_at(life.born),
+            moved_ns: life.moved_ns,
             initrd: config.initrd.as_deref(),
             cmdline: config.cmdline.clone(),
             tape: (*self.tape).clone(),
@@ -153,15 +154,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cmos_clock_of_a_restarted_node_has_gone_on() {
+    fn the_date_of_a_restarted_node_has_gone_on() {
         let mut config = NodeConfig::new("n", Arc::from([]));
         config.epoch = 1000;
-        let second = NANOS_PER_SECOND as u64;
-        assert_eq!(config.epoch_at(VirtTime(0)), 1000);
-        assert_eq!(config.epoch_at(VirtTime(5 * second - 1)), 1004);
-        config.skew_ns = 1;
-        assert_eq!(config.epoch_at(VirtTime(5 * second - 1)), 1005);
+        let second = NANOS_PER_SECOND as i64;
+        assert_eq!(config.date_at(VirtTime(0)), 1000 * second);
+        let local = VirtTime(5_000_000_007);
+        assert_eq!(config.date_at(local), 1005 * second + 7);
+        config.skew_ns = 20_000_000;
+        assert_eq!(config.date_at(local), 1005 * second + 20_000_007);
         config.skew_ns = -1;
-        assert_eq!(config.epoch_at(VirtTime(0)), 999);
+        assert_eq!(config.date_at(VirtTime(0)), 1000 * second - 1);
+        config.skew_ns = i64::MAX;
+        assert_eq!(config.date_at(VirtTime(u64::MAX)), i64::MAX);
     }
 }

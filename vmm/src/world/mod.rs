@@ -337,6 +337,7 @@ impl World {
             | Command::Resume { node }
             | Command::Throttle { node, .. }
             | Command::Drift { node, .. }
+            | Command::MoveWall { node, .. }
             | Command::Input { node, .. }
             | Command::Control { node, .. }
             | Command::DelayTimers { node, .. }
@@ -362,6 +363,7 @@ impl World {
             Command::Resume { .. } => node.resume(now),
             Command::Throttle { num, den, .. } => node.throttle(num, den),
             Command::Drift { ppb, .. } => node.clock.set_drift(now, ppb),
+            Command::MoveWall { moved_ns, .. } => node.move_wall(moved_ns),
             Command::Input { input, .. } => {
                 node.input(input);
             }

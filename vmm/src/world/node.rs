@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::body::{Body, Maker};
+use super::body::{Body, Life, Maker};
 use super::clock::NodeClock;
 use crate::disk::{Disk, DiskCounters};
 use crate::engine::EngineError;
@@ -67,6 +67,8 @@ pub(super) struct Node {
     life: u64,
     /// What the clock showed then.
     born: VirtTime,
+    /// How far faults have moved the date, in nanoseconds.
+    moved_ns: i64,
     throttle: (u64, u64),
     timer_delay_ns: u64,
     held: Vec<Input>,
@@ -100,6 +102,7 @@ impl Node {
             disks,
             life: 0,
             born: VirtTime(0),
+            moved_ns: 0,
             throttle: (1, 1),
             timer_delay_ns: 0,
             held: Vec::new(),
@@ -145,7 +148,12 @@ impl Node {
     pub fn start(&mut self, now: VirtTime) -> Result<(), MachineError> {
         self.take_apart();
         self.born = self.clock.local_at(now);
-        let mut body = self.maker.make(self.life, self.born, self.disks.clone())?;
+        let life = Life {
+            number: self.life,
+            born: self.born,
+            moved_ns: self.moved_ns,
+        };
+        let mut body = self.maker.make(life, self.disks.clone())?;
         self.disks.clear();
         self.life += 1;
         self.counters.starts += 1;
@@ -241,6 +249,15 @@ impl Node {
         }
     }
 
+    /// From now on faults have moved the date so many nanoseconds from what it would be without them, also
+    /// while the node is down.
+    pub fn move_wall(&mut self, moved_ns: i64) {
+        self.moved_ns = moved_ns;
+        if let Some(body) = &mut self.body {
+            body.move_wall(moved_ns);
+        }
+    }
+
     /// Gives the machine `input`, now or when it goes on. Returns whether it takes it.
     pub fn input(&mut self, input: Input) -> bool {
         match (self.status, &mut self.body) {
@@ -250,7 +267,10 @@ impl Node {
             }
             (Status::Paused, Some(_)) => {
                 let bytes = length(&input);
-                let fits = self.held.len() < HELD_MAX && self.held_bytes + bytes <= HELD_MAX_BYTES;
+                // Commands come from the runner, one or two for a fault, so that they are few; and what is
+                // not told to end would go on.
+                let fits = matches!(input, Input::Control(_))
+                    || self.held.len() < HELD_MAX && self.held_bytes + bytes <= HELD_MAX_BYTES;
                 if fits {
                     self.held_bytes += bytes;
                     self.held.push(input);
@@ -314,6 +334,7 @@ impl Node {
             self.status,
             self.life,
             self.born,
+            self.moved_ns,
             self.throttle,
             self.timer_delay_ns,
             &self.held,

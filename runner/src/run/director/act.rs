@@ -1,8 +1,10 @@
 //! A fault from its beginning to its end: whether it may begin, what it did, and what is undone.
 
+use chaosrun_protocol::control::Action as GuestAction;
 use chaosrun_vmm::machine::Input;
 
 use super::agenda::Item;
+use super::effect::Undo;
 use super::kinds::lasts;
 use super::prepare::Prepared;
 use super::words::words;
@@ -46,13 +48,15 @@ impl Director<'_> {
         let id = self.fresh_id();
         let event = self.event(action, &prepared, duration);
         let (record, fault) = (self.deeds.len(), event.clone());
+        self.follow_up(id, source, &prepared, &event);
+        let missed = prepared.missed;
         self.ledger.begin(at, id, prepared.cost);
         self.last_fault = Some(self.last_fault.map_or(at, |last| last.max(at)));
         self.active.insert(
             id,
             Active {
                 source: source.to_owned(),
-                event,
+                event: event.clone(),
                 undo: Vec::new(),
             },
         );
@@ -83,6 +87,10 @@ impl Director<'_> {
                 fault,
             },
         );
+        for node in missed {
+            let why = "it did not take commands";
+            self.record_without_effect(id, node, why, false);
+        }
     }
 
     /// Ends a fault and undoes what it did.
@@ -113,7 +121,12 @@ impl Director<'_> {
 
     /// A killed process is back.
     pub(super) fn process_back(&mut self, at: u64, id: u64, node: usize) {
-        self.forget(id, |undo| *undo == super::Undo::Wait { node });
+        self.forget(id, |undo| {
+            let of_node = |of: usize, action: &GuestAction| {
+                of == node && matches!(action, GuestAction::ProcessStart { .. })
+            };
+            matches!(undo, Undo::Guest { node, action } if of_node(*node, action))
+        });
         self.last_fault = Some(at);
         self.retry(at);
     }

@@ -6,6 +6,7 @@ use chaosrun_vmm::machine::Input;
 use chaosrun_vmm::world::{Command, LinkFault};
 
 use super::agenda::Item;
+use super::guest::Part;
 use super::{Deed, Director};
 
 /// One thing that a fault does.
@@ -50,15 +51,18 @@ pub(super) enum Effect {
         node: usize,
         by_ns: i64,
     },
+    Jump {
+        node: usize,
+        by_ns: i64,
+    },
     Delay {
         node: usize,
         by_ns: u64,
     },
+    /// What the node's init does.
     Guest {
         node: usize,
         action: GuestAction,
-        undo: Option<GuestAction>,
-        back_after: Option<u64>,
     },
     Interrupt {
         node: usize,
@@ -101,10 +105,12 @@ pub(super) enum Undo {
     Delay {
         node: usize,
     },
-    /// Something to tell the node's init, unless the node was started again since.
+    Skew {
+        node: usize,
+    },
+    /// Something to tell the node's init. It is forgotten when the node's life ends.
     Guest {
         node: usize,
-        boot: u64,
         action: GuestAction,
     },
     /// Nothing has to be done, but the fault goes on until this is over on the node.
@@ -171,24 +177,10 @@ impl Director<'_> {
                 None
             }
             Effect::Resume { node } => {
-                self.resume(node);
+                self.resume(at, node);
                 None
             }
-            Effect::Guest {
-                node,
-                action,
-                undo,
-                back_after,
-            } => {
-                self.tell(node, action);
-                if let Some(after) = back_after {
-                    self.agenda
-                        .add(at.saturating_add(after), Item::ProcessBack { id, node });
-                    return Some(Undo::Wait { node });
-                }
-                let boot = self.nodes.get(node).boot;
-                undo.map(|action| Undo::Guest { node, boot, action })
-            }
+            Effect::Guest { node, action } => self.perform_in_guest(at, id, node, action),
             lasting => self.perform_on_node(id, lasting),
         }
     }
@@ -221,10 +213,12 @@ impl Director<'_> {
                 Some(Undo::Delay { node })
             }
             Effect::Skew { node, by_ns } => {
-                self.tell(node, GuestAction::ClockStep { by_ns });
-                let (boot, back) = (self.nodes.get(node).boot, by_ns.saturating_neg());
-                let action = GuestAction::ClockStep { by_ns: back };
-                Some(Undo::Guest { node, boot, action })
+                self.skew(id, node, by_ns);
+                Some(Undo::Skew { node })
+            }
+            Effect::Jump { node, by_ns } => {
+                self.jump(id, node, by_ns);
+                None
             }
             _ => None,
         }
@@ -253,17 +247,15 @@ impl Director<'_> {
                 self.nodes.get(node).delays.remove(&id);
                 self.apply_delay(node);
             }
-            Undo::Guest { node, boot, action } => {
-                if self.nodes.is_up(node) && self.nodes.get(node).boot == boot {
-                    self.tell(node, action);
-                }
-            }
+            Undo::Skew { node } => self.unskew(id, node),
+            Undo::Guest { node, action } => self.order(id, node, Part::End, action),
             Undo::Wait { .. } => {}
         }
     }
 
     /// Starts a node that is down, with whatever faults still do to it.
     pub(super) fn start_node(&mut self, node: usize) {
+        self.life_is_over(node);
         let status = self.nodes.get(node);
         status.down = false;
         status.ended = false;
@@ -272,7 +264,7 @@ impl Director<'_> {
     }
 
     /// Takes all pauses from a node.
-    fn resume(&mut self, node: usize) {
+    fn resume(&mut self, at: u64, node: usize) {
         let status = self.nodes.get(node);
         let pauses = std::mem::take(&mut status.pauses);
         if pauses.is_empty() {
@@ -282,6 +274,8 @@ impl Director<'_> {
         for id in pauses {
             self.forget(id, |undo| *undo == Undo::Pause { node });
         }
+        // A fault may wait for it to take commands.
+        self.agenda.add(at, Item::Retry);
     }
 
     fn heal(&mut self, networks: &[usize]) {
@@ -311,6 +305,7 @@ impl Director<'_> {
         status.down = true;
         let boot = status.boot;
         self.forget_pauses(node);
+        self.life_is_over(node);
         self.world(Command::PowerLoss { node, torn });
         if let Some(after) = restart_after {
             self.agenda
@@ -349,14 +344,6 @@ impl Director<'_> {
     fn apply_delay(&mut self, node: usize) {
         let by_ns = self.nodes.get(node).delay();
         self.world(Command::DelayTimers { node, by_ns });
-    }
-
-    /// Sends an action to a node's init.
-    pub(super) fn tell(&mut self, node: usize, action: GuestAction) {
-        let id = self.fresh_id();
-        let line = chaosrun_protocol::control::Command { id, action }.to_line();
-        let bytes = line.into_bytes();
-        self.world(Command::Control { node, bytes });
     }
 
     pub(super) fn world(&mut self, command: Command) {

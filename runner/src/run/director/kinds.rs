@@ -109,6 +109,17 @@ pub(super) fn damages(action: &Action) -> bool {
     )
 }
 
+/// Whether a fault is carried out by the init of the node that it hits.
+pub(super) fn needs_guest(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::ProcessKill { .. }
+            | Action::ProcessPause { .. }
+            | Action::ProcessRestart { .. }
+            | Action::MemoryPressure { .. }
+    )
+}
+
 /// Whether a fault goes on after its moment.
 pub(super) fn lasts(action: &Action) -> bool {
     match action {

@@ -17,6 +17,7 @@ mod budget;
 mod draw;
 mod effect;
 mod full;
+mod guest;
 mod kinds;
 mod nodes;
 mod on_node;
@@ -24,6 +25,7 @@ mod pick;
 mod prepare;
 #[cfg(test)]
 mod tests;
+mod wall;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +41,7 @@ use crate::report::event::Fault as FaultEvent;
 use agenda::{Agenda, Item};
 use budget::Ledger;
 use effect::Undo;
+use guest::{Order, Sent};
 use nodes::Nodes;
 
 pub use words::kdl;
@@ -72,8 +75,13 @@ pub enum Stage {
     Moment,
     /// It ends.
     End,
-    /// The budget forbade it for good.
+    /// The budget forbade it for good, or nobody could be hit.
     LeftOut,
+    /// A node did not do it.
+    WithoutEffect {
+        /// Whether that is true of all whom it hit.
+        entirely: bool,
+    },
 }
 
 /// Something that a guest did, to which triggers react.
@@ -129,6 +137,14 @@ pub struct Director<'p> {
     /// When the last fault ended or, without duration, happened.
     last_fault: Option<u64>,
     deeds: Vec<Deed>,
+    /// The moment of what is being done.
+    now: u64,
+    /// What nodes were told and have not answered, by the number of the command.
+    orders: BTreeMap<u64, Order>,
+    /// Faults of which nodes were told something, by number.
+    sent: BTreeMap<u64, Sent>,
+    /// What faults did and could not be undone, in sentences.
+    unhealed: Vec<String>,
 }
 
 impl<'p> Director<'p> {
@@ -162,6 +178,10 @@ impl<'p> Director<'p> {
             next_id: 1,
             last_fault: None,
             deeds: Vec::new(),
+            now: 0,
+            orders: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            unhealed: Vec::new(),
         };
         director.schedule_all();
         director
@@ -223,6 +243,7 @@ impl<'p> Director<'p> {
     /// Tells that a node ended by itself, so that no fault counts on it.
     pub fn ended(&mut self, node: usize) {
         self.nodes.ended(node);
+        self.life_is_over(node);
     }
 
     /// A node that ended by itself is about to start again at `now`. False if it has not ended, or has
@@ -237,6 +258,7 @@ impl<'p> Director<'p> {
     }
 
     fn handle(&mut self, at: u64, item: Item) {
+        self.now = at;
         let quiet = self.plan.faults.quiet_from_ns;
         match item {
             Item::Quiet => self.calm_down(at),
@@ -376,17 +398,32 @@ impl<'p> Director<'p> {
 
     /// Everything heals, and nothing more goes wrong.
     fn calm_down(&mut self, at: u64) {
-        for id in self.active.keys().copied().collect::<Vec<u64>>() {
-            self.end(at, id);
-        }
+        // These first: each fault that ends makes room for one that waits.
         for (trigger, index) in std::mem::take(&mut self.waiting) {
             let fault = self.fault(trigger, index);
             self.leave_out(&fault.name, &fault.action);
         }
+        for id in self.active.keys().copied().collect::<Vec<u64>>() {
+            self.end(at, id);
+        }
         for node in self.nodes.down() {
             self.start_node(node);
         }
+        self.assert_calm();
         self.deeds.push(Deed::Quiet);
+    }
+
+    /// Liveness is judged from here on, so that whatever a fault still did would be blamed on the system
+    /// under test, or excuse it.
+    fn assert_calm(&self) {
+        let (active, waiting) = (&self.active, &self.waiting);
+        assert!(active.is_empty(), "faults after the quiet: {active:?}");
+        assert!(waiting.is_empty(), "faults that wait for ever: {waiting:?}");
+        let disturbed = self.nodes.disturbed();
+        assert!(
+            disturbed.is_none(),
+            "disturbed after the quiet: {disturbed:?}"
+        );
     }
 
     fn stream(&mut self, name: &str) -> &mut Stream {

@@ -25,6 +25,24 @@ pub(super) struct NodeStatus {
     pub mounted: Option<u64>,
     /// The mounted disks that are full, by fault.
     pub full: BTreeSet<(u64, usize)>,
+    /// Skews of the date, by fault.
+    pub skews: BTreeMap<u64, Skew>,
+    /// Nanoseconds by which jumps have moved the date for good.
+    pub jumped_ns: i64,
+    /// Jumps of which it is not known that the node has noticed them.
+    pub unnoticed: BTreeSet<u64>,
+    /// Whether its init takes commands.
+    pub listens: bool,
+    /// Whether faults have moved the date in this life, before its init took commands.
+    pub stale: bool,
+}
+
+/// A skew of a node's date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Skew {
+    pub by_ns: i64,
+    /// Whether the node has noticed it.
+    pub noticed: bool,
 }
 
 impl NodeStatus {
@@ -39,6 +57,30 @@ impl NodeStatus {
             if left <= right { a } else { b }
         };
         self.throttles.values().copied().fold((1, 1), slowest)
+    }
+
+    /// How far faults have moved the date.
+    pub fn moved_ns(&self) -> i64 {
+        let skews = self.skews.values().map(|skew| skew.by_ns);
+        skews.fold(self.jumped_ns, i64::saturating_add)
+    }
+
+    /// Another life begins, or none.
+    pub fn life_is_over(&mut self) {
+        self.listens = false;
+        self.stale = false;
+    }
+
+    /// Whether no fault does anything to it any more.
+    pub fn is_calm(&self) -> bool {
+        !self.down
+            && self.pauses.is_empty()
+            && self.throttles.is_empty()
+            && self.drifts.is_empty()
+            && self.delays.is_empty()
+            && self.full.is_empty()
+            && self.skews.is_empty()
+            && self.moved_ns() == self.jumped_ns
     }
 
     /// The longest of the delays.
@@ -74,8 +116,24 @@ impl Nodes {
         !self.all[node].pauses.is_empty()
     }
 
+    /// Whether its init could carry out a command now.
+    pub fn listens(&self, node: usize) -> bool {
+        self.is_up(node) && self.all[node].listens && !self.is_paused(node)
+    }
+
     pub fn ended(&mut self, node: usize) {
         self.all[node].ended = true;
+    }
+
+    /// The first node to which faults still do something.
+    pub fn disturbed(&self) -> Option<(usize, &NodeStatus)> {
+        let mut all = self.all.iter().enumerate();
+        all.find(|(_, status)| !status.is_calm())
+    }
+
+    /// The nodes with their status.
+    pub fn all(&self) -> impl Iterator<Item = (usize, &NodeStatus)> {
+        self.all.iter().enumerate()
     }
 
     /// Starts a node that ended by itself. False if there is none to start.

@@ -45,6 +45,10 @@ impl Director<'_> {
                 node,
                 by_ns: *by_ns,
             },
+            Action::ClockJump { by_ns, .. } => Effect::Jump {
+                node,
+                by_ns: *by_ns,
+            },
             Action::DelayedTimer { by, .. } => Effect::Delay {
                 node,
                 by_ns: self.draw_range(name, by),
@@ -71,66 +75,29 @@ impl Director<'_> {
 
     /// Effects that the node's init brings about.
     fn guest_effect(&mut self, name: &str, node: usize, action: &Action) -> Option<Effect> {
-        let (action, undo, back_after) = match action {
+        let action = match action {
             Action::ProcessKill {
                 process,
                 restart_after,
                 ..
-            } => {
-                let after = restart_after
+            } => GuestAction::ProcessKill {
+                process: process.clone(),
+                restart_after_ns: restart_after
                     .as_ref()
-                    .map(|range| self.draw_range(name, range));
-                let process = process.clone();
-                (
-                    GuestAction::ProcessKill {
-                        process,
-                        restart_after_ns: after,
-                    },
-                    None,
-                    after,
-                )
-            }
-            Action::ProcessPause { process, .. } => {
-                let back = GuestAction::ProcessResume {
-                    process: process.clone(),
-                };
-                (
-                    GuestAction::ProcessPause {
-                        process: process.clone(),
-                    },
-                    Some(back),
-                    None,
-                )
-            }
-            Action::ProcessRestart { process, .. } => {
-                let process = process.clone();
-                (
-                    GuestAction::ProcessRestart {
-                        process,
-                        restart_after_ns: 0,
-                    },
-                    None,
-                    None,
-                )
-            }
-            Action::ClockJump { by_ns, .. } => {
-                (GuestAction::ClockStep { by_ns: *by_ns }, None, None)
-            }
+                    .map(|range| self.draw_range(name, range)),
+            },
+            Action::ProcessPause { process, .. } => GuestAction::ProcessPause {
+                process: process.clone(),
+            },
+            Action::ProcessRestart { process, .. } => GuestAction::ProcessRestart {
+                process: process.clone(),
+                restart_after_ns: 0,
+            },
             Action::MemoryPressure { take_bytes, .. } => {
-                let back = GuestAction::MemoryRelease {};
-                (
-                    GuestAction::MemoryTake { bytes: *take_bytes },
-                    Some(back),
-                    None,
-                )
+                GuestAction::MemoryTake { bytes: *take_bytes }
             }
             _ => return None,
         };
-        Some(Effect::Guest {
-            node,
-            action,
-            undo,
-            back_after,
-        })
+        Some(Effect::Guest { node, action })
     }
 }

@@ -8,9 +8,9 @@ use chaosrun_vmm::world::{LinkFault, LinkFaultKind};
 use super::Director;
 use super::budget::Cost;
 use super::effect::Effect;
-use super::kinds::{damages, disk_kind, link_kind, pair, target_of};
+use super::kinds::{damages, disk_kind, link_kind, needs_guest, pair, target_of};
 use super::words::{details, drawn};
-use crate::plan::fault::{Action, DiskOps, Frames, Split};
+use crate::plan::fault::{Action, DiskOps, Frames, Pick, Split};
 
 /// A fault with everything drawn.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Prepared {
     pub effects: Vec<Effect>,
     pub cost: Cost,
     pub hit: BTreeSet<usize>,
+    /// Nodes that it would hit if their inits took commands.
+    pub missed: BTreeSet<usize>,
     pub details: Vec<(&'static str, serde_json::Value)>,
 }
 
@@ -205,6 +207,10 @@ impl Director<'_> {
         let target = target_of(action)?;
         let nodes = self.pick(name, target, |this, node| this.can_hit(node, action))?;
         let mut prepared = Prepared::default();
+        if needs_guest(action) && target.pick == Pick::All {
+            let all = self.set(&target.from).into_iter();
+            prepared.missed = all.filter(|node| !nodes.contains(node)).collect();
+        }
         for node in nodes {
             prepared.hit.insert(node);
             let effect = self.node_effect(name, node, action)?;
@@ -232,6 +238,10 @@ impl Director<'_> {
             Action::Restart { .. } => true,
             Action::Resume { .. } => self.nodes.is_paused(node),
             Action::Pause { .. } => self.nodes.is_up(node) && !self.nodes.is_paused(node),
+            // A clock goes on, and goes wrong, whatever the machine around it does.
+            Action::ClockSkew { .. } | Action::ClockJump { .. } | Action::ClockDrift { .. } => true,
+            // These wait for an init that carries them out.
+            _ if needs_guest(action) => self.nodes.listens(node),
             _ => self.nodes.is_up(node),
         }
     }

@@ -32,6 +32,9 @@ fn play(plan: &Plan, seed: u64) -> Vec<(u64, Deed)> {
     let mut director = Director::new(plan, &Tape::new(seed));
     (0..plan.nodes.len()).for_each(|node| director.mounted(node));
     let mut deeds = Vec::new();
+    for node in 0..5 {
+        director.listens(0, node);
+    }
     while let Some(at) = director.next().filter(|at| *at <= 30 * S) {
         let mut new = director.advance(at);
         for deed in new.clone() {
@@ -346,4 +349,191 @@ fn a_disk_without_mount_and_single_operations_are_the_devices_matter() {
     assert_eq!(told_of_disks(MOUNTED, once), armed);
     let here = "at \"1s\" { disk-full \"data\" target=\"n1\" offset=\"1MiB\" for=\"2s\" }";
     assert_eq!(told_of_disks(MOUNTED, here), armed);
+}
+
+#[test]
+fn what_waits_when_the_quiet_begins_is_left_out_and_does_not_begin_then() {
+    let text = "at \"1s\" { partition \"lan\" { side \"n1\"; side \"n2\" \"n3\" \"n4\" \"n5\" } }\n \
+                at \"2s\" { partition \"lan\" { side \"n2\"; side \"n1\" \"n3\" \"n4\" \"n5\" } }\n \
+                budget nodes=1\n quiet \"10s\"";
+    let deeds = play(&plan(text), 1);
+    let all = commands(&deeds);
+    let count = |test: fn(&Command) -> bool| all.iter().filter(|(_, c)| test(c)).count();
+    assert_eq!(count(|c| matches!(c, Command::ArmLink { .. })), 2);
+    assert_eq!(count(|c| matches!(c, Command::DisarmLink { .. })), 2);
+    let left_out = |(at, deed): &&(u64, Deed)| {
+        let stage = matches!(
+            deed,
+            Deed::Record {
+                stage: Stage::LeftOut,
+                ..
+            }
+        );
+        *at == 20 * S && stage
+    };
+    assert_eq!(deeds.iter().filter(left_out).count(), 1);
+}
+
+/// The nanoseconds by which the world is told that the date of node n1 is moved, with the moments.
+fn moved(deeds: &[(u64, Deed)]) -> Vec<(u64, i64)> {
+    let moved = |(at, command): (u64, Command)| match command {
+        Command::MoveWall { node: 0, moved_ns } => Some((at, moved_ns)),
+        _ => None,
+    };
+    commands(deeds).into_iter().filter_map(moved).collect()
+}
+
+/// The actions that inits are told, with the moments.
+fn told(deeds: &[(u64, Deed)]) -> Vec<(u64, chaosrun_protocol::control::Command)> {
+    use chaosrun_protocol::control::Command as Told;
+    let told = |(at, command): (u64, Command)| match command {
+        Command::Control { bytes, .. } => {
+            let line = String::from_utf8(bytes).expect("it is a line");
+            Some((at, Told::from_line(&line).expect("it is a command")))
+        }
+        _ => None,
+    };
+    commands(deeds).into_iter().filter_map(told).collect()
+}
+
+#[test]
+fn skews_of_a_node_that_is_down_add_up_and_end_one_by_one() {
+    let text = "at \"1s\" { kill \"n1\" restart-after=\"3s\" }\n \
+                at \"2s\" { clock-skew \"n1\" by=\"50s\" for=\"4s\" }\n \
+                at \"3s\" { clock-skew \"n1\" by=\"-20ms\" for=\"2s\"; clock-jump \"n1\" by=\"1h\" }";
+    let deeds = play(&plan(text), 1);
+    let (s, hour) = (S as i64, 3_600 * S as i64);
+    let expected = [
+        (2 * S, 50 * s),
+        (3 * S, 50 * s - 20_000_000),
+        (3 * S, 50 * s - 20_000_000 + hour),
+        (5 * S, 50 * s + hour),
+        (6 * S, hour),
+    ];
+    assert_eq!(moved(&deeds), expected);
+    // No init takes commands any more, for nobody says that it started.
+    assert_eq!(told(&deeds), []);
+}
+
+#[test]
+fn an_init_is_told_of_a_date_that_was_moved_while_it_started() {
+    let plan = plan("at \"1s\" { clock-skew \"n1\" by=\"1s\" for=\"4s\" }");
+    for moved_before in [false, true] {
+        let mut director = Director::new(&plan, &Tape::new(1));
+        let at = if moved_before { 2 * S } else { S / 2 };
+        let mut deeds: Vec<Deed> = director.advance(at);
+        director.listens(at, 0);
+        deeds.extend(director.advance(at));
+        let told = told(&deeds.into_iter().map(|deed| (at, deed)).collect::<Vec<_>>());
+        assert_eq!(told.len(), usize::from(moved_before));
+    }
+}
+
+#[test]
+fn what_an_init_could_not_do_is_told_and_not_undone() {
+    let text = "at \"1s\" { memory-pressure \"n1\" take=\"1MiB\" for=\"3s\"; clock-skew \"n1\" by=\"1s\" for=\"3s\" }";
+    let plan = plan(text);
+    let mut director = Director::new(&plan, &Tape::new(1));
+    director.listens(0, 0);
+    let mut deeds: Vec<(u64, Deed)> = Vec::new();
+    let mut advance = |director: &mut Director<'_>, at: u64| {
+        let new: Vec<(u64, Deed)> = director
+            .advance(at)
+            .into_iter()
+            .map(|deed| (at, deed))
+            .collect();
+        deeds.extend(new.iter().cloned());
+        new
+    };
+    let orders = told(&advance(&mut director, S));
+    assert_eq!(orders.len(), 2);
+    for (_, order) in &orders {
+        // Another node's word does not count.
+        director.answered(S, 1, order.id, Some("no"));
+        director.answered(S, 0, order.id, Some("it is full"));
+    }
+    let after = advance(&mut director, 2 * S);
+    assert!(!director.is_disturbed());
+    let without = |(_, deed): &&(u64, Deed)| {
+        matches!(
+            deed,
+            Deed::Record {
+                stage: Stage::WithoutEffect { entirely: true },
+                ..
+            }
+        )
+    };
+    assert_eq!(after.iter().filter(without).count(), 2);
+    assert_eq!(moved(&after), [(2 * S, 0)]);
+    assert_eq!(told(&advance(&mut director, 10 * S)), []);
+    assert_eq!(director.close(20 * S), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn what_could_not_be_undone_or_is_not_answered_for_is_told() {
+    let plan = plan("at \"1s\" { clock-skew \"n1\" \"n2\" by=\"1s\" for=\"1s\" }");
+    let unhealed = |closed: u64| {
+        let mut director = Director::new(&plan, &Tape::new(1));
+        for node in 0..2 {
+            director.listens(0, node);
+        }
+        let told_at = |director: &mut Director<'_>, at: u64| {
+            let deeds = director.advance(at).into_iter();
+            told(&deeds.map(|deed| (at, deed)).collect::<Vec<_>>())
+        };
+        for (node, (_, order)) in told_at(&mut director, S).iter().enumerate() {
+            director.answered(S, node, order.id, None);
+        }
+        let ends = told_at(&mut director, 2 * S);
+        director.answered(2 * S, 0, ends[0].1.id, Some("no such date"));
+        director.close(closed).1
+    };
+    let refused = "clock-skew of n1 was not undone: no such date";
+    // The other one has not had the time to answer.
+    assert_eq!(unhealed(2 * S + S / 2), [refused]);
+    let silent = "clock-skew of n2 was not undone: its init does not answer";
+    assert_eq!(unhealed(4 * S), [refused, silent]);
+}
+
+#[test]
+fn a_node_that_takes_no_commands_is_told_to_have_been_missed_or_is_waited_for() {
+    let plan = plan(
+        "at \"1s\" { process-kill \"n1\" \"n2\"; pause \"n3\" for=\"2s\" }\n \
+         at \"2s\" { process-kill \"n3\"; process-kill \"n4\" }",
+    );
+    let mut director = Director::new(&plan, &Tape::new(1));
+    for node in [0, 2] {
+        director.listens(0, node);
+    }
+    let mut deeds = Vec::new();
+    for at in [S, 2 * S, 3 * S] {
+        let new = director.advance(at).into_iter();
+        deeds.extend(new.map(|deed| (at, deed)));
+    }
+    let missed = |(_, deed): &(u64, Deed)| match deed {
+        Deed::Record {
+            stage: Stage::WithoutEffect { entirely: false },
+            fault,
+            ..
+        } => Some(fault.affected_nodes.clone()),
+        _ => None,
+    };
+    let missed: Vec<Vec<String>> = deeds.iter().filter_map(missed).collect();
+    assert_eq!(missed, [["n2"]]);
+    let sent: Vec<(u64, usize)> = commands(&deeds)
+        .into_iter()
+        .filter_map(|(at, command)| match command {
+            Command::Control { node, .. } => Some((at, node)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent, [(S, 0), (3 * S, 2)]);
+    // One never comes to take commands.
+    director.listens(4 * S, 3);
+    assert!(
+        director
+            .advance(4 * S)
+            .iter()
+            .any(|deed| { matches!(deed, Deed::World(Command::Control { node: 3, .. })) })
+    );
 }

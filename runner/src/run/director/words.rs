@@ -1,5 +1,7 @@
 //! Faults in the words of the scenario language, with everything that was drawn.
 
+use chaosrun_protocol::control::Action as GuestAction;
+
 use crate::plan::fault::Action;
 use crate::plan::model::{Range, Ratio};
 use crate::report::event::Fault;
@@ -144,7 +146,11 @@ pub(super) fn drawn(effects: &[Effect]) -> Vec<Detail> {
             vec![("restart-after", duration(*after).into())]
         }
         Some(Effect::Guest {
-            back_after: Some(after),
+            action:
+                GuestAction::ProcessKill {
+                    restart_after_ns: Some(after),
+                    ..
+                },
             ..
         }) => {
             vec![("restart-after", duration(*after).into())]
@@ -173,7 +179,7 @@ pub fn kdl(fault: &Fault) -> String {
         }
     }
     for (key, value) in &fault.details {
-        if matches!(key.as_str(), "sides" | "stage" | "source") {
+        if matches!(key.as_str(), "sides" | "stage" | "source" | "why") {
             continue;
         }
         match value.as_bool() {

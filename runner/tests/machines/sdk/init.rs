@@ -129,14 +129,12 @@ fn paused_process_stands_still_until_it_is_resumed() {
         matches!(told.message, Message::Publish { .. }).then_some(())
     });
     let process = Some("client".to_owned());
-    node.command(Action::ProcessPause {
-        process: process.clone(),
-    })
-    .unwrap();
+    node.command(Action::ProcessPause { process }).unwrap();
+    let of = node.commands;
     let before = answers(&node);
     node.run(2 * SECOND);
     assert_eq!(answers(&node), before);
-    node.command(Action::ProcessResume { process }).unwrap();
+    node.command(Action::ProcessResume { of }).unwrap();
     node.run(2 * SECOND);
     assert!(answers(&node) > before + 10);
     assert_eq!(exits(&node), []);
@@ -146,6 +144,126 @@ fn paused_process_stands_still_until_it_is_resumed() {
         "{}",
         node.console
     );
+}
+
+/// A program with a child in a session of its own and a daemon whose parent has ended. Each says its name
+/// and the number of its process ten times a second, and starts another process each time.
+const FAMILY: &str = r#"
+    say() { while :; do echo "say $1 $$"; sleep 0.1; done; }
+    if [ -n "$1" ]; then say "$1"; fi
+    setsid sh /bin/family child &
+    sh -c 'setsid sh /bin/family daemon &'
+    say main"#;
+
+/// A node that runs a family.
+fn family(change: impl FnOnce(&mut MachineConfig<'_>)) -> Node {
+    let config = NodeConfig {
+        workloads: vec![workload("shell", "busybox", &["sh", "/bin/family"])],
+        ..NodeConfig::default()
+    };
+    let busybox = std::fs::read(super::super::packages::busybox()).unwrap();
+    let programs = [("busybox", &busybox[..]), ("family", FAMILY.as_bytes())];
+    let mut node = Node::with(&archive(&programs, &config), change);
+    node.await_told("the start", |told| {
+        matches!(
+            told.message,
+            Message::Init(InitReport::ProcessStarted { .. })
+        )
+        .then_some(())
+    });
+    node.run(2 * SECOND);
+    node
+}
+
+/// Who said something in the next so many seconds: names, with the numbers of their processes.
+fn heard(node: &mut Node, seconds: u64) -> std::collections::BTreeSet<(String, String)> {
+    node.console.clear();
+    node.run(seconds * SECOND);
+    let words = |line: &str| {
+        let mut words = line.trim().strip_prefix("say ")?.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    };
+    node.console.lines().filter_map(words).collect()
+}
+
+fn names(heard: &std::collections::BTreeSet<(String, String)>) -> Vec<&str> {
+    heard.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+const ALL: [&str; 3] = ["child", "daemon", "main"];
+
+/// What is asked of a program is asked of all that it started.
+fn faults_reach_a_whole_family(mut node: Node) {
+    let before = heard(&mut node, 1);
+    assert_eq!(names(&before), ALL, "{}", node.console);
+    // Two pause it, and it goes on when neither does.
+    node.command(Action::ProcessPause { process: None })
+        .unwrap();
+    let first = node.commands;
+    assert_eq!(names(&heard(&mut node, 2)), [""; 0]);
+    node.command(Action::ProcessPause { process: None })
+        .unwrap();
+    let second = node.commands;
+    node.command(Action::ProcessResume { of: first }).unwrap();
+    assert_eq!(names(&heard(&mut node, 2)), [""; 0]);
+    node.command(Action::ProcessResume { of: second }).unwrap();
+    assert_eq!(heard(&mut node, 1), before);
+    // Killed while it stands still, it comes back once, and as another one.
+    node.command(Action::ProcessPause { process: None })
+        .unwrap();
+    node.command(kill(None, Some(500 * MILLI))).unwrap();
+    node.run(3 * SECOND);
+    let after = heard(&mut node, 1);
+    assert_eq!(names(&after), ALL);
+    assert!(after.is_disjoint(&before), "{before:?} {after:?}");
+    // A kill whose restart is far away is undone by a start.
+    node.command(kill(None, Some(1000 * SECOND))).unwrap();
+    let third = node.commands;
+    assert_eq!(names(&heard(&mut node, 2)), [""; 0]);
+    node.command(Action::ProcessStart { of: third }).unwrap();
+    node.run(2 * SECOND);
+    assert_eq!(names(&heard(&mut node, 1)), ALL);
+    // What has no restart leaves nobody.
+    node.command(kill(None, None)).unwrap();
+    assert_eq!(names(&heard(&mut node, 2)), [""; 0]);
+    let none = node.command(kill(None, None)).unwrap_err();
+    assert!(none.contains("does not run"), "{none}");
+    assert_eq!(node.refused, [""; 0]);
+}
+
+#[test]
+fn faults_reach_sessions_and_daemons_of_a_program() {
+    faults_reach_a_whole_family(family(|_| ()));
+}
+
+#[test]
+fn faults_reach_sessions_and_daemons_on_two_processors() {
+    faults_reach_a_whole_family(family(|machine| {
+        machine.vcpus = 2;
+        machine.interleaving = chaosrun_vmm::machine::Interleaving::Random { min: 1, max: 500 };
+    }));
+}
+
+/// A program that becomes a daemon has ended, as init sees it, and still faults mean the daemon.
+#[test]
+fn a_program_that_became_a_daemon_is_paused_and_killed() {
+    let script = "(setsid sh -c 'while :; do echo say daemon 1; sleep 0.1; done' &)";
+    let config = NodeConfig {
+        workloads: vec![workload("shell", "busybox", &["sh", "-c", script])],
+        ..NodeConfig::default()
+    };
+    let busybox = std::fs::read(super::super::packages::busybox()).unwrap();
+    let mut node = Node::with(&archive(&[("busybox", &busybox)], &config), |_| ());
+    node.await_end();
+    assert_eq!(names(&heard(&mut node, 1)), ["daemon"]);
+    node.command(Action::ProcessPause { process: None })
+        .unwrap();
+    let of = node.commands;
+    assert_eq!(names(&heard(&mut node, 1)), [""; 0]);
+    node.command(Action::ProcessResume { of }).unwrap();
+    assert_eq!(names(&heard(&mut node, 1)), ["daemon"]);
+    node.command(kill(None, None)).unwrap();
+    assert_eq!(names(&heard(&mut node, 1)), [""; 0]);
 }
 
 #[test]
@@ -160,7 +278,7 @@ fn bad_commands_are_answered_and_change_nothing() {
     }
     let failed = |report: &&InitReport| matches!(report, InitReport::CommandFailed { id: 0, .. });
     assert_eq!(node.reports().into_iter().filter(failed).count(), 3);
-    node.command(Action::ClockStep { by_ns: 0 }).unwrap();
+    node.command(Action::ClockFollow {}).unwrap();
     assert_eq!(exits(&node), []);
 }
 
@@ -210,10 +328,22 @@ fn memory_is_taken_and_given_back() {
             .unwrap_or_else(|| panic!("{}", node.console))
     };
     let before = available(&mut node);
-    node.command(Action::MemoryTake { bytes: 48 << 20 })
+    // Two take some, and each gives back what it took.
+    node.command(Action::MemoryTake { bytes: 16 << 20 })
         .unwrap();
+    let first = node.commands;
+    let little = available(&mut node);
+    node.command(Action::MemoryTake { bytes: 32 << 20 })
+        .unwrap();
+    let second = node.commands;
     let during = available(&mut node);
-    node.command(Action::MemoryRelease {}).unwrap();
+    node.command(Action::MemoryRelease { of: second }).unwrap();
+    let little_again = available(&mut node);
+    assert!(
+        little.abs_diff(little_again) < 8 << 10,
+        "{little} kB, then {little_again} kB"
+    );
+    node.command(Action::MemoryRelease { of: first }).unwrap();
     let after = available(&mut node);
     assert!(
         before - during > 40 << 10,
@@ -243,10 +373,10 @@ fn clock_is_stepped_for_the_time_of_day_only() {
         (numbers.next().unwrap(), numbers.next().unwrap())
     };
     let before = clocks(&mut node);
-    node.command(Action::ClockStep {
-        by_ns: -3600 * SECOND as i64,
-    })
-    .unwrap();
+    node.machine.move_wall(-3600 * SECOND as i64);
+    node.command(Action::ClockFollow {}).unwrap();
+    // Nothing is left to follow.
+    node.command(Action::ClockFollow {}).unwrap();
     let after = clocks(&mut node);
     let (day, uptime) = (after.0 - before.0, after.1 - before.1);
     assert!((2..=5).contains(&uptime), "{uptime} s passed");

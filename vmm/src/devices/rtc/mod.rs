@@ -72,6 +72,28 @@ impl RtcState {
         clock
     }
 
+    /// A clock that shows the second of `nanos` (since 1970, UTC) at power-on, and the next one when that
+    /// begins.
+    pub fn at(nanos: i64) -> Self {
+        Self {
+            anchor: -nanos.rem_euclid(NANOS_PER_SECOND),
+            ..Self::new(nanos.div_euclid(NANOS_PER_SECOND))
+        }
+    }
+
+    /// The clock jumps by so many nanoseconds, at which no alarm rings that lies between. One that is just
+    /// being set, and so stands still, shows what it is set to.
+    pub fn shift(&mut self, by: i64, now: VirtTime, effects: &mut Vec<Effect>) {
+        self.expire(now, effects);
+        self.base = self.base.saturating_add(by.div_euclid(NANOS_PER_SECOND));
+        self.anchor = self.anchor.saturating_sub(by.rem_euclid(NANOS_PER_SECOND));
+        // Many small jumps must not add up to an anchor that is far away.
+        self.base = self
+            .base
+            .saturating_sub(self.anchor.div_euclid(NANOS_PER_SECOND) + 1);
+        self.anchor = self.anchor.rem_euclid(NANOS_PER_SECOND) - NANOS_PER_SECOND;
+    }
+
     /// Whether `port` belongs to the clock: 0x70 and 0x71.
     pub const fn owns(port: u16) -> bool {
         matches!(port, 0x70 | 0x71)

@@ -359,3 +359,37 @@ fn arbitrary_accesses_never_panic_and_deadlines_advance() {
         }
     }
 }
+
+#[test]
+fn a_fraction_of_a_second_is_when_the_next_one_begins() {
+    let half = (DEFAULT_EPOCH * NANOS_PER_SECOND) + 300_000_000;
+    let mut clock = RtcState::at(half);
+    assert_eq!(shown(&mut clock, VirtTime(0))[6], 0x00);
+    assert_eq!(shown(&mut clock, VirtTime(699_999_999))[6], 0x00);
+    assert_eq!(shown(&mut clock, VirtTime(700_000_000))[6], 0x01);
+    let mut before = RtcState::at(-1);
+    assert_eq!(
+        shown(&mut before, VirtTime(0)),
+        [0x19, 0x69, 0x12, 0x31, 0x23, 0x59, 0x59]
+    );
+    assert_eq!(shown(&mut before, VirtTime(1))[..3], [0x19, 0x70, 0x01]);
+}
+
+#[test]
+fn jumps_there_and_back_leave_nothing() {
+    let mut clock = RtcState::at(DEFAULT_EPOCH * NANOS_PER_SECOND + 1);
+    let mut effects = Vec::new();
+    let now = seconds(3);
+    for by in [20_000_000, -999_999_999, 50 * NANOS_PER_SECOND + 7, 0] {
+        clock.shift(by, now, &mut effects);
+        clock.shift(-by, now, &mut effects);
+    }
+    for _ in 0..1000 {
+        clock.shift(-1_500_000_000, now, &mut effects);
+    }
+    clock.shift(1_500 * NANOS_PER_SECOND, now, &mut effects);
+    assert_eq!(shown(&mut clock, now)[6], 0x03);
+    assert_eq!(shown(&mut clock, VirtTime(now.0 - 2))[6], 0x02);
+    assert_eq!(shown(&mut clock, VirtTime(now.0 - 1))[6], 0x03);
+    assert_eq!(effects, []);
+}

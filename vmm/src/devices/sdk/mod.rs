@@ -10,14 +10,16 @@ mod walk;
 use std::collections::BTreeMap;
 
 use chaosrun_protocol::port::{
-    ALIGNMENT, HEADER_SIZE, Header, MAX_STREAMS, Op, PORT, PORT_COUNT, REPLY_OFFSET, STATUS_DONE,
-    STATUS_OFFSET, STATUS_REFUSED, VERSION,
+    ALIGNMENT, AT_TSC, HEADER_SIZE, Header, MAX_STREAMS, Op, PORT, PORT_COUNT, REPLY_OFFSET,
+    STATUS_DONE, STATUS_OFFSET, STATUS_REFUSED, VERSION,
 };
 use chaosrun_x86::{CpuState, Memory};
 use serde::{Deserialize, Serialize};
 
 use super::Effect;
+use crate::machine::WallClock;
 use crate::tape::{StreamState, Tape};
+use crate::time::VirtTime;
 use walk::{NotMapped, View};
 
 /// The state of the port.
@@ -29,6 +31,17 @@ pub struct SdkState {
     waiting: Option<(u32, u32)>,
     /// The next decision of each stream that programs have drawn from.
     streams: BTreeMap<String, u64>,
+}
+
+/// What the port answers with besides its own state.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Where random numbers come from.
+    pub tape: &'a Tape,
+    /// The date.
+    pub wall: &'a WallClock,
+    /// The present moment.
+    pub now: VirtTime,
 }
 
 impl SdkState {
@@ -64,7 +77,7 @@ impl SdkState {
         &mut self,
         caller: &CpuState,
         memory: &mut Memory,
-        tape: &Tape,
+        world: &Surroundings<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let Some((_, value)) = self.waiting.take() else {
@@ -77,7 +90,7 @@ impl SdkState {
             _ if value != 0 => "EAX is not 0",
             None => "the vCPU is not in long mode",
             Some(_) if !block.is_multiple_of(ALIGNMENT as u64) => "the block is not aligned",
-            Some(view) => match self.call(&view, block, memory, tape, effects) {
+            Some(view) => match self.call(&view, block, memory, world, effects) {
                 Ok(Ok(())) | Err(NotMapped) => return,
                 Ok(Err(why)) => why,
             },
@@ -92,7 +105,7 @@ impl SdkState {
         view: &View,
         block: u64,
         memory: &mut Memory,
-        tape: &Tape,
+        world: &Surroundings<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<Result<(), &'static str>, NotMapped> {
         let mut header = [0; HEADER_SIZE];
@@ -107,7 +120,7 @@ impl SdkState {
                 let mut payload = vec![0; len];
                 let start = block.checked_add(HEADER_SIZE as u64).ok_or(NotMapped)?;
                 view.read(memory, start, &mut payload)?;
-                self.act(op, payload, tape, effects)
+                self.act(op, payload, world, effects)
             }
             Err(why) => Err(why),
         };
@@ -125,7 +138,7 @@ impl SdkState {
         &mut self,
         op: Op,
         payload: Vec<u8>,
-        tape: &Tape,
+        world: &Surroundings<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<u64, &'static str> {
         match op {
@@ -136,8 +149,13 @@ impl SdkState {
             }
             Op::Random => {
                 let name = str::from_utf8(&payload).map_err(|_| "name of a stream is not UTF-8")?;
-                Ok(self.random(name, tape))
+                Ok(self.random(name, world.tape))
             }
+            // Dates before 1970 are negative numbers.
+            Op::Date if payload.is_empty() => Ok(world.wall.at(world.now) as u64),
+            Op::Date if payload == AT_TSC => Ok(world.wall.at_tsc_read(world.now) as u64),
+            Op::Date => Err("unknown moment of a date"),
+            Op::DateMoved => Ok(world.wall.moved_ns() as u64),
         }
     }
 

@@ -53,6 +53,7 @@ struct Rig {
     ram: GuestRam,
     sdk: SdkState,
     tape: Tape,
+    wall: WallClock,
     effects: Vec<Effect>,
 }
 
@@ -62,6 +63,7 @@ impl Rig {
             ram,
             sdk: SdkState::new("n1"),
             tape: Tape::new(4),
+            wall: WallClock::new(1_000, 30),
             effects: Vec::new(),
         }
     }
@@ -70,8 +72,13 @@ impl Rig {
     fn call(&mut self, caller: &CpuState, gpa: u64) -> Header {
         self.sdk.write(0, PORT, 4, 0);
         assert_eq!(self.sdk.caller(), Some(0));
+        let world = Surroundings {
+            tape: &self.tape,
+            wall: &self.wall,
+            now: VirtTime(500),
+        };
         self.sdk
-            .serve(caller, &mut self.ram, &self.tape, &mut self.effects);
+            .serve(caller, &mut self.ram, &world, &mut self.effects);
         assert_eq!(self.sdk.caller(), None);
         let mut bytes = [0; HEADER_SIZE];
         assert!(self.ram.read(gpa, &mut bytes));
@@ -217,8 +224,13 @@ fn calls_that_point_to_no_block_are_told() {
     real_mode.cr0 = 0;
     rig.call(&real_mode, FIRST);
     rig.sdk.write(0, PORT, 4, 1);
+    let world = Surroundings {
+        tape: &rig.tape,
+        wall: &rig.wall,
+        now: VirtTime(500),
+    };
     rig.sdk
-        .serve(&program(BLOCK), &mut rig.ram, &rig.tape, &mut rig.effects);
+        .serve(&program(BLOCK), &mut rig.ram, &world, &mut rig.effects);
     let reasons = [
         "the block is not aligned",
         "the vCPU is not in long mode",
@@ -255,4 +267,22 @@ fn random_numbers_are_those_of_the_named_stream() {
     assert_eq!(draw(b"more"), (STATUS_DONE, shared.any()));
     assert_eq!(draw(b"yet more"), (STATUS_DONE, shared.any()));
     assert_eq!(draw(b"b"), (STATUS_DONE, b.any()));
+}
+
+#[test]
+fn the_date_is_told_for_now_and_for_the_last_look_at_the_counter() {
+    let mut rig = Rig::new(mapped(ALL));
+    let ask = |rig: &mut Rig, op, payload: &[u8]| {
+        rig.block(Header::new(op, payload.len() as u32), payload);
+        let header = rig.call(&program(BLOCK), FIRST);
+        (header.status, header.reply as i64)
+    };
+    assert_eq!(ask(&mut rig, Op::Date, &[]), (STATUS_DONE, 1_530));
+    rig.wall.tsc_was_read(VirtTime(440));
+    assert_eq!(ask(&mut rig, Op::Date, AT_TSC), (STATUS_DONE, 1_470));
+    assert_eq!(ask(&mut rig, Op::DateMoved, &[]), (STATUS_DONE, 30));
+    rig.wall.set_moved(-9_000);
+    assert_eq!(ask(&mut rig, Op::Date, &[]), (STATUS_DONE, -7_500));
+    assert_eq!(ask(&mut rig, Op::DateMoved, &[]), (STATUS_DONE, -9_000));
+    assert_eq!(ask(&mut rig, Op::Date, b"x").0, STATUS_REFUSED);
 }

@@ -261,6 +261,62 @@ fn a_restarted_node_is_still_throttled_and_its_timers_still_late() {
 }
 
 #[test]
+fn a_date_that_faults_have_moved_is_that_of_each_life_also_if_it_is_moved_in_between() {
+    let script = Script::new(0, vec![]);
+    let calls = Arc::clone(&script.calls);
+    let mut world = world(vec![script], plain(), 1, 1);
+    let moved = |moved_ns| Command::MoveWall { node: 0, moved_ns };
+    for command in [
+        moved(7),
+        Command::Start { node: 0 },
+        Command::Kill { node: 0 },
+        moved(-3),
+        Command::Start { node: 0 },
+        Command::Kill { node: 0 },
+        moved(0),
+        Command::Start { node: 0 },
+    ] {
+        world.command(command).unwrap();
+    }
+    let calls = calls.lock().unwrap();
+    let expected = [
+        "life 0 at 0",
+        "date moved by 7",
+        "life 1 at 0",
+        "date moved by 7",
+        "life 2 at 0",
+        "date moved by -3",
+        "life 3 at 0",
+    ];
+    let lives = calls.iter().filter(|call| !call.starts_with("delay"));
+    assert!(lives.eq(expected.iter()), "{calls:?}");
+}
+
+#[test]
+fn no_command_is_lost_by_a_node_that_stands_still() {
+    let mut world = world(vec![Script::new(0, vec![])], plain(), 1, 1);
+    world.command(Command::Pause { node: 0 }).unwrap();
+    let junk = Input::Frame {
+        nic: 0,
+        bytes: vec![0; 1 << 19],
+    };
+    for _ in 0..5 {
+        let input = junk.clone();
+        world.command(Command::Input { node: 0, input }).unwrap();
+    }
+    let bytes = b"end".to_vec();
+    world.command(Command::Control { node: 0, bytes }).unwrap();
+    world.command(Command::Resume { node: 0 }).unwrap();
+    run_to(&mut world, MILLI);
+    let texts = texts(&mut world, 0);
+    assert!(
+        texts.iter().any(|text| text == "control end at 0"),
+        "{texts:?}"
+    );
+    assert_eq!(world.counters().nodes[0].inputs_lost, 3);
+}
+
+#[test]
 fn disk_faults_are_armed_in_nodes_that_are_up_or_down() {
     let writes = (0..8).map(|n| (n * MILLI, Act::Write(0, 1))).collect();
     let mut world = world(vec![Script::new(0, writes)], plain(), 1, 1);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::super::body::{Body, Maker};
+use super::super::body::{Body, Life, Maker};
 use crate::disk::Disk;
 use crate::engine::EngineError;
 use crate::machine::{Component, Input, MachineError, Output, OutputKind, Stop};
@@ -75,12 +75,12 @@ impl Script {
 }
 
 impl Maker for Script {
-    fn make(
-        &self,
-        life: u64,
-        local: VirtTime,
-        disks: Vec<Disk>,
-    ) -> Result<Box<dyn Body>, MachineError> {
+    fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError> {
+        let Life {
+            number: life,
+            born: local,
+            moved_ns,
+        } = life;
         let acts = self.acts.iter().enumerate();
         let queue = acts.map(|(number, (time, act))| ((*time, number as u64), act.clone()));
         let mut machine = Scripted {
@@ -94,6 +94,9 @@ impl Maker for Script {
             disks,
         };
         machine.call(format!("life {life} at {}", local.0));
+        if moved_ns != 0 {
+            machine.call(format!("date moved by {moved_ns}"));
+        }
         Ok(Box::new(machine))
     }
 
@@ -273,6 +276,10 @@ impl Body for Scripted {
 
     fn delay_timers(&mut self, by_ns: u64) {
         self.call(format!("delay {by_ns}"));
+    }
+
+    fn move_wall(&mut self, moved_ns: i64) {
+        self.call(format!("date moved by {moved_ns}"));
     }
 
     fn disk_mut(&mut self, index: usize) -> Option<&mut Disk> {

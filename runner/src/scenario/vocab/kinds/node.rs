@@ -97,7 +97,7 @@ fault!(
     "process-kill",
     &["target"],
     true,
-    "Kills a process inside nodes (SIGKILL).",
+    "Kills a program inside nodes and all that it started (SIGKILL).",
     [
         PROCESS,
         TARGET,
@@ -115,7 +115,7 @@ fault!(
     "process-pause",
     &["target"],
     true,
-    "Stops a process inside nodes (SIGSTOP, later SIGCONT).",
+    "Stops a program inside nodes and all that it started (SIGSTOP, later SIGCONT).",
     [PROCESS, TARGET, LASTING, COMMON]
 );
 
@@ -124,7 +124,7 @@ fault!(
     "process-restart",
     &["target"],
     true,
-    "Kills a process inside nodes and starts it again.",
+    "Kills a program inside nodes with all that it started, and starts it again.",
     [PROCESS, TARGET, COMMON]
 );
 
@@ -133,7 +133,7 @@ fault!(
     "clock-skew",
     &["target"],
     true,
-    "Clocks are off by a fixed time.",
+    "Clocks are off by a fixed time, also those of nodes that are down or start meanwhile.",
     [
         &[key(
             "by",
