@@ -37,6 +37,7 @@ fn main() {
     network::bring_up(&config);
     report::stage("network");
     let control = control::Control::open();
+    let expected = !config.workloads.is_empty();
     let workloads = if disks::mount_all(&config.mounts) {
         config.workloads
     } else {
@@ -44,7 +45,7 @@ fn main() {
         report::trouble("no program is started without its disk".to_owned());
         Vec::new()
     };
-    supervisor::Supervisor::new(workloads, control).run();
+    supervisor::Supervisor::new(workloads, expected, control).run();
 }
 
 /// What is to be done here; nothing, if nobody says so.
