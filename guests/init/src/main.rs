@@ -42,6 +42,7 @@ fn main() {
     report::stage("network");
     let control = control::Control::open();
     let disks = full::Disks::new(config.mounts.clone());
+    let expected = !config.workloads.is_empty();
     let workloads = if disks::mount_all(&config.mounts) {
         config.workloads
     } else {
@@ -53,7 +54,7 @@ fn main() {
     // As late as can be, so that what comes before is the same whatever the date is.
     let mut clock = clock::WallClock::default();
     clock.set();
-    supervisor::Supervisor::new(workloads, control, clock)
+    supervisor::Supervisor::new(workloads, expected, control, clock)
         .with_disks(disks)
         .run();
 }

@@ -26,14 +26,23 @@ pub struct Supervisor {
     clock: WallClock,
     children: Option<File>,
     told_of_end: bool,
+    /// Whether there should be workloads, even if there are none.
+    expected: bool,
+    told_of_nothing: bool,
 }
 
 /// How often the loop looks for children that ended, should the kernel not tell.
 const WITHOUT_NOTICE_NS: u64 = 100_000_000;
 
 impl Supervisor {
-    /// The workloads wait for [`Supervisor::run`].
-    pub fn new(workloads: Vec<node::Workload>, control: Control, clock: WallClock) -> Self {
+    /// The workloads wait for [`Supervisor::run`]. `expected` says whether there should be any, even if there
+    /// are none.
+    pub fn new(
+        workloads: Vec<node::Workload>,
+        expected: bool,
+        control: Control,
+        clock: WallClock,
+    ) -> Self {
         let shares_console = workloads.len() > 1;
         let workloads: Vec<_> = workloads
             .into_iter()
@@ -42,6 +51,8 @@ impl Supervisor {
         Self {
             // A node without workloads has nothing whose end could be told.
             told_of_end: workloads.is_empty(),
+            expected,
+            told_of_nothing: false,
             workloads,
             control,
             holders: Vec::new(),
@@ -71,6 +82,8 @@ impl Supervisor {
         self.attend();
         report::stage("workloads");
         others.iter().for_each(|command| self.answer(command));
+        // Nothing that ends may ever wake it, if nothing could be started.
+        self.tell_of_end();
         loop {
             self.wait();
             self.reap();
@@ -160,6 +173,17 @@ impl Supervisor {
             report::send(InitReport::AllEnded);
         }
         self.told_of_end = ended;
+        let mut workloads = self.workloads.iter_mut();
+        let nothing = self.expected
+            && ended
+            && workloads.all(|workload| workload.outputs().is_empty())
+            && !sys::has_children();
+        if nothing && !self.told_of_nothing {
+            // Whoever waits for something on the console has to see all of it first.
+            sys::drain_console();
+            report::send(InitReport::NothingLeft);
+        }
+        self.told_of_nothing = nothing;
     }
 
     /// Carries out a command, and says how it ended; a command that takes time answers later.

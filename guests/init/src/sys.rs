@@ -358,6 +358,24 @@ pub fn outlive_want() -> io::Result<()> {
     std::fs::write("/proc/self/oom_score_adj", "-1000")
 }
 
+/// Whether any process is left besides this one: all processes of user space descend from it, and those whose
+/// parents ended are its children.
+pub fn has_children() -> bool {
+    // SAFETY: the information is plain data for which zeros are valid, and outlives the call.
+    let result = unsafe {
+        let mut told: libc::siginfo_t = mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        libc::waitid(libc::P_ALL, 0, &raw mut told, options)
+    };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
+}
+
+/// Waits until the console has shown what was written to it.
+pub fn drain_console() {
+    // SAFETY: the call takes a number only.
+    unsafe { libc::tcdrain(libc::STDOUT_FILENO) };
+}
+
 /// A file that becomes readable when a child ends.
 pub fn watch_children() -> io::Result<File> {
     // SAFETY: the set is made empty before it is used, and all pointers are to it.

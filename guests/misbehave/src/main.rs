@@ -6,6 +6,9 @@
 //! misbehave silent           never says that it is ready
 //! misbehave quit CODE        exits at once
 //! misbehave exit CODE        says that it is ready and exits
+//! misbehave abort            ends by a signal
+//! misbehave say TEXT         prints much, and TEXT on the last line, and exits
+//! misbehave leave-behind     exits, and leaves a process behind that says later that it is ready
 //! misbehave spin             says that it is ready and computes for ever
 //! misbehave panic            panics the kernel
 //! misbehave power-off        switches its machine off
@@ -21,8 +24,8 @@ mod channel;
 mod flood;
 mod machine;
 
-use std::io;
-use std::process::ExitCode;
+use std::io::{self, Write};
+use std::process::{Command, ExitCode};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -41,6 +44,10 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["calm"] => calm(),
         ["silent"] => silent(),
+        ["abort"] => std::process::abort(),
+        ["say", text] => say(text),
+        ["leave-behind"] => leave_behind(),
+        ["left-behind"] => left_behind(),
         ["spin"] => machine::spin(),
         ["panic"] => machine::panic(),
         ["power-off"] => machine::power_off(),
@@ -79,6 +86,23 @@ fn silent() -> io::Result<()> {
     loop {
         sleep(Duration::from_secs(1));
     }
+}
+
+/// As much as waits in the kernel for a while, and then the text.
+fn say(text: &str) -> io::Result<()> {
+    let much = "misbehave: this is not what is waited for\n".repeat(50);
+    io::stdout().write_all(format!("{much}{text}\n").as_bytes())
+}
+
+fn leave_behind() -> io::Result<()> {
+    let own = std::env::current_exe()?;
+    Command::new(own).arg("left-behind").spawn().map(drop)
+}
+
+fn left_behind() -> io::Result<()> {
+    sleep(Duration::from_secs(1));
+    begin();
+    Ok(())
 }
 
 /// What each of the others begins with: ready, and some time for the other nodes to be, too.

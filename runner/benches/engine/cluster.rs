@@ -18,7 +18,7 @@ use super::RUNS;
 const SPAN: u32 = 10;
 
 /// The cluster of `scenarios/raft.kdl` without its faults.
-const SCENARIO: &str = r#"
+pub const SCENARIO: &str = r#"
 scenario "speed" schema=1 {
     kernel "KERNEL"
     guest "raft" crate="raft"

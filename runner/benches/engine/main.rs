@@ -22,6 +22,7 @@ mod memory;
 #[allow(dead_code, reason = "shared with the tests")]
 mod packages;
 mod qemu;
+mod threads;
 
 use guest::{MILLI, SECOND};
 
@@ -37,13 +38,14 @@ fn main() {
         .skip(1)
         .filter(|word| !word.starts_with('-'))
         .collect();
-    let cases: [(&str, fn()); 6] = [
+    let cases: [(&str, fn()); 7] = [
         ("loop", integer_loop),
         ("sleep", sleep),
         ("tiny", || boot("tiny")),
         ("debian", || boot("debian")),
         ("memory", memory::report),
         ("cluster", cluster::report),
+        ("threads", threads::report),
     ];
     for (name, case) in cases {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

@@ -260,6 +260,7 @@ fn told(outcome: &Result<Outcome, TaskError>) -> String {
                 .count();
             match &outcome.end {
                 End::NotReady(_) => "did not get ready".to_owned(),
+                End::NeverReady(_) => "could not become ready any more".to_owned(),
                 End::Stopped(why) => format!("was ended: {why}"),
                 End::Unimplemented(what) => format!("was ended: {what}"),
                 _ if failed > 0 => {

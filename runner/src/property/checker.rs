@@ -43,6 +43,13 @@ impl End {
                 "the run did not begin, because {} did not become ready",
                 nodes.join(", ")
             )),
+            EndKind::NeverReady { nodes } => {
+                let names: Vec<&str> = nodes.iter().map(|lost| lost.node.as_str()).collect();
+                Some(format!(
+                    "the run did not begin, because {} could not become ready",
+                    names.join(", ")
+                ))
+            }
         }
     }
 }
@@ -62,6 +69,22 @@ pub enum EndKind {
         /// Those.
         nodes: Vec<String>,
     },
+    /// Some nodes could not become ready any more.
+    NeverReady {
+        /// Those.
+        nodes: Vec<NeverReady>,
+    },
+}
+
+/// A node that could not become ready any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeverReady {
+    /// The node.
+    pub node: String,
+    /// Since when, in nanoseconds of world time.
+    pub at_ns: u64,
+    /// Why, as a clause that names the node.
+    pub why: String,
 }
 
 /// A piece of a console's line.

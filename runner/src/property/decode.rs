@@ -152,6 +152,7 @@ fn of_report(report: Report) -> InitReport {
             by_fault: asked,
         },
         Report::AllEnded => InitReport::AllEnded,
+        Report::NothingLeft => InitReport::NothingLeft,
         Report::CommandDone { id } => InitReport::Command { id, failure: None },
         Report::CommandFailed { id, reason } => InitReport::Command {
             id,

@@ -38,7 +38,7 @@ pub mod window;
 #[cfg(test)]
 mod tests;
 
-pub use checker::{End, EndKind};
+pub use checker::{End, EndKind, NeverReady};
 pub use judge::Judge;
 pub use judgement::Judgement;
 pub use observation::{Observation, ObservationKind};

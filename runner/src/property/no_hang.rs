@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checker::{Checker, End, EndKind};
+use super::checker::{Checker, End, EndKind, NeverReady};
 use super::exit::loses_memory;
 use super::judgement::{Judgement, Seen};
 use super::observation::{NodeChange, Observation, ObservationKind, Stuck};
 use crate::report::time::{counted, human_duration};
-use crate::report::{FindingKind, PropertyKind};
+use crate::report::{FindingKind, Moment, PropertyKind};
 
 const KIND: PropertyKind = PropertyKind::NoHang;
 
@@ -93,17 +93,39 @@ impl NoHang {
         }
     }
 
-    fn not_ready(&self, end: &End) -> Option<String> {
-        let EndKind::NotReady { nodes } = &end.how else {
-            return None;
-        };
-        let ours: Vec<&str> = nodes
-            .iter()
-            .filter(|node| self.nodes.contains(*node))
-            .map(String::as_str)
-            .collect();
-        (!ours.is_empty()).then(|| ours.join(", "))
+    /// When and why the nodes were not ready, if they were not.
+    fn not_ready(&self, end: &End) -> Option<(Moment, String)> {
+        let ours = |node: &&String| self.nodes.contains(*node);
+        match &end.how {
+            EndKind::NotReady { nodes } => {
+                let ours: Vec<&str> = nodes.iter().filter(ours).map(String::as_str).collect();
+                let time = human_duration(self.ready_within_ns);
+                let reason = format!("not ready {time} after power-on: {}", ours.join(", "));
+                (!ours.is_empty()).then_some((Moment::at(end.time_ns), reason))
+            }
+            EndKind::NeverReady { nodes } => {
+                let ours: Vec<&NeverReady> =
+                    nodes.iter().filter(|lost| ours(&&lost.node)).collect();
+                let moment = Moment {
+                    vtime_ns: ours.first()?.at_ns,
+                    node: Some(ours.first()?.node.clone()),
+                };
+                Some((moment, never_ready(&ours)))
+            }
+            EndKind::Completed | EndKind::Cut { .. } => None,
+        }
     }
+}
+
+/// Why nodes could not become ready any more, in a sentence.
+pub(crate) fn never_ready(lost: &[&NeverReady]) -> String {
+    let names: Vec<&str> = lost.iter().map(|lost| lost.node.as_str()).collect();
+    let reasons: Vec<&str> = lost.iter().map(|lost| lost.why.as_str()).collect();
+    format!(
+        "{} could not become ready any more: {}",
+        names.join(", "),
+        reasons.join("; ")
+    )
 }
 
 impl Checker for NoHang {
@@ -183,9 +205,10 @@ impl Checker for NoHang {
                 "{place} did what chaosrun does not implement: {what}"
             ))
             .seen(seen)
-        } else if let Some(nodes) = self.not_ready(end) {
-            let time = human_duration(self.ready_within_ns);
-            fail(format!("not ready {time} after power-on: {nodes}")).at(end.time_ns)
+        } else if let Some((moment, reason)) = self.not_ready(end) {
+            let mut judgement = fail(reason);
+            judgement.moment = Some(moment);
+            judgement
         } else if let Some((seen, _)) = self.stuck.values().next() {
             let time = human_duration(end.time_ns.saturating_sub(seen.time_ns));
             inconclusive(format!(

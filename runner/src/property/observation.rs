@@ -243,6 +243,8 @@ pub enum InitReport {
     Trouble(String),
     /// No program that it supervises runs, and none will be started again.
     AllEnded,
+    /// As before, and no other process is left either.
+    NothingLeft,
     /// A command was carried out, or was not.
     Command {
         /// The command's number.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chaosrun_vmm::engine::{EngineError, EngineOptions};
 use chaosrun_vmm::tape::Tape;
-use chaosrun_vmm::world::WorldError;
+use chaosrun_vmm::world::{Crew, WorldError};
 
 use super::cluster::{self, ClusterError};
 use super::{Outcome, Progress, RunError, Setup, Watch, run};
@@ -64,8 +64,9 @@ pub trait Board: Sync {
     fn end(&self, task: usize, outcome: &Result<Outcome, TaskError>) -> bool;
 }
 
-/// Runs `tasks` on `jobs` threads. What is kept of a run is what `keep` makes of it as soon as it is over,
-/// so that a long campaign need not hold all that all of its runs said. A run that did not begin has no
+/// Runs `tasks` on `jobs` threads. Those that find no run to begin help inside of the others' worlds, so that
+/// all are busy until the last run is over. What is kept of a run is what `keep` makes of it as soon as it is
+/// over, so that a long campaign need not hold all that all of its runs said. A run that did not begin has no
 /// result.
 pub fn campaign<T: Send>(
     tasks: &[Task<'_>],
@@ -73,33 +74,47 @@ pub fn campaign<T: Send>(
     board: &dyn Board,
     keep: &(dyn Fn(usize, Result<Outcome, TaskError>) -> T + Sync),
 ) -> Vec<Option<T>> {
-    let jobs = jobs.max(1);
-    let workers = jobs.min(tasks.len()).max(1);
-    // Threads that are left over help inside of the worlds.
-    let inside = (jobs / workers).max(1);
+    let crew = Crew::default();
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let results: Vec<Mutex<Option<T>>> = tasks.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(task) = tasks.get(index) else {
-                        break;
-                    };
-                    board.begin(index);
-                    let outcome = guarded(task, index, inside, board);
-                    if !board.end(index, &outcome) {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                    let kept = keep(index, outcome);
-                    if let Ok(mut slot) = results[index].lock() {
-                        *slot = Some(kept);
-                    }
-                }
-            });
+    let work = |_shift: Shift<'_>| {
+        while !stop.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(task) = tasks.get(index) else {
+                break;
+            };
+            board.begin(index);
+            let outcome = guarded(task, index, &crew, board);
+            if !board.end(index, &outcome) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            let kept = keep(index, outcome);
+            if let Ok(mut slot) = results[index].lock() {
+                *slot = Some(kept);
+            }
         }
+    };
+    // More threads than nodes have nothing to do.
+    let nodes: usize = tasks.iter().map(|task| task.plan.nodes.len()).sum();
+    let begun = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let own = Shift::begin(&begun, &crew);
+        for number in 1..jobs.min(nodes) {
+            let shift = Shift::begin(&begun, &crew);
+            let (crew, work) = (&crew, &work);
+            let thread = std::thread::Builder::new().name(format!("run-{number}"));
+            let spawned = thread.spawn_scoped(scope, move || {
+                work(shift);
+                crew.serve();
+            });
+            if spawned.is_err() {
+                // What the host does not give is done without.
+                break;
+            }
+        }
+        work(own);
+        crew.serve();
     });
     results
         .into_iter()
@@ -107,14 +122,36 @@ pub fn campaign<T: Send>(
         .collect()
 }
 
+/// The time in which a thread has runs of its own. When the last one's is over, however it ends, nobody needs
+/// help any more.
+struct Shift<'a> {
+    begun: &'a AtomicUsize,
+    crew: &'a Crew,
+}
+
+impl<'a> Shift<'a> {
+    fn begin(begun: &'a AtomicUsize, crew: &'a Crew) -> Self {
+        begun.fetch_add(1, Ordering::Relaxed);
+        Self { begun, crew }
+    }
+}
+
+impl Drop for Shift<'_> {
+    fn drop(&mut self) {
+        if self.begun.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.crew.dismiss();
+        }
+    }
+}
+
 /// A defect in one run must not take the results of the others with it.
 fn guarded(
     task: &Task<'_>,
     index: usize,
-    jobs: usize,
+    crew: &Crew,
     board: &dyn Board,
 ) -> Result<Outcome, TaskError> {
-    let attempt = std::panic::AssertUnwindSafe(|| one(task, index, jobs, board));
+    let attempt = std::panic::AssertUnwindSafe(|| one(task, index, crew, board));
     std::panic::catch_unwind(attempt).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -127,7 +164,7 @@ fn guarded(
 fn one(
     task: &Task<'_>,
     index: usize,
-    jobs: usize,
+    crew: &Crew,
     board: &dyn Board,
 ) -> Result<Outcome, TaskError> {
     struct Seat<'a>(usize, &'a dyn Board, Running);
@@ -140,8 +177,8 @@ fn one(
     let running = Running::new(&task.plan.name, task.plan.hash(), task.seed);
     let tape = Tape::new(task.seed);
     let options = task.engine_options;
-    let mut world = cluster::world(task.plan, task.images, &tape, options, task.captures)?;
-    world.set_jobs(jobs);
+    let (plan, images, captures) = (task.plan, task.images, task.captures);
+    let world = cluster::world_with(plan, images, &tape, options, captures, crew)?;
     let setup = Setup {
         plan: task.plan,
         tape: &tape,

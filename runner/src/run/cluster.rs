@@ -13,7 +13,7 @@ use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::config::{
     Chance, Layer, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
 };
-use chaosrun_vmm::world::{World, WorldError};
+use chaosrun_vmm::world::{Crew, World, WorldError};
 
 use crate::artifact::node_image::{DiskImage, NodeImage};
 use crate::plan::Plan;
@@ -41,7 +41,7 @@ pub enum ClusterError {
     Plan(String),
 }
 
-/// Makes the world of a plan. `captures` is the folder for the traffic of networks.
+/// Makes the world of a plan, which runs on the thread that steps it. `captures` is the folder for the traffic of networks.
 ///
 /// # Errors
 /// The world refuses the plan, or a capture file can't be made.
@@ -51,6 +51,28 @@ pub fn world(
     tape: &Tape,
     engine_options: EngineOptions,
     captures: Option<&Path>,
+) -> Result<World, ClusterError> {
+    world_with(
+        plan,
+        images,
+        tape,
+        engine_options,
+        captures,
+        &Crew::default(),
+    )
+}
+
+/// As [`world`], with threads that help it.
+///
+/// # Errors
+/// As [`world`].
+pub fn world_with(
+    plan: &Plan,
+    images: &[NodeImage],
+    tape: &Tape,
+    engine_options: EngineOptions,
+    captures: Option<&Path>,
+    crew: &Crew,
 ) -> Result<World, ClusterError> {
     let mut networks = Vec::new();
     for network in &plan.networks {
@@ -63,12 +85,13 @@ pub fn world(
             ..node_config(plan, node, image)?
         });
     }
-    Ok(World::new(WorldConfig {
+    let config = WorldConfig {
         nodes,
         networks,
         tape: tape.clone(),
         jobs: 1,
-    })?)
+    };
+    Ok(World::with_crew(config, crew)?)
 }
 
 fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig, ClusterError> {

@@ -12,6 +12,7 @@ use super::lines::{Console, recorded};
 use super::lives::Life;
 use super::notes::notes;
 use super::outcome::{End, Outcome};
+use super::prospects::Prospects;
 use super::readiness::Readiness;
 use super::record::{Record, WITHOUT_EFFECT, fault};
 use crate::plan::Plan;
@@ -23,6 +24,9 @@ use crate::property::observation::{
 };
 use crate::property::{End as JudgedEnd, EndKind, Judge};
 use crate::report::event::EventKind;
+
+/// The number of init among the processes of a node.
+const INIT: u32 = 1;
 
 /// What a run needs.
 pub struct Setup<'a> {
@@ -94,6 +98,7 @@ struct Drive<'a> {
     director: Director<'a>,
     judge: Judge,
     readiness: Readiness,
+    prospects: Prospects,
     record: Record,
     /// How much more each node may say.
     allowances: Vec<Allowance>,
@@ -121,6 +126,7 @@ impl<'a> Drive<'a> {
             director: Director::new(plan, tape),
             judge: Judge::new(plan),
             readiness: Readiness::new(plan),
+            prospects: Prospects::new(plan),
             record: Record::new(nodes),
             allowances: vec![Allowance::default(); nodes],
             lines: plan
@@ -169,6 +175,9 @@ impl<'a> Drive<'a> {
             }
             if self.plan.run.stop_on_failure && self.failed {
                 return Ok(End::Failed);
+            }
+            if let Some(end) = self.never_ready() {
+                return Ok(end);
             }
             if self.now() >= self.end() {
                 return Ok(match self.ready {
@@ -239,6 +248,15 @@ impl<'a> Drive<'a> {
             self.world.compile_afresh();
             self.tell(self.now(), None, None, ObservationKind::Phase(Phase::Ready));
         }
+    }
+
+    /// The end of a run that waits for nodes of which some can't become ready any more.
+    fn never_ready(&self) -> Option<End> {
+        if self.ready.is_some() {
+            return None;
+        }
+        let lost = self.prospects.lost(&self.readiness.missing());
+        (!lost.is_empty()).then_some(End::NeverReady(lost))
     }
 
     /// Starts the nodes again that reset themselves.
@@ -336,6 +354,7 @@ impl<'a> Drive<'a> {
             WorldEventKind::Control(_) => {}
             WorldEventKind::Stopped(stop) => self.stopped(time, node, &stop),
             WorldEventKind::Started => {
+                self.prospects.started(node);
                 let change = if self.lives[node].started() {
                     NodeChange::Booting
                 } else {
@@ -420,8 +439,10 @@ impl<'a> Drive<'a> {
                     }
                     self.readiness.event(node, name)
                 }
-                ObservationKind::Init(report) if pid == Some(1) => {
+                // Programs can send what init sends, though not in its place.
+                ObservationKind::Init(report) if pid == Some(INIT) => {
                     self.direct_guest(node, report);
+                    self.prospects.init(node, time, report);
                     false
                 }
                 _ => false,
@@ -475,6 +496,9 @@ impl<'a> Drive<'a> {
                 NodeChange::Unimplemented { what }
             }
         };
+        if change != NodeChange::Reset {
+            self.prospects.down(node, time, &stop.to_string());
+        }
         self.tell_node(time, node, change);
     }
 
@@ -512,6 +536,9 @@ impl<'a> Drive<'a> {
                     .iter()
                     .map(|node| self.plan.nodes[*node].name.clone())
                     .collect(),
+            },
+            End::NeverReady(lost) => EndKind::NeverReady {
+                nodes: lost.iter().map(|lost| lost.named(self.plan)).collect(),
             },
             End::Stopped(why) | End::Unimplemented(why) => cut(why),
             End::Diverged => cut("it did not take the expected course"),

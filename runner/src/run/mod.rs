@@ -13,10 +13,11 @@ mod lines;
 mod lives;
 mod notes;
 mod outcome;
+mod prospects;
 mod readiness;
 mod record;
 pub mod replay;
 pub mod report;
 
 pub use drive::{Progress, RunError, Setup, Unwatched, Watch, run};
-pub use outcome::{End, Outcome};
+pub use outcome::{End, Lost, Outcome};

@@ -1,10 +1,10 @@
 //! What a reader of a report has to know besides the verdicts: what a guest did of which nobody said that it
 //! is wrong, what is not kept because there was too much of it, and what therefore could not be judged.
 
-use super::Outcome;
 use super::allowance::PER_SECOND;
 use super::cluster::CAPTURE_MAX;
 use super::record::WITHOUT_EFFECT;
+use super::{End, Outcome};
 use crate::plan::Plan;
 use crate::plan::property::Check;
 use crate::property::Judgement;
@@ -159,25 +159,28 @@ pub(super) fn unheard(plan: &Plan, outcome: &Outcome) -> Vec<ToolError> {
 }
 
 /// The judgements, of which the one that says that nodes did not get ready shows what these nodes did.
-pub(super) fn explained(plan: &Plan, outcome: &Outcome, missing: &[usize]) -> Vec<Judgement> {
+pub(super) fn explained(plan: &Plan, outcome: &Outcome) -> Vec<Judgement> {
     let mut judgements = outcome.judgements.clone();
     let hung = |j: &&mut Judgement| j.kind == PropertyKind::NoHang && j.verdict == Verdict::Fail;
     let Some(judgement) = judgements.iter_mut().find(hung) else {
         return judgements;
     };
     let mut reasons = Vec::new();
-    for index in missing {
-        let Some(node) = plan.nodes.get(*index) else {
+    for index in outcome.end.missing() {
+        let Some(node) = plan.nodes.get(index) else {
             continue;
         };
         let of_node = |event: &&Event| event.node.as_deref() == Some(node.name.as_str());
         let events = outcome.events.iter().filter(of_node);
-        if let Some((program, status)) = events.rev().find_map(program_ended) {
+        let ended = events.rev().find_map(program_ended);
+        // Of a node that can't become ready any more it is in the reason already.
+        let ended = ended.filter(|_| matches!(outcome.end, End::NotReady(_)));
+        if let Some((program, status)) = ended {
             reasons.push(format!("{program} on {} ended with {status}", node.name));
         }
         judgement.evidence.push(Evidence::new(
             format!("end of the console of {}", node.name),
-            tail(&outcome.consoles[*index]),
+            tail(&outcome.consoles[index]),
         ));
     }
     if !reasons.is_empty() {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chaosrun_vmm::machine::StateHash;
 use chaosrun_vmm::world::Counters;
 
-use crate::property::Judgement;
+use crate::plan::Plan;
+use crate::property::{Judgement, NeverReady};
 use crate::report::event::Event;
 
 /// Why a run is over.
@@ -17,12 +18,49 @@ pub enum End {
     Failed,
     /// These nodes were not ready in time.
     NotReady(Vec<usize>),
+    /// These nodes were not ready, and could not be any more, however long it had gone on.
+    NeverReady(Vec<Lost>),
     /// Whoever watched it ended it, for this reason.
     Stopped(String),
     /// A guest did something that chaosrun does not implement.
     Unimplemented(String),
     /// A state hash was not the expected one.
     Diverged,
+}
+
+/// A node that is not ready and can't be any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Its number in the plan.
+    pub node: usize,
+    /// Since when, in nanoseconds of virtual time since power-on.
+    pub at_ns: u64,
+    /// Why, as a clause that names the node.
+    pub why: String,
+}
+
+impl Lost {
+    /// The same for judges, who know nodes by their names.
+    #[must_use]
+    pub fn named(&self, plan: &Plan) -> NeverReady {
+        NeverReady {
+            node: plan.nodes[self.node].name.clone(),
+            at_ns: self.at_ns,
+            why: self.why.clone(),
+        }
+    }
+}
+
+impl End {
+    /// The nodes whose not being ready ended the run.
+    #[must_use]
+    pub fn missing(&self) -> Vec<usize> {
+        match self {
+            Self::NotReady(nodes) => nodes.clone(),
+            Self::NeverReady(lost) => lost.iter().map(|lost| lost.node).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What a run came to. Times are nanoseconds of virtual time since power-on; lists of nodes are in the

@@ -190,6 +190,7 @@ fn init(report: &InitReport) -> Option<EventKind> {
             serde_json::json!({ "process": process, "reason": reason }),
         ),
         InitReport::Trouble(text) => ("trouble", serde_json::json!({ "text": text })),
+        InitReport::NothingLeft => ("no process is left", serde_json::Value::Null),
         InitReport::AllEnded => ("all processes ended", serde_json::Value::Null),
         InitReport::Command { failure: None, .. } => return None,
         InitReport::Command {

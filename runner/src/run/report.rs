@@ -11,7 +11,8 @@ use chaosrun_vmm::world::fabric::LinkCounters;
 
 use crate::plan::model::Engine;
 use crate::plan::{Location, Origins, Plan};
-use crate::property::Judgement;
+use crate::property::no_hang::never_ready;
+use crate::property::{Judgement, NeverReady};
 use crate::report::event::{Event, EventKind};
 use crate::report::finding::{FaultSchedule, FaultStep};
 use crate::report::model::{
@@ -47,11 +48,7 @@ pub struct Context {
 #[must_use]
 pub fn report(plan: &Plan, origins: &Origins, outcome: &Outcome, context: &Context) -> Report {
     let mut report = Report::new(info(plan, outcome, context));
-    let missing = match &outcome.end {
-        End::NotReady(nodes) => nodes.as_slice(),
-        _ => &[],
-    };
-    for judgement in &explained(plan, outcome, missing) {
+    for judgement in &explained(plan, outcome) {
         let declared = origins.properties.get(&judgement.name).map(location);
         report.properties.push(judgement.to_property(declared));
         let number = report.findings.len() as u32 + 1;
@@ -305,7 +302,7 @@ fn replayed(report: &mut Report, outcome: &Outcome, context: &Context) {
 /// What kept chaosrun from judging the whole run.
 fn errors(report: &mut Report, plan: &Plan, outcome: &Outcome) {
     let error = match &outcome.end {
-        End::Complete | End::Failed | End::NotReady(_) => None,
+        End::Complete | End::Failed | End::NotReady(_) | End::NeverReady(_) => None,
         End::Stopped(why) => Some(ToolError {
             cause: ErrorCause::Interrupted,
             code: "chaosrun::run::stopped".to_owned(),
@@ -329,8 +326,8 @@ fn errors(report: &mut Report, plan: &Plan, outcome: &Outcome) {
         }),
     };
     report.errors.extend(error);
-    if let End::NotReady(nodes) = &outcome.end {
-        not_ready(report, plan, outcome, nodes);
+    if matches!(outcome.end, End::NotReady(_) | End::NeverReady(_)) {
+        not_ready(report, plan, outcome);
     }
     for trouble in &outcome.trouble {
         report.errors.push(ToolError {
@@ -352,7 +349,7 @@ fn errors(report: &mut Report, plan: &Plan, outcome: &Outcome) {
 }
 
 /// A cluster that does not start has hung, also when the scenario does not ask for `no-hang`.
-fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome, nodes: &[usize]) {
+fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome) {
     let kind = PropertyKind::NoHang;
     if report
         .properties
@@ -361,9 +358,19 @@ fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome, nodes: &[usize
     {
         return;
     }
+    let nodes = outcome.end.missing();
     let names = nodes.iter().map(|node| plan.nodes[*node].name.as_str());
     let names: Vec<&str> = names.collect();
-    let within = human_duration(plan.ready.within_ns);
+    let reason = match &outcome.end {
+        End::NeverReady(lost) => {
+            let lost: Vec<NeverReady> = lost.iter().map(|lost| lost.named(plan)).collect();
+            never_ready(&lost.iter().collect::<Vec<_>>())
+        }
+        _ => {
+            let within = human_duration(plan.ready.within_ns);
+            format!("not ready within {within}: {}", names.join(", "))
+        }
+    };
     let evidence = nodes.iter().map(|node| {
         let name = &plan.nodes[*node].name;
         let label = format!("end of the console of {name}");
@@ -371,7 +378,7 @@ fn not_ready(report: &mut Report, plan: &Plan, outcome: &Outcome, nodes: &[usize
     });
     report.properties.retain(|property| property.kind != kind);
     report.properties.push(Property {
-        reason: format!("not ready within {within}: {}", names.join(", ")),
+        reason,
         moment: Some(Moment {
             vtime_ns: outcome.end_ns,
             node: names.first().map(|n| (*n).into()),

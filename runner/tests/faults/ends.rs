@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chaosrun::artifact::node_image::NodeImage;
 use chaosrun::report::Verdict;
 use chaosrun::report::event::{EventKind, NodeState};
-use chaosrun::run::Outcome;
+use chaosrun::run::{End, Outcome};
 
 use crate::elf::{executable, out};
 use crate::pair::{compiled, run_on};
@@ -29,7 +29,11 @@ const FOREVER: [u8; 2] = [0xeb, 0xfe];
 
 /// Runs `code`, which is entered with interrupts off and no interrupt table.
 fn run_code(code: &[u8]) -> Outcome {
-    let compiled = compiled(SCENARIO);
+    run_in(SCENARIO, code)
+}
+
+fn run_in(scenario: &str, code: &[u8]) -> Outcome {
+    let compiled = compiled(scenario);
     let image = NodeImage {
         node: "n1".to_owned(),
         kernel: executable(code).into(),
@@ -128,4 +132,53 @@ fn a_machine_that_resets_itself_after_a_panic_stays_down() {
     let (panic, reason) = verdict(&outcome, "no-panic");
     assert_eq!(panic, Verdict::Fail, "{reason}");
     assert!(states(&outcome).contains(&NodeState::Panicked));
+}
+
+/// Runs `code` on a node that is waited for longer than any test could.
+fn waited_for(code: &[u8]) -> Outcome {
+    let ready = r#"ready console="it is up" within="24h""#;
+    let scenario = SCENARIO.replace(r#"ready after="0s""#, ready);
+    let scenario = scenario.replace("seed=1", "seed=1 stop-on-failure=#false");
+    run_in(&scenario, code)
+}
+
+#[test]
+fn a_machine_that_is_down_for_good_before_it_is_ready_ends_the_run() {
+    let power_off = out(0x600, 0x34);
+    let panic = [print("Kernel panic - not syncing: test\n"), reset()].concat();
+    let triple_fault = vec![0x0f, 0x0b];
+    let halted = vec![CLI, HLT];
+    for (code, told) in [
+        (power_off, "switched the machine off"),
+        (panic, "asked for a reset"),
+        (triple_fault, "triple fault"),
+        (halted, "has halted for ever"),
+    ] {
+        let outcome = waited_for(&code);
+        let End::NeverReady(lost) = &outcome.end else {
+            panic!("{told}: {:?}", outcome.end);
+        };
+        assert_eq!(lost.len(), 1);
+        assert!(outcome.end_ns < 1_000_000_000, "{told}: {}", outcome.end_ns);
+        let (verdict, reason) = verdict(&outcome, "no-hang");
+        assert_eq!(verdict, Verdict::Fail, "{reason}");
+        assert!(reason.contains("n1") && reason.contains(told), "{reason}");
+    }
+}
+
+#[test]
+fn a_machine_that_shows_what_is_waited_for_as_it_goes_down_was_ready() {
+    let code = [print("it is up\n"), out(0x600, 0x34)].concat();
+    assert_eq!(waited_for(&code).end, End::Complete);
+}
+
+#[test]
+fn a_machine_that_resets_itself_before_it_is_ready_is_waited_for() {
+    let scenario = SCENARIO.replace(
+        r#"ready after="0s""#,
+        r#"ready console="it is up" within="2s""#,
+    );
+    let outcome = run_in(&scenario, &reset());
+    assert_eq!(outcome.end, End::NotReady(vec![0]));
+    assert_eq!(outcome.end_ns, 2_000_000_000);
 }

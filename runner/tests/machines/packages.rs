@@ -53,6 +53,12 @@ pub fn go() -> (PathBuf, Option<PathBuf>) {
 pub fn python() -> (PathBuf, String) {
     let minimal = dependency("python3-minimal", "python3.", "-minimal");
     let name = minimal.trim_end_matches("-minimal").to_owned();
+    // Its name has changed with the size of times.
+    let libssl = ["libssl3t64", "libssl3"].into_iter();
+    let libssl = libssl
+        .map(str::to_owned)
+        .find(|name| stanza(name).is_some());
+    let libssl = libssl.expect("Debian has OpenSSL");
     let packages = [
         minimal.clone(),
         format!("lib{minimal}"),
@@ -62,7 +68,7 @@ pub fn python() -> (PathBuf, String) {
         "zlib1g".into(),
         "libbz2-1.0".into(),
         "liblzma5".into(),
-        "libssl3".into(),
+        libssl,
         "libsqlite3-0".into(),
     ];
     let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
@@ -88,16 +94,7 @@ fn tree(name: &str, packages: &[&str]) -> PathBuf {
     let scratch = tempfile::tempdir_in(cache()).expect("the cache can be written");
     let (root, files) = (scratch.path().join("root"), scratch.path().join("packages"));
     fs::create_dir(&files).unwrap();
-    run(Command::new("apt-get")
-        .args([
-            "-o",
-            "APT::Sandbox::User=root",
-            "-o",
-            "Acquire::Retries=2",
-            "download",
-        ])
-        .args(packages)
-        .current_dir(&files));
+    download(&Lists::system(), packages, &files);
     for file in fs::read_dir(&files).unwrap() {
         run(Command::new("dpkg-deb")
             .arg("-x")
@@ -114,9 +111,88 @@ fn tree(name: &str, packages: &[&str]) -> PathBuf {
     target
 }
 
+/// Package lists for apt: what it is told besides the system's configuration.
+struct Lists(Vec<String>);
+
+impl Lists {
+    /// The system's, which may be empty, as in containers, or too old.
+    fn system() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Those below a folder.
+    fn below(folder: &Path) -> Self {
+        let folder = folder.display();
+        let options = [
+            format!("Dir::State={folder}/state"),
+            format!("Dir::State::lists={folder}/state/lists"),
+            format!("Dir::Cache={folder}/cache"),
+            "Dir::State::status=/var/lib/dpkg/status".to_owned(),
+        ];
+        Self(
+            options
+                .into_iter()
+                .flat_map(|option| ["-o".to_owned(), option])
+                .collect(),
+        )
+    }
+
+    /// Ours, which are fetched once in each run of the tests.
+    fn own() -> &'static Self {
+        static OWN: OnceLock<Lists> = OnceLock::new();
+        OWN.get_or_init(|| {
+            let folder = cache().join("apt");
+            for part in ["state/lists/partial", "cache/archives/partial"] {
+                fs::create_dir_all(folder.join(part)).expect("the cache can be written");
+            }
+            let lists = Self::below(&folder);
+            run(lists.command("apt-get").arg("update"));
+            lists
+        })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]);
+        command.args(&self.0).env("LC_ALL", "C");
+        command
+    }
+}
+
+/// Downloads packages into a folder, by these lists or else by ours.
+fn download(lists: &Lists, packages: &[&str], into: &Path) {
+    let command = |lists: &Lists| {
+        let mut command = lists.command("apt-get");
+        command.arg("download").args(packages).current_dir(into);
+        command
+    };
+    let first = command(lists).output();
+    if !first.is_ok_and(|output| output.status.success()) {
+        run(&mut command(Lists::own()));
+    }
+}
+
+/// What is known of a package, if it is known: by the system's lists, unless they are empty.
+fn stanza(package: &str) -> Option<String> {
+    let of = |lists: &Lists, package: &str| {
+        let mut command = lists.command("apt-cache");
+        // What is installed is known without lists, too, but not for sure to be had.
+        command.args(["-o", "Dir::State::status=/dev/null"]);
+        command.args(["show", "--no-all-versions", package]);
+        let output = command.output().ok()?;
+        let text = String::from_utf8(output.stdout).expect("the output is text");
+        text.contains("Package: ").then_some(text)
+    };
+    let system = Lists::system();
+    match of(&system, "libc6") {
+        Some(_) => of(&system, package),
+        None => of(Lists::own(), package),
+    }
+}
+
 /// The name, among the dependencies of `package`, with this start and end.
 fn dependency(package: &str, start: &str, end: &str) -> String {
-    let stanza = run(Command::new("apt-cache").args(["show", "--no-all-versions", package]));
+    let stanza = stanza(package).unwrap_or_else(|| panic!("apt does not know {package}"));
     stanza
         .lines()
         .filter_map(|line| line.trim_start_matches("Pre-").strip_prefix("Depends: "))
@@ -135,8 +211,7 @@ pub fn run(command: &mut Command) -> String {
         .unwrap_or_else(|error| panic!("this test needs {command:?}: {error}"));
     assert!(
         output.status.success(),
-        "this test needs {command:?} to work, but: {}\n\
-         (empty package lists? `apt-get update` fills them)",
+        "this test needs {command:?} to work, but: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).expect("the output is text")
@@ -173,4 +248,20 @@ fn is_static(path: &Path) -> bool {
         return false;
     };
     (0..count).all(|index| number(table + index * size, 4) != Some(u64::from(PT_INTERP)))
+}
+
+#[test]
+fn empty_package_lists_of_the_host_are_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["state/lists/partial", "cache/archives/partial", "files"] {
+        fs::create_dir_all(folder.path().join(part)).unwrap();
+    }
+    let files = folder.path().join("files");
+    download(&Lists::below(folder.path()), &["busybox-static"], &files);
+    let found = fs::read_dir(&files).unwrap().next();
+    let name = found.expect("it was downloaded").unwrap().file_name();
+    assert!(
+        name.to_string_lossy().starts_with("busybox-static_"),
+        "{name:?}"
+    );
 }

@@ -1,6 +1,8 @@
 //! Guests that end, or never begin, or stop listening: the verdict says what happened on which node.
 
-use crate::program::{INCONCLUSIVE, PASSED, PROPERTY_FAILED, Place, cluster, judged, run};
+use crate::program::{
+    INCONCLUSIVE, PASSED, PROPERTY_FAILED, Place, cluster, guest, judged, run, unjudged,
+};
 
 #[test]
 fn a_kernel_that_panics_fails_no_panic() {
@@ -33,13 +35,66 @@ fn a_node_that_is_never_ready_ends_the_run_and_shows_its_console() {
 
 #[test]
 fn a_program_that_ends_before_it_is_ready_is_told_as_the_reason() {
-    let text = cluster("quit 3", "", r#"ready within="1s"; run duration="1s""#);
+    never_ready("quit 3", "", "bad on bad ended with exit code 3");
+}
+
+/// A long time for getting ready, of which not much passes if a run that can't begin ends at once.
+const LONG: &str = r#"ready within="600s"; run duration="1s" stop-on-failure=#false"#;
+
+/// Runs a node that can't become ready, and makes sure that the run ends at once and says why.
+fn never_ready(args: &str, settings: &str, why: &str) {
+    let worse = guest("misbehave");
+    let worse = format!(r#"guest "worse" crate="{worse}" {{ args "quit" "5"; }}"#);
+    let text = cluster(args, settings, &format!("{worse}\n    {LONG}"));
     let (_place, ran) = run(&text, &[]);
-    let reason = ran.exits(PROPERTY_FAILED).judges("no-hang", "fail");
-    assert!(
-        reason.contains("bad on bad ended with exit code 3"),
-        "{reason}"
+    ran.exits(PROPERTY_FAILED)
+        .says("could not become ready any more");
+    let reason = ran.judges("no-hang", "fail");
+    assert!(reason.contains(why), "{reason}");
+    assert!(!reason.contains("calm"), "{reason}");
+    let end = ran.report()["run"]["virtual_time_ns"].as_u64();
+    assert!(end < Some(20_000_000_000), "it went on until {end:?}");
+    let evidence = ran.report()["properties"].to_string();
+    assert!(evidence.contains("end of the console of bad"), "{evidence}");
+}
+
+#[test]
+fn a_node_that_can_not_become_ready_any_more_ends_the_run_at_once() {
+    // Which is a crash as well, and the run goes on after it.
+    never_ready("abort", "", "bad on bad ended with signal 6");
+    // The second program is no less needed than the first.
+    never_ready(
+        "quit 3",
+        r#"guest "worse""#,
+        "worse on bad ended with exit code 5",
     );
+}
+
+#[test]
+fn what_can_still_make_a_node_ready_is_waited_for() {
+    // A process that the program left behind.
+    let (_place, ran) = run(&cluster("leave-behind", "", LONG), &[]);
+    ran.exits(PASSED).spared_the_others();
+    // A restart by policy, however often it has been in vain.
+    let text = cluster("quit 3", "", r#"ready within="8s"; run duration="1s""#);
+    let again = text.replace(
+        r#"args "quit" "3";"#,
+        r#"args "quit" "3"; restart "on-failure""#,
+    );
+    assert_ne!(text, again);
+    let (_place, ran) = run(&again, &[]);
+    ran.exits(PROPERTY_FAILED).says("did not get ready");
+    assert_eq!(ran.report()["run"]["virtual_time_ns"], 8_000_000_000u64);
+}
+
+#[test]
+fn the_last_words_of_a_program_make_its_node_ready() {
+    let ready = r#"ready console="it is up" within="600s"; run duration="1s""#;
+    let text = cluster("say it_is_up", "", &ready.replace("it is up", "it_is_up"));
+    let calm = text.replace(r#"args "calm""#, r#"args "say" "it_is_up""#);
+    assert_ne!(text, calm);
+    let (_place, ran) = run(&unjudged(&calm), &[]);
+    ran.exits(PASSED);
 }
 
 #[test]

@@ -41,6 +41,22 @@ fn threads_folders_environment_and_load_make_no_difference_and_the_seed_does() {
     // The same folder again, in which the reports of the first run are, and two threads.
     assert!(facts(&place.run(&["--jobs", "2"])) == reference);
 
+    // A thread for each node and more, with the second run beside the first, which has to end like it.
+    let replayed = place.run(&["--jobs", "8", "--replay", "first"]);
+    replayed.judges("replay-is-identical", "pass");
+    assert!(facts(&replayed) == reference);
+
+    // Several runs on two threads: whichever is the last has both of them.
+    let seeds = place.run(&["--jobs", "2", "--seeds", "1..3"]);
+    let hashes = seeds.exits(PASSED).reports().iter();
+    let hashes: Vec<&serde_json::Value> =
+        hashes.map(|report| &report["run"]["state_hash"]).collect();
+    assert_eq!(hashes.len(), 3);
+    assert!(
+        hashes.contains(&&serde_json::json!(reference.0)),
+        "{hashes:?}"
+    );
+
     // Another folder, another environment, and processors that are busy with something else.
     let busy = AtomicBool::new(true);
     let elsewhere = Place::new(&text);

@@ -63,6 +63,10 @@ pub enum InitReport {
         /// Why.
         reason: String,
     },
+    /// No workload runs or will be started again, and no other process is left, neither their children nor
+    /// others. What they said has been shown on the console before. Told once for each time that it comes to
+    /// this, and only of a node that has workloads.
+    NothingLeft,
 }
 
 impl InitReport {
@@ -74,7 +78,7 @@ impl InitReport {
                 [Some(process), None]
             }
             Self::ProcessNotStarted { process, reason } => [Some(process), Some(reason)],
-            Self::AllEnded | Self::CommandDone { .. } => [None, None],
+            Self::AllEnded | Self::NothingLeft | Self::CommandDone { .. } => [None, None],
             Self::CommandFailed { reason, .. } => [Some(reason), None],
         }
     }

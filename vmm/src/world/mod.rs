@@ -10,6 +10,7 @@ mod body;
 pub mod clock;
 mod command;
 pub mod config;
+mod crew;
 mod event;
 pub mod fabric;
 mod machine;
@@ -28,6 +29,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub use command::Command;
 pub use config::{Layer, LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};
+pub use crew::Crew;
 pub use event::{WorldEvent, WorldEventKind};
 pub use fabric::{
     Chance, LATENCY_MIN_NS, LinkCounters, LinkFault, LinkFaultKind, LinkShape, NetworkCounters,
@@ -142,11 +144,24 @@ impl World {
     /// # Errors
     /// If the configuration is not possible or a machine can't be made.
     pub fn new(config: WorldConfig) -> Result<Self, WorldError> {
+        let pool = Pool::new(config.jobs);
+        Self::on(config, pool)
+    }
+
+    /// As [`World::new`], with the threads of a crew instead of `config.jobs`.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn with_crew(config: WorldConfig, crew: &Crew) -> Result<Self, WorldError> {
+        Self::on(config, Pool::with_crew(crew.clone()))
+    }
+
+    fn on(config: WorldConfig, pool: Pool) -> Result<Self, WorldError> {
         let WorldConfig {
             tape,
             nodes,
             networks,
-            jobs,
+            jobs: _,
         } = config;
         let tape = Arc::new(tape);
         let code = CodeStore::default();
@@ -154,7 +169,7 @@ impl World {
             .into_iter()
             .map(|node| node.blueprint(&tape, &code))
             .collect();
-        let mut world = Self::assemble(blueprints, networks, &tape, jobs)?;
+        let mut world = Self::assemble(blueprints, networks, &tape, pool)?;
         world.code = code;
         Ok(world)
     }
@@ -163,7 +178,7 @@ impl World {
         blueprints: Vec<Blueprint>,
         networks: Vec<NetworkConfig>,
         tape: &Arc<Tape>,
-        jobs: usize,
+        pool: Pool,
     ) -> Result<Self, WorldError> {
         check_names("nodes", blueprints.iter().map(|node| &node.name))?;
         check_names("networks", networks.iter().map(|network| &network.name))?;
@@ -193,7 +208,7 @@ impl World {
         let mut world = Self {
             now: VirtTime(0),
             fabric: Fabric::new(networks, &members, tape),
-            pool: Pool::new(jobs),
+            pool,
             code: CodeStore::default(),
             pending: Vec::new(),
             emitted: 0,
@@ -205,9 +220,7 @@ impl World {
             arriving: nodes.iter().map(|_| Vec::new()).collect(),
             nodes,
         };
-        for node in 0..world.nodes.len() {
-            world.start(node)?;
-        }
+        world.start_all()?;
         Ok(world)
     }
 
@@ -225,6 +238,11 @@ impl World {
     /// How many nodes run at once from now on; no effect on results.
     pub fn set_jobs(&mut self, jobs: usize) {
         self.pool = Pool::new(jobs);
+    }
+
+    /// Has the threads of a crew help from now on, which other worlds may have, too; no effect on results.
+    pub fn set_crew(&mut self, crew: &Crew) {
+        self.pool = Pool::with_crew(crew.clone());
     }
 
     /// Takes what happened before the present moment and was not taken yet, in the order of time,
@@ -287,8 +305,9 @@ impl World {
         let mut parts = Vec::new();
         for index in 0..self.nodes.len() {
             self.catch_up(index)?;
-            let node = &mut self.nodes[index];
-            let own = node.components(xxh3_128);
+        }
+        let components = self.each(|node| node.components(xxh3_128));
+        for (node, own) in self.nodes.iter().zip(components) {
             parts.extend(own.map_err(|source| WorldError::Engine {
                 node: node.name.clone(),
                 source,
@@ -389,12 +408,41 @@ impl World {
         Ok(())
     }
 
+    /// Switches all nodes on, at time zero.
+    fn start_all(&mut self) -> Result<(), WorldError> {
+        for (index, result) in self
+            .each(|node| node.start(VirtTime(0)))
+            .into_iter()
+            .enumerate()
+        {
+            self.started(index, result)?;
+        }
+        Ok(())
+    }
+
+    /// Does something with all nodes, and returns what came of it in their order.
+    fn each<R: Send + 'static>(&mut self, work: fn(&mut Node) -> R) -> Vec<R> {
+        let nodes = std::mem::take(&mut self.nodes);
+        let (nodes, results) = self.pool.each(nodes, work).into_iter().unzip();
+        self.nodes = nodes;
+        results
+    }
+
     /// Switches a node on.
     fn start(&mut self, index: usize) -> Result<(), WorldError> {
+        let result = self.nodes[index].start(self.now);
+        self.started(index, result)
+    }
+
+    /// A node was switched on, or could not be.
+    fn started(
+        &mut self,
+        index: usize,
+        result: Result<(), MachineError>,
+    ) -> Result<(), WorldError> {
         self.lifecycle_changed = true;
-        let node = &mut self.nodes[index];
-        node.start(self.now).map_err(|source| WorldError::Machine {
-            node: node.name.clone(),
+        result.map_err(|source| WorldError::Machine {
+            node: self.nodes[index].name.clone(),
             source,
         })?;
         let started = Emission::Event(WorldEventKind::Started);

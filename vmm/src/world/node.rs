@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::body::{Body, Life, Maker};
 use super::clock::NodeClock;
+use super::crew::Lane;
 use crate::disk::{Disk, DiskCounters};
 use crate::engine::EngineError;
 use crate::machine::{Component, Input, MachineError};
@@ -76,6 +77,8 @@ pub(super) struct Node {
     power: Stream,
     /// Instructions that it ran in its last window.
     pub weight: u64,
+    /// Which thread had it last.
+    pub lane: Lane,
     /// The host's processors that execute it; none for any.
     pub pin: Arc<[u32]>,
     /// What the engines of machines that are no more could not promise.
@@ -109,6 +112,7 @@ impl Node {
             held_bytes: 0,
             power: tape.stream(&format!("{name}/power-loss")),
             weight: 0,
+            lane: 0,
             pin,
             caveats: BTreeSet::new(),
             counters: NodeCounters {

@@ -4,12 +4,13 @@
 //! which thread runs it and when. Whether it is worth waking other threads is estimated from what
 //! the nodes did before; the estimate has no effect on results.
 
-use std::collections::VecDeque;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::panic;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::body::Body;
+use super::crew::{Crew, Lane};
+use super::node::Node;
 use crate::affinity::Bound;
 use crate::engine::EngineError;
 use crate::last_words::LastWords;
@@ -19,6 +20,10 @@ use crate::time::VirtTime;
 /// Instructions that others have to be expected to run before a thread is woken for them: about as
 /// many as run while a thread wakes up.
 const WORTH_WAKING: u64 = 20_000;
+
+/// The same if a thread looks for work anyhow: about as many as run while a node's state moves from the caches
+/// of one core to those of another.
+const WORTH_SHOWING: u64 = 5_000;
 
 /// A node that has to run.
 pub(super) struct Job {
@@ -34,6 +39,8 @@ pub(super) struct Job {
     pub weight: u64,
     /// The host's processors that it is to run on; none for any.
     pub pin: Arc<[u32]>,
+    /// Who ran it last.
+    pub lane: Lane,
 }
 
 /// A node that has run.
@@ -48,6 +55,8 @@ pub(super) struct Done {
     pub taken: usize,
     /// How many instructions it ran.
     pub ran: u64,
+    /// Who ran it.
+    pub lane: Lane,
     /// Whether it reached the end.
     pub stop: Result<Stop, EngineError>,
 }
@@ -80,71 +89,16 @@ impl Job {
             outputs: self.body.take_outputs(),
             ran: self.body.retired() - before,
             body: self.body,
+            lane: self.lane,
             taken,
             stop,
         }
     }
 }
 
-/// What the threads share.
-#[derive(Default)]
-struct Shared {
-    board: Mutex<Board>,
-    /// There are jobs, or it is over.
-    work: Condvar,
-    /// The last job is done.
-    finished: Condvar,
-}
-
-#[derive(Default)]
-struct Board {
-    jobs: VecDeque<Job>,
-    done: Vec<thread::Result<Done>>,
-    /// Jobs that nobody has finished.
-    open: usize,
-    closed: bool,
-}
-
-impl Shared {
-    /// Nothing that panics holds the lock, so that it is never poisoned in a way that matters.
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs jobs until none is left.
-    fn help<'a>(&'a self, mut board: MutexGuard<'a, Board>) {
-        while let Some(job) = board.jobs.pop_front() {
-            drop(board);
-            let done = panic::catch_unwind(AssertUnwindSafe(|| job.run()));
-            board = self.board();
-            board.done.push(done);
-            board.open -= 1;
-            if board.open == 0 {
-                self.finished.notify_all();
-            }
-        }
-    }
-
-    fn serve(&self) {
-        loop {
-            let mut board = self.board();
-            while board.jobs.is_empty() {
-                if board.closed {
-                    return;
-                }
-                board = self
-                    .work
-                    .wait(board)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            self.help(board);
-        }
-    }
-}
-
-/// The threads besides the one that asks.
+/// The crew of a world, and the threads that it has of its own.
 pub(super) struct Pool {
-    shared: Arc<Shared>,
+    crew: Crew,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -152,58 +106,102 @@ impl Pool {
     /// A pool with which `jobs` nodes run at once. Threads that the host does not give are done
     /// without.
     pub fn new(jobs: usize) -> Self {
-        let shared = Arc::new(Shared::default());
+        let crew = Crew::default();
         let spawn = |number| {
-            let shared = Arc::clone(&shared);
+            let crew = crew.clone();
             thread::Builder::new()
                 .name(format!("node-runner-{number}"))
-                .spawn(move || shared.serve())
+                .spawn(move || crew.serve())
                 .ok()
         };
         let threads = (1..jobs).map_while(spawn).collect();
-        Self { shared, threads }
+        Self { crew, threads }
+    }
+
+    /// A pool with the threads of a crew.
+    pub fn with_crew(crew: Crew) -> Self {
+        let threads = Vec::new();
+        Self { crew, threads }
     }
 
     /// Runs all `jobs` and returns them in the order of the nodes.
     pub fn run(&self, mut jobs: Vec<Job>) -> Vec<Done> {
-        let heaviest = jobs.iter().map(|job| job.weight).max().unwrap_or(0);
-        let all: u64 = jobs.iter().map(|job| job.weight).sum();
-        if self.threads.is_empty() || jobs.len() < 2 || all - heaviest < WORTH_WAKING {
+        let helpers = self.helpers(&jobs);
+        if helpers == 0 {
             return jobs.into_iter().map(Job::run).collect();
         }
         // Long ones first, so that nobody has to wait for one that was begun last.
         jobs.sort_by_key(|job| std::cmp::Reverse(job.weight));
-        let count = jobs.len();
-        let mut board = self.shared.board();
-        board.open = count;
-        board.jobs.extend(jobs);
-        for _ in 0..self.threads.len().min(count - 1) {
-            self.shared.work.notify_one();
-        }
-        self.shared.help(board);
-        let mut board = self.shared.board();
-        while board.open > 0 {
-            board = self
-                .shared
-                .finished
-                .wait(board)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        let results = std::mem::take(&mut board.done);
-        drop(board);
-        let mut done: Vec<Done> = results
-            .into_iter()
-            .map(|result| result.unwrap_or_else(|cause| panic::resume_unwind(cause)))
-            .collect();
+        let jobs = jobs.into_iter().map(|job| (job.lane, job)).collect();
+        let results = self.crew.run(jobs, helpers, Job::run).into_iter();
+        let result = |(lane, result): (Lane, thread::Result<Done>)| Done {
+            lane,
+            ..finished(result)
+        };
+        let mut done: Vec<Done> = results.map(result).collect();
         done.sort_by_key(|done| done.node);
         done
     }
+
+    /// Does something with all nodes, several at once if there are threads for it. It is worth that.
+    pub fn each<R: Send + 'static>(
+        &self,
+        nodes: Vec<Node>,
+        work: fn(&mut Node) -> R,
+    ) -> Vec<(Node, R)> {
+        let things: Vec<_> = nodes
+            .into_iter()
+            .map(|node| (node.lane, (node, work)))
+            .collect();
+        let worked = |(mut node, work): (Node, fn(&mut Node) -> R)| {
+            let result = work(&mut node);
+            (node, result)
+        };
+        if things.len() < 2 || self.is_alone() {
+            return things.into_iter().map(|(_, thing)| worked(thing)).collect();
+        }
+        let helpers = things.len() - 1;
+        let results = self.crew.run(things, helpers, worked).into_iter();
+        results
+            .map(|(lane, result)| {
+                let (mut node, result) = finished(result);
+                node.lane = lane;
+                (node, result)
+            })
+            .collect()
+    }
+
+    /// Whether nobody could help.
+    fn is_alone(&self) -> bool {
+        self.threads.is_empty() && self.crew.serving() == 0
+    }
+
+    /// How many others are to help: as many as are expected to save more than they cost.
+    fn helpers(&self, jobs: &[Job]) -> usize {
+        if jobs.len() < 2 || self.is_alone() {
+            return 0;
+        }
+        let heaviest = jobs.iter().map(|job| job.weight).max().unwrap_or(0);
+        let all: u64 = jobs.iter().map(|job| job.weight).sum();
+        let others = all - heaviest;
+        if self.crew.is_looking() && (WORTH_SHOWING..WORTH_WAKING).contains(&others) {
+            return 1;
+        }
+        let worth = usize::try_from(others / WORTH_WAKING).unwrap_or(usize::MAX);
+        worth.min(jobs.len() - 1)
+    }
+}
+
+/// A panic on another thread is one here.
+fn finished<R>(result: thread::Result<R>) -> R {
+    result.unwrap_or_else(|cause| panic::resume_unwind(cause))
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.board().closed = true;
-        self.shared.work.notify_all();
+        if !self.threads.is_empty() {
+            self.crew.dismiss();
+        }
         for thread in self.threads.drain(..) {
             // A panic in a job was caught; there is nothing to tell.
             let _ = thread.join();

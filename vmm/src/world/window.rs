@@ -43,6 +43,8 @@ impl World {
         }
         let end = self.horizon(until);
         let jobs = self.prepare(end);
+        // Between windows nobody executes code, which later hardly happens if several threads do.
+        self.code.settle_waiting();
         let done = self.pool.run(jobs);
         let mut result = Ok(());
         for done in done {
@@ -157,6 +159,7 @@ impl World {
             inputs: inputs.collect(),
             until: node.moment(end),
             weight: node.weight,
+            lane: node.lane,
             pin: Arc::clone(&node.pin),
             body,
         };
@@ -172,11 +175,13 @@ impl World {
             outputs,
             taken,
             ran,
+            lane,
             stop,
         } = done;
         let over = self.nodes[index].world(body.now());
         self.nodes[index].give_back(body);
         self.nodes[index].weight = ran;
+        self.nodes[index].lane = lane;
         for (number, arrival) in self.arriving[index].drain(..).enumerate() {
             self.fabric.settle(&arrival.frame, number < taken);
         }

@@ -129,7 +129,7 @@ pub static READY: Section = Section {
         key(
             "within",
             Kind::Duration,
-            "How long starting may take, in virtual time, before the run ends as an error.",
+            "How long starting may take, in virtual time, before the run ends as an error. It ends at once when a node can't become ready any more.",
         )
         .default("60s"),
         key(

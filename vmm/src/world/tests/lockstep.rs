@@ -228,6 +228,51 @@ fn threads_can_be_added_and_taken_away_at_any_time() {
 }
 
 #[test]
+fn worlds_that_share_helpers_do_not_notice() {
+    let expected = [4, 5].map(|seed| weathered(storm(seed, 1), 100 * MICRO).0);
+    let crew = Crew::default();
+    let run = |seed: u64| {
+        let mut world = storm(seed, 1);
+        world.set_crew(&crew);
+        weathered(world, 100 * MICRO).0
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| crew.serve());
+        }
+        let other = scope.spawn(|| run(5));
+        assert_eq!(run(4), expected[0]);
+        assert_eq!(other.join().unwrap(), expected[1]);
+        crew.dismiss();
+    });
+    assert_eq!(crew.serving(), 0);
+    // Nobody helps any more, and nobody is waited for.
+    assert_eq!(run(5), expected[1]);
+}
+
+#[test]
+fn a_thread_that_serves_runs_nodes_beside_the_worlds_own() {
+    let meeting = Meeting::default();
+    let script = |index| {
+        let warm = (0..10).map(|n| (n * MILLI, Act::Flush));
+        let meets = (10 * MILLI, Act::Meet(meeting.clone()));
+        Script::new(index, warm.chain([meets]).collect())
+    };
+    let crew = Crew::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| crew.serve());
+        while crew.serving() == 0 {
+            std::thread::yield_now();
+        }
+        let mut world = world(vec![script(0), script(1)], plain(), 1, 1);
+        world.set_crew(&crew);
+        run_to(&mut world, 20 * MILLI);
+        crew.dismiss();
+        assert_eq!(texts(&mut world, 0), ["both are here"]);
+    });
+}
+
+#[test]
 fn events_come_in_the_order_of_time_and_node() {
     let (_, events, _) = weathered(storm(2, 2), u64::MAX / 4);
     let keys: Vec<_> = events
@@ -256,17 +301,19 @@ fn state_hash_names_the_part_that_differs() {
 fn what_cannot_be_configured_is_refused() {
     let node = |index: usize| blueprint(Script::new(index, vec![]));
     let tape = Arc::new(Tape::new(1));
-    let none = World::assemble(vec![node(0)], vec![], &tape, 1).map(drop);
+    let none = World::assemble(vec![node(0)], vec![], &tape, Pool::new(1)).map(drop);
     assert!(matches!(
         none,
         Err(WorldError::NoNetwork { network: 0, .. })
     ));
-    let same = World::assemble(vec![node(3), node(3)], vec![plain()], &tape, 1).map(drop);
+    let same =
+        World::assemble(vec![node(3), node(3)], vec![plain()], &tape, Pool::new(1)).map(drop);
     assert_eq!(
         same.unwrap_err().to_string(),
         "there are two nodes called `n3`"
     );
-    let same = World::assemble(vec![node(0)], vec![plain(), plain()], &tape, 1).map(drop);
+    let same =
+        World::assemble(vec![node(0)], vec![plain(), plain()], &tape, Pool::new(1)).map(drop);
     assert!(matches!(
         same,
         Err(WorldError::Twice {
@@ -274,7 +321,7 @@ fn what_cannot_be_configured_is_refused() {
             ..
         })
     ));
-    assert!(World::assemble(vec![], vec![], &tape, 0).is_ok());
+    assert!(World::assemble(vec![], vec![], &tape, Pool::new(0)).is_ok());
 }
 
 #[test]

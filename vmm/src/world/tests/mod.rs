@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::machine::Stop;
-use script::{Act, STEP, Script, blueprint, frame, mac};
+use script::{Act, Meeting, STEP, Script, blueprint, frame, mac};
 
 mod lives;
 mod lockstep;
@@ -24,7 +24,8 @@ fn plain() -> NetworkConfig {
 fn world(scripts: Vec<Script>, network: NetworkConfig, seed: u64, jobs: usize) -> World {
     let blueprints = scripts.into_iter().map(blueprint).collect();
     let tape = Arc::new(Tape::new(seed));
-    World::assemble(blueprints, vec![network], &tape, jobs).expect("the world can be made")
+    World::assemble(blueprints, vec![network], &tape, Pool::new(jobs))
+        .expect("the world can be made")
 }
 
 fn run_to(world: &mut World, until: u64) {

@@ -57,7 +57,7 @@ fn a_processor_that_the_host_lacks_is_refused_with_the_node() {
         blueprint(teller(1, &[affinity::allowed()[0], missing])),
     ];
     let tape = Arc::new(Tape::new(1));
-    let error = World::assemble(blueprints, vec![plain()], &tape, 1).err();
+    let error = World::assemble(blueprints, vec![plain()], &tape, Pool::new(1)).err();
     let text = error.expect("there is no such processor").to_string();
     assert!(text.contains("`n1`") && text.contains("4095"), "{text}");
 }

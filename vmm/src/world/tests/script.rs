@@ -4,7 +4,8 @@
 //! moment asked for, and what it gives out then is in that time.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use super::super::body::{Body, Life, Maker};
 use crate::disk::Disk;
@@ -17,6 +18,33 @@ use crate::time::VirtTime;
 pub const STEP: u64 = 7;
 /// How many instructions that counts as, so that the pool finds it worth a thread.
 const STEP_RETIRED: u64 = 30_000;
+
+/// Where two machines meet, on two threads.
+#[derive(Debug, Clone, Default)]
+pub struct Meeting(Arc<(Mutex<u32>, Condvar)>);
+
+impl Meeting {
+    /// Waits for the other one, though not for ever. Whether it came.
+    fn attend(&self) -> bool {
+        let (here, came) = &*self.0;
+        let mut here = here.lock().unwrap();
+        *here += 1;
+        came.notify_all();
+        let patience = Duration::from_secs(60);
+        let (here, _) = came
+            .wait_timeout_while(here, patience, |here| *here < 2)
+            .unwrap();
+        *here >= 2
+    }
+}
+
+impl PartialEq for Meeting {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Meeting {}
 
 /// Something that a machine does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +62,8 @@ pub enum Act {
     /// Tells on which of the host's processors it may run.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     Processors,
+    /// Waits until another machine does so, too, on another thread, and tells whether that one came.
+    Meet(Meeting),
     /// Ends.
     Stop(Stop),
     /// Its engine fails.
@@ -171,6 +201,10 @@ impl Scripted {
             Act::Tell(text) => self.tell(text),
             #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
             Act::Processors => self.tell(format!("{:?}", crate::affinity::allowed())),
+            Act::Meet(meeting) => {
+                let came = meeting.attend();
+                self.tell(if came { "both are here" } else { "alone" }.to_owned());
+            }
             Act::Stop(stop) => return Ok(Some(stop)),
             Act::Fail => {
                 return Err(EngineError::Host {

@@ -157,6 +157,13 @@ impl CodeStore {
         self.overflow(&mut self.inner());
     }
 
+    /// Makes the changes that wait for nobody to execute code, if nobody does. The caller does not.
+    pub fn settle_waiting(&self) {
+        if self.waiting() {
+            self.settle();
+        }
+    }
+
     /// What changes when code is forgotten, and differs from any other store's.
     pub(crate) fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Relaxed)
