@@ -12,9 +12,10 @@
 //! Everything arrives by rename, so that a reader never sees half a file, and under a lock, so that
 //! two chaosruns do the work once.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -202,11 +203,11 @@ impl Cache {
     /// Removes everything, and tells how many bytes that freed. The locks stay, since another
     /// process may wait for one; the caller holds those of all names.
     pub(super) fn clean(&self) -> Result<u64, ArtifactError> {
-        let mut freed = 0;
+        let (mut freed, mut seen) = (0, BTreeSet::new());
         // The index goes first: without it, what is left is only unused.
         for part in ["index", "objects", "trees", "tmp", "apt", "build", "logs"] {
             let path = self.root.join(part);
-            freed += size_of(&path);
+            freed += size_of(&path, &mut seen);
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(ArtifactError::io("remove", &path)(error));
@@ -242,16 +243,21 @@ pub(super) fn hash_file(path: &Path) -> Result<(String, u64), ArtifactError> {
     Ok((hasher.finalize().to_hex().to_string(), hasher.count()))
 }
 
-/// The bytes of all files below `path`, without following links; what cannot be read counts as 0.
-fn size_of(path: &Path) -> u64 {
+/// The bytes of all files below `path`, each file counted once however many names it has, without
+/// following links; what cannot be read counts as 0.
+fn size_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return 0;
     };
     if !metadata.is_dir() {
-        return metadata.len();
+        let counts = metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino()));
+        return if counts { metadata.len() } else { 0 };
     }
     let Ok(children) = fs::read_dir(path) else {
         return 0;
     };
-    children.flatten().map(|child| size_of(&child.path())).sum()
+    children
+        .flatten()
+        .map(|child| size_of(&child.path(), seen))
+        .sum()
 }

@@ -8,6 +8,7 @@ mod lower;
 pub mod model;
 pub mod package;
 pub mod property;
+pub(crate) mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

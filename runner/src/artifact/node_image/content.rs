@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::artifact::cache::SIZE_LIMIT;
 use crate::artifact::error::ArtifactError;
 use crate::plan::Origins;
-use crate::plan::artefacts::hash_tree;
 use crate::plan::model::Artefact;
+use crate::plan::tree::{Detail, hash_tree};
 
 /// Files by their hash.
 pub(super) struct Contents<'a> {
@@ -76,7 +76,7 @@ impl<'a> Contents<'a> {
     /// Where a directory tree is, which has to be what the plan says.
     pub(super) fn tree(&self, artefact: &Artefact) -> Result<PathBuf, ArtifactError> {
         let path = self.path(artefact, "a directory tree")?;
-        match hash_tree(&path, &|_| true) {
+        match hash_tree(&path, Detail::FileSystem, &|_| true) {
             Ok((hash, _)) if hash == artefact.hash() => Ok(path),
             Ok(_) => Err(ArtifactError::Changed { path }),
             Err(problem) => Err(ArtifactError::io("read", &path)(std::io::Error::other(
