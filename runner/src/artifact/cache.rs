@@ -4,6 +4,7 @@
 //! <cache>/objects/<blake3>     files by the hash of their content, read-only
 //! <cache>/trees/<blake3>/      what belongs to such a file, for instance its modules
 //! <cache>/index/<name>.json    which object a name stands for, and where it came from
+//! <cache>/known/               hashes of the files of disks, by their paths
 //! <cache>/logs/<name>.log      what the last build said
 //! <cache>/apt/                 package lists, if the system has none
 //! <cache>/build/               sources and intermediate results of cargo
@@ -205,7 +206,9 @@ impl Cache {
     pub(super) fn clean(&self) -> Result<u64, ArtifactError> {
         let (mut freed, mut seen) = (0, BTreeSet::new());
         // The index goes first: without it, what is left is only unused.
-        for part in ["index", "objects", "trees", "tmp", "apt", "build", "logs"] {
+        for part in [
+            "index", "known", "objects", "trees", "tmp", "apt", "build", "logs",
+        ] {
             let path = self.root.join(part);
             freed += size_of(&path, &mut seen);
             match fs::remove_dir_all(&path) {

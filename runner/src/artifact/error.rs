@@ -30,10 +30,13 @@ pub enum ArtifactError {
         path: PathBuf,
     },
     /// The file is larger than any kernel or initial RAM disk that could be booted.
-    #[error("`{}` has {size} bytes; at most {limit} can be booted", path.display())]
+    #[error("`{}` has {size} bytes; at most {limit} fit into a guest's memory", path.display())]
     #[diagnostic(
         code(chaosrun::artifact::too_large),
-        help("check that this is a kernel or an initial RAM disk")
+        help(
+            "check that this is a kernel, an initial RAM disk or a file of a guest; large files belong \
+             on a disk, as its `image` or `base`"
+        )
     )]
     TooLarge {
         /// The path.

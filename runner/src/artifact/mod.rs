@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 mod apt;
 mod cache;
 mod debian;
+pub mod disk_image;
 mod error;
 mod filesystem;
 pub mod guest;

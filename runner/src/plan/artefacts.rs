@@ -7,7 +7,7 @@ use std::path::Path;
 use super::model::Artefact;
 use super::package;
 use super::tree::{Detail, hash_tree};
-use crate::artifact::{Progress, Store, packages};
+use crate::artifact::{Progress, Store, disk_image, packages};
 
 /// Why a file has no hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,14 @@ pub trait Artefacts {
     /// # Errors
     /// It can't be read.
     fn file(&self, path: &Path) -> Result<Artefact, Problem>;
+
+    /// A disk image, whose hash is that of [`crate::artifact::disk_image`].
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn disk(&self, path: &Path) -> Result<Artefact, Problem> {
+        self.file(path)
+    }
 
     /// A directory tree.
     ///
@@ -110,6 +118,17 @@ impl Artefacts for HostFiles {
             blake3: hash.to_hex().to_string(),
             size_bytes,
         })
+    }
+
+    fn disk(&self, path: &Path) -> Result<Artefact, Problem> {
+        if self.presence_only {
+            return self.file(path);
+        }
+        let (blake3, size_bytes) = match std::fs::metadata(path) {
+            Ok(meta) if !meta.is_file() => return Err(Problem::Wrong("it is not a file".into())),
+            _ => disk_image::hash_known(path).map_err(|e| Problem::Missing(reason(&e)))?,
+        };
+        Ok(Artefact::Content { blake3, size_bytes })
     }
 
     fn tree(&self, path: &Path) -> Result<Artefact, Problem> {

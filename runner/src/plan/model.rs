@@ -58,7 +58,8 @@ pub struct Plan {
 pub enum Artefact {
     /// The content itself is known.
     Content {
-        /// BLAKE3 of the content, in hexadecimal; of a tree, of its canonical listing.
+        /// BLAKE3 of the content, in hexadecimal; of a tree, of its canonical listing; of a disk image,
+        /// of its length and of those of its blocks that are not all zeros.
         blake3: String,
         /// How long it is.
         size_bytes: u64,

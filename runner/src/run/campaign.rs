@@ -10,6 +10,7 @@ use chaosrun_vmm::world::WorldError;
 
 use super::cluster::{self, ClusterError};
 use super::{Outcome, Progress, RunError, Setup, Watch, run};
+use crate::artifact::ArtifactError;
 use crate::artifact::node_image::NodeImage;
 use crate::plan::Plan;
 
@@ -37,6 +38,10 @@ pub enum TaskError {
     /// The world failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A file under a disk is not what it was when the plan was made, so that the run is one of another
+    /// plan.
+    #[error("{0}")]
+    Disk(ArtifactError),
     /// chaosrun itself has a defect.
     #[error("the run panicked: {0}")]
     Panicked(String),
@@ -135,6 +140,8 @@ fn one(
             self.1.progress(self.0, progress)
         }
     }
+    let verify = || task.images.iter().try_for_each(NodeImage::verify);
+    verify().map_err(TaskError::Disk)?;
     let tape = Tape::new(task.seed);
     let options = task.engine_options;
     let mut world = cluster::world(task.plan, task.images, &tape, options, task.captures)?;
@@ -144,5 +151,7 @@ fn one(
         tape: &tape,
         world,
     };
-    Ok(run(setup, &mut Seat(index, board))?)
+    let outcome = run(setup, &mut Seat(index, board));
+    verify().map_err(TaskError::Disk)?;
+    Ok(outcome?)
 }

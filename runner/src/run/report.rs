@@ -441,7 +441,7 @@ pub fn failed_to_run(plan: &Plan, context: &Context, error: &super::campaign::Ta
     }
     report.errors.push(ToolError {
         cause: match (error, engine) {
-            (TaskError::Cluster(_), _)
+            (TaskError::Cluster(_) | TaskError::Disk(_), _)
             | (_, Some(EngineError::Unavailable { .. } | EngineError::Lacks { .. })) => {
                 ErrorCause::Host
             }

@@ -15,7 +15,8 @@ use crate::scenario::suggest::did_you_mean;
 pub(super) type Hashed = Result<(String, Artefact), Problem>;
 
 impl Lower<'_> {
-    /// The artefact of a path under a key, if the key is written. `kind` is `file`, `tree` or `crate`.
+    /// The artefact of a path under a key, if the key is written. `kind` is `file`, `disk`, `tree`
+    /// or `crate`.
     pub(super) fn artefact(
         &mut self,
         block: &Block,
@@ -61,6 +62,7 @@ impl Lower<'_> {
                 .package(path)
                 .map(|Package { bin, source, .. }| (bin, source)),
             "tree" => self.files.tree(path).map(|a| (String::new(), a)),
+            "disk" => self.files.disk(path).map(|a| (String::new(), a)),
             _ => self.files.file(path).map(|a| (String::new(), a)),
         }
     }
