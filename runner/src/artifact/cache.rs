@@ -154,6 +154,20 @@ impl Cache {
         Ok(intact.then_some(entry))
     }
 
+    /// The names that there are entries of, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let Ok(files) = fs::read_dir(self.root.join("index")) else {
+            return Vec::new();
+        };
+        let name = |file: fs::DirEntry| {
+            let file = file.file_name().into_string().ok()?;
+            Some(file.strip_suffix(".json")?.to_owned())
+        };
+        let mut names: Vec<String> = files.flatten().filter_map(name).collect();
+        names.sort();
+        names
+    }
+
     /// Puts a file, and the tree beside it, in the cache under `name`. Both must be in
     /// a [scratch directory](Self::scratch) of this cache; they are moved.
     pub(super) fn insert(

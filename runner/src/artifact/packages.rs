@@ -269,7 +269,7 @@ fn merge_usr(root: &Path) -> io::Result<()> {
 }
 
 /// Moves a directory to where there may be one already. What both have stays as it was there.
-fn move_into(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn move_into(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use super::kernel::KernelChoice;
 use super::model::Artefact;
 use super::package;
 use super::tree::{Detail, hash_tree};
@@ -33,7 +34,7 @@ pub struct Package {
 
 /// Tells what files and kernels are. Plans are tested without any.
 pub trait Artefacts {
-    /// A kernel that chaosrun knows by name.
+    /// A kernel that chaosrun knows by name; others of Debian's as [`KernelChoice::name`] has them.
     ///
     /// # Errors
     /// The name is unknown.
@@ -178,7 +179,7 @@ impl Artefacts for HostFiles {
 /// A named kernel that has not been fetched: named by how it is made.
 fn unmade_kernel(name: &str, recipe: Option<String>) -> Result<Artefact, Problem> {
     match recipe {
-        Some(blake3) if KERNELS.contains(&name) => Ok(Artefact::Recipe {
+        Some(blake3) if KERNELS.contains(&name) || is_choice(name) => Ok(Artefact::Recipe {
             name: name.to_owned(),
             blake3,
         }),
@@ -186,6 +187,11 @@ fn unmade_kernel(name: &str, recipe: Option<String>) -> Result<Artefact, Problem
             "there is no kernel of the name `{name}`"
         ))),
     }
+}
+
+/// Whether a name is one of Debian's kernels, current or not.
+fn is_choice(name: &str) -> bool {
+    matches!(KernelChoice::parse(name), Some(Ok(_)))
 }
 
 pub(super) fn reason(e: &std::io::Error) -> String {

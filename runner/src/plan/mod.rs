@@ -4,6 +4,7 @@ pub mod artefacts;
 pub mod canonical;
 pub mod fault;
 pub mod human;
+pub mod kernel;
 mod lower;
 pub mod model;
 pub mod package;

@@ -129,7 +129,7 @@ fn artefacts(plan: &Plan) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for node in &plan.nodes {
         all.insert(
-            format!("kernel {}", node.kernel.name),
+            format!("kernel {}", node.kernel.artefact()),
             node.kernel.image.hash().to_owned(),
         );
         for disk in &node.disks {

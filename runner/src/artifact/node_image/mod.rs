@@ -202,7 +202,7 @@ impl<'a> Images<'a> {
         if let Some(loaded) = self.kernels.get(wanted.hash()) {
             return Ok(Arc::clone(loaded));
         }
-        let name = &node.kernel.name;
+        let name = &node.kernel.artefact();
         let loaded = if name == "file" {
             let bytes = self.contents.file(wanted, "a kernel")?;
             let kernel = Kernel {
@@ -412,7 +412,7 @@ pub fn fetch_missing(store: &Store, plan: &Plan) -> Result<bool, ArtifactError> 
     let mut fetched = false;
     for node in &plan.nodes {
         if let Artefact::Recipe { .. } = node.kernel.image {
-            store.kernel(&node.kernel.name)?;
+            store.kernel(&node.kernel.artefact())?;
             fetched = true;
         }
     }
