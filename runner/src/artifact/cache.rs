@@ -4,6 +4,7 @@
 //! <cache>/objects/<blake3>     files by the hash of their content, read-only
 //! <cache>/trees/<blake3>/      what belongs to such a file, for instance its modules
 //! <cache>/index/<name>.json    which object a name stands for, and where it came from
+//! <cache>/known/               hashes of the files of disks, by their paths
 //! <cache>/logs/<name>.log      what the last build said
 //! <cache>/apt/                 package lists, if the system has none
 //! <cache>/build/               sources and intermediate results of cargo
@@ -12,9 +13,10 @@
 //! Everything arrives by rename, so that a reader never sees half a file, and under a lock, so that
 //! two chaosruns do the work once.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -152,6 +154,20 @@ impl Cache {
         Ok(intact.then_some(entry))
     }
 
+    /// The names that there are entries of, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let Ok(files) = fs::read_dir(self.root.join("index")) else {
+            return Vec::new();
+        };
+        let name = |file: fs::DirEntry| {
+            let file = file.file_name().into_string().ok()?;
+            Some(file.strip_suffix(".json")?.to_owned())
+        };
+        let mut names: Vec<String> = files.flatten().filter_map(name).collect();
+        names.sort();
+        names
+    }
+
     /// Puts a file, and the tree beside it, in the cache under `name`. Both must be in
     /// a [scratch directory](Self::scratch) of this cache; they are moved.
     pub(super) fn insert(
@@ -202,11 +218,13 @@ impl Cache {
     /// Removes everything, and tells how many bytes that freed. The locks stay, since another
     /// process may wait for one; the caller holds those of all names.
     pub(super) fn clean(&self) -> Result<u64, ArtifactError> {
-        let mut freed = 0;
+        let (mut freed, mut seen) = (0, BTreeSet::new());
         // The index goes first: without it, what is left is only unused.
-        for part in ["index", "objects", "trees", "tmp", "apt", "build", "logs"] {
+        for part in [
+            "index", "known", "objects", "trees", "tmp", "apt", "build", "logs",
+        ] {
             let path = self.root.join(part);
-            freed += size_of(&path);
+            freed += size_of(&path, &mut seen);
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(ArtifactError::io("remove", &path)(error));
@@ -242,16 +260,21 @@ pub(super) fn hash_file(path: &Path) -> Result<(String, u64), ArtifactError> {
     Ok((hasher.finalize().to_hex().to_string(), hasher.count()))
 }
 
-/// The bytes of all files below `path`, without following links; what cannot be read counts as 0.
-fn size_of(path: &Path) -> u64 {
+/// The bytes of all files below `path`, each file counted once however many names it has, without
+/// following links; what cannot be read counts as 0.
+fn size_of(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return 0;
     };
     if !metadata.is_dir() {
-        return metadata.len();
+        let counts = metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino()));
+        return if counts { metadata.len() } else { 0 };
     }
     let Ok(children) = fs::read_dir(path) else {
         return 0;
     };
-    children.flatten().map(|child| size_of(&child.path())).sum()
+    children
+        .flatten()
+        .map(|child| size_of(&child.path(), seen))
+        .sum()
 }

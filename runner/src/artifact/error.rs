@@ -30,10 +30,13 @@ pub enum ArtifactError {
         path: PathBuf,
     },
     /// The file is larger than any kernel or initial RAM disk that could be booted.
-    #[error("`{}` has {size} bytes; at most {limit} can be booted", path.display())]
+    #[error("`{}` has {size} bytes; at most {limit} fit into a guest's memory", path.display())]
     #[diagnostic(
         code(chaosrun::artifact::too_large),
-        help("check that this is a kernel or an initial RAM disk")
+        help(
+            "check that this is a kernel, an initial RAM disk or a file of a guest; large files belong \
+             on a disk, as its `image` or `base`"
+        )
     )]
     TooLarge {
         /// The path.
@@ -113,6 +116,76 @@ pub enum ArtifactError {
         /// The package that was wanted.
         package: String,
     },
+    /// The package sources have the package, but not the version.
+    #[error("there is no version `{wanted}` of `{package}`; there are {}", known.join(", "))]
+    #[diagnostic(
+        code(chaosrun::artifact::no_version),
+        help(
+            "`*` stands for anything, as in `6.12*`; another suite may have it \
+             (`kernel \"debian\" version=\"6.12*\" suite=\"trixie\"`)"
+        )
+    )]
+    NoVersion {
+        /// The package.
+        package: String,
+        /// The version that was wanted.
+        wanted: String,
+        /// The versions that there are.
+        known: Vec<String>,
+    },
+    /// No source of this machine has the suite, or not with the package.
+    #[error(
+        "the package sources of this machine do not have `{package}` in the suite `{suite}`\n{output}"
+    )]
+    #[diagnostic(
+        code(chaosrun::artifact::no_suite),
+        help(
+            "the archives are those of Debian or Ubuntu in /etc/apt/sources.list*; check the suite's \
+             name there and the network"
+        )
+    )]
+    NoSuite {
+        /// The package that was wanted.
+        package: String,
+        /// The suite.
+        suite: String,
+        /// What apt complained about.
+        output: String,
+    },
+    /// None of this machine's package sources is Debian's or Ubuntu's.
+    #[error("none of this machine's package sources is Debian's or Ubuntu's\n{output}")]
+    #[diagnostic(
+        code(chaosrun::artifact::no_archive),
+        help("add one to /etc/apt/sources.list*, or give the path of a kernel instead of a name")
+    )]
+    NoArchive {
+        /// What apt complained about.
+        output: String,
+    },
+    /// A part of a kernel is missing in the package sources.
+    #[error("`{package}` needs `{part}`, which the package sources of this machine do not have")]
+    #[diagnostic(
+        code(chaosrun::artifact::missing_part),
+        help("run `apt-get update`; or name another version, package or suite of the kernel")
+    )]
+    MissingPart {
+        /// The package that needs it.
+        package: String,
+        /// The package that is missing.
+        part: String,
+    },
+    /// The name of a kernel chooses one of Debian's in a way that is not understood.
+    #[error("there is no kernel `{name}`: {why}")]
+    #[diagnostic(
+        code(chaosrun::artifact::bad_choice),
+        help("e.g. `debian:suite=sid` or `debian:package=linux-image-rt-amd64,version=6.12*`")
+    )]
+    BadChoice {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A word is not the name of a package.
     #[error("`{name}` is not the name of a Debian package: {why}")]
     #[diagnostic(
@@ -144,7 +217,10 @@ pub enum ArtifactError {
     #[error("the package `{package}` has no {wanted}")]
     #[diagnostic(
         code(chaosrun::artifact::bad_package),
-        help("the package has changed its layout; give the path of a kernel instead of a name")
+        help(
+            "the package has changed its layout; name another version or package of the kernel, or give \
+             the path of one"
+        )
     )]
     BadPackage {
         /// The package.

@@ -2,6 +2,7 @@
 //! and verified before each use; and what a node boots, which is put together of them.
 //!
 //! [`Store::kernel`] takes a name or a path: `debian` is Debian's current cloud kernel, unmodified;
+//! `debian:suite=sid` and the like are others of Debian's, see [`KernelChoice`];
 //! `tiny` is a minimal kernel built from Debian's kernel source; `tiny-kcov` has kernel coverage
 //! built in; `tiny-kvm` does without the time stamp counter.
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 mod apt;
 mod cache;
 mod debian;
+pub mod disk_image;
 mod error;
 mod filesystem;
 pub mod guest;
@@ -24,6 +26,7 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
+use crate::plan::kernel::KernelChoice;
 use cache::{Cache, Entry};
 
 pub use error::ArtifactError;
@@ -72,6 +75,9 @@ pub struct Listed {
     pub description: &'static str,
     /// The artefact, if the cache has it and it is current.
     pub kernel: Option<Kernel>,
+    /// The version that would be fetched now, if it is newer, as far as the package lists of this
+    /// machine know; nothing is fetched to find that out.
+    pub newer: Option<String>,
 }
 
 /// What a [`Source`] made, inside of the scratch directory that it was given.
@@ -103,12 +109,17 @@ pub(crate) struct Workshop<'a> {
 /// Where an artefact comes from.
 pub(crate) trait Source {
     /// The name that users ask for; it is also used in file names.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     /// What the artefact is, in a few words.
     fn description(&self) -> &'static str;
     /// The hash of everything in this program that decides how it is made. When it changes, what is
     /// in the cache is stale.
     fn recipe(&self) -> String;
+    /// The version that would be fetched now, as far as that can be told without the network. The
+    /// package lists of our own are below `lists`.
+    fn available(&self, _lists: &Path) -> Option<String> {
+        None
+    }
     /// Fetches or builds it.
     fn produce(&self, workshop: &Workshop<'_>) -> Result<Product, ArtifactError>;
 }
@@ -116,7 +127,7 @@ pub(crate) trait Source {
 /// Where the named kernels come from.
 fn sources() -> Vec<Box<dyn Source>> {
     vec![
-        Box::new(debian::CloudKernel),
+        Box::new(debian::Distributed::new(KernelChoice::default())),
         Box::new(tiny::TINY),
         Box::new(tiny::TINY_KCOV),
         Box::new(tiny::TINY_KVM),
@@ -126,9 +137,29 @@ fn sources() -> Vec<Box<dyn Source>> {
 /// The hash of how the named kernel is made; none if there is no kernel of the name.
 #[must_use]
 pub fn kernel_recipe(name: &str) -> Option<String> {
+    if let Some(Ok(choice)) = KernelChoice::parse(name) {
+        return Some(debian::Distributed::new(choice).recipe());
+    }
     let sources = sources();
     let source = sources.iter().find(|source| source.name() == name)?;
     Some(source.recipe())
+}
+
+/// A source that a name stands for.
+enum Named<'a> {
+    /// One that is known to the store.
+    Known(&'a dyn Source),
+    /// One of Debian's kernels.
+    Chosen(debian::Distributed),
+}
+
+impl Named<'_> {
+    fn source(&self) -> &dyn Source {
+        match self {
+            Self::Known(source) => *source,
+            Self::Chosen(source) => source,
+        }
+    }
 }
 
 /// Finds artefacts by name or path, and makes those that the cache lacks.
@@ -172,9 +203,10 @@ impl Store {
     /// # Errors
     /// There is no such kernel, or it could not be fetched or built.
     pub fn kernel(&self, name_or_path: &str) -> Result<Kernel, ArtifactError> {
-        let Some(source) = self.source(name_or_path) else {
+        let Some(named) = self.source(name_or_path)? else {
             return self.file(name_or_path);
         };
+        let source = named.source();
         let (name, recipe) = (source.name(), source.recipe());
         let entry = self.entry(name, &recipe, &|workshop| source.produce(workshop))?;
         Ok(self.kernel_of(entry))
@@ -235,29 +267,61 @@ impl Store {
     /// # Errors
     /// The name is unknown, or it could not be fetched or built; what was in the cache stays.
     pub fn build(&self, name: &str) -> Result<Kernel, ArtifactError> {
-        let source = self.source(name).ok_or_else(|| self.unknown(name))?;
-        let name = source.name();
+        let named = self.source(name)?.ok_or_else(|| self.unknown(name))?;
+        let (source, name) = (named.source(), named.source().name());
         let _lock = self.cache.lock(name, self.progress)?;
         let entry = self.make(name, &source.recipe(), &|workshop| source.produce(workshop))?;
         Ok(self.kernel_of(entry))
     }
 
-    /// All known artefacts, in a fixed order.
+    /// All known artefacts, in a fixed order: those that everybody has, then those of Debian's other
+    /// kernels that were asked for.
     ///
     /// # Errors
     /// The cache cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, ArtifactError> {
+        let chosen = self.chosen();
+        let known = self.sources.iter().map(AsRef::as_ref);
+        let all = known.chain(chosen.iter().map(|source| source as &dyn Source));
         let listed = |source: &dyn Source| {
             Ok(Listed {
                 name: source.name().to_owned(),
                 description: source.description(),
                 kernel: self.cached(source)?,
+                newer: None,
             })
         };
-        self.sources
-            .iter()
-            .map(|source| listed(source.as_ref()))
-            .collect()
+        all.map(listed).collect()
+    }
+
+    /// Finds out which of the listed artefacts could be had newer.
+    ///
+    /// # Errors
+    /// Versions cannot be compared.
+    pub fn look_for_newer(&self, listed: &mut [Listed]) -> Result<(), ArtifactError> {
+        let lists = self.cache.root().join("apt");
+        for item in listed {
+            let have = item.kernel.as_ref().and_then(|k| k.version.as_deref());
+            let (Some(have), Some(named)) = (have, self.source(&item.name)?) else {
+                continue;
+            };
+            if let Some(version) = named.source().available(&lists)
+                && apt::is_newer(&version, have)?
+            {
+                item.newer = Some(version);
+            }
+        }
+        Ok(())
+    }
+
+    /// Debian's other kernels that the cache has entries of.
+    fn chosen(&self) -> Vec<debian::Distributed> {
+        let choice = |name: String| KernelChoice::parse(&name)?.ok();
+        let mut choices: Vec<KernelChoice> =
+            self.cache.names().into_iter().filter_map(choice).collect();
+        choices.retain(|choice| !choice.is_empty());
+        choices.sort();
+        choices.into_iter().map(debian::Distributed::new).collect()
     }
 
     /// Removes everything from the cache, once no other chaosrun is making an artefact, and returns
@@ -270,14 +334,28 @@ impl Store {
         for source in &self.sources {
             locks.push(self.cache.lock(source.name(), self.progress)?);
         }
+        for source in self.chosen() {
+            locks.push(self.cache.lock(source.name(), self.progress)?);
+        }
         self.cache.clean()
     }
 
-    fn source(&self, name: &str) -> Option<&dyn Source> {
-        self.sources
-            .iter()
-            .map(AsRef::as_ref)
-            .find(|source| source.name() == name)
+    /// What a name stands for, if anything.
+    fn source(&self, name: &str) -> Result<Option<Named<'_>>, ArtifactError> {
+        let known = self.sources.iter().map(AsRef::as_ref);
+        if let Some(source) = known.into_iter().find(|source| source.name() == name) {
+            return Ok(Some(Named::Known(source)));
+        }
+        match KernelChoice::parse(name) {
+            Some(Ok(choice)) if !choice.is_empty() => {
+                Ok(Some(Named::Chosen(debian::Distributed::new(choice))))
+            }
+            Some(Err(why)) => Err(ArtifactError::BadChoice {
+                name: name.to_owned(),
+                why,
+            }),
+            _ => Ok(None),
+        }
     }
 
     fn cached(&self, source: &dyn Source) -> Result<Option<Kernel>, ArtifactError> {

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use super::apt::{self, Stanza};
 use super::error::ArtifactError;
 use super::{Product, Store, Workshop, debian};
-use crate::plan::artefacts::hash_tree;
 use crate::plan::model::Artefact;
+use crate::plan::tree::{Detail, hash_tree};
 
 /// What no program under test needs, but each node would have to unpack.
 const LEFT_OUT: &[&str] = &[
@@ -79,7 +79,7 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 pub fn recipe(names: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     let names = sorted(names);
-    let parts = ["debian packages 1"]
+    let parts = ["debian packages 2"]
         .into_iter()
         .chain(LEFT_OUT.iter().copied());
     for part in parts.chain(names.iter().map(String::as_str)) {
@@ -130,7 +130,7 @@ pub(super) fn verified(
     wanted: &Artefact,
 ) -> Result<PathBuf, ArtifactError> {
     let found = tree(store, names)?;
-    let now = hash_tree(&found.path, &|_| true).map(|(hash, _)| hash);
+    let now = hash_tree(&found.path, Detail::FileSystem, &|_| true).map(|(hash, _)| hash);
     let same = match wanted {
         Artefact::Content { blake3, .. } => *blake3 == found.hash,
         Artefact::Recipe { blake3, .. } => *blake3 == recipe(names),
@@ -186,7 +186,7 @@ fn fetch(names: &[String], workshop: &Workshop<'_>) -> Result<Product, ArtifactE
     for part in LEFT_OUT {
         remove(&root.join(part))?;
     }
-    let (hash, bytes) = hash_tree(&root, &|_| true).map_err(|problem| {
+    let (hash, bytes) = hash_tree(&root, Detail::FileSystem, &|_| true).map_err(|problem| {
         ArtifactError::io("read", &root)(io::Error::other(problem.to_string()))
     })?;
     let mut listing = format!("{hash} {bytes}\n");
@@ -269,7 +269,7 @@ fn merge_usr(root: &Path) -> io::Result<()> {
 }
 
 /// Moves a directory to where there may be one already. What both have stays as it was there.
-fn move_into(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn move_into(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::apt;
+use super::apt::{self, Apt, Stanza};
 use super::error::ArtifactError;
 use super::{Product, Source, Workshop, debian, tools};
 
 /// The package with the source.
 const SOURCE_PACKAGE: &str = "linux-source-6.12";
+
+/// The suite that has it for as long as it is supported.
+const SOURCE_SUITE: &str = "trixie";
 
 /// The script and the fragments are part of the program, so that an installed one needs no checkout.
 const SCRIPT: &str = include_str!("../../../guests/kernel/build.sh");
@@ -51,7 +54,7 @@ pub(super) const TINY_KVM: Built = Built {
 };
 
 impl Source for Built {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.name
     }
 
@@ -73,13 +76,7 @@ impl Source for Built {
         require_tools(self.name)?;
         let packages = workshop.scratch.join("packages");
         fs::create_dir(&packages).map_err(ArtifactError::io("create", &packages))?;
-        let (stanza, file) = apt::download(
-            SOURCE_PACKAGE,
-            |apt| apt.candidate(SOURCE_PACKAGE),
-            workshop.apt,
-            &packages,
-            workshop.progress,
-        )?;
+        let (stanza, file) = fetch(workshop, &packages)?;
         let root = workshop.scratch.join("root");
         debian::unpack(&file, &root, workshop)?;
         let archive =
@@ -131,6 +128,29 @@ impl Built {
             workshop,
         )?;
         Ok(out.join("vmlinux"))
+    }
+}
+
+/// Fetches the sources: from the host's own suite or, if that has other versions only, as newer ones do,
+/// from the one that has them.
+fn fetch(workshop: &Workshop<'_>, into: &Path) -> Result<(Stanza, PathBuf), ArtifactError> {
+    let candidate = |apt: &Apt| apt.candidate(SOURCE_PACKAGE);
+    let (lists, progress) = (workshop.apt, workshop.progress);
+    match apt::download(SOURCE_PACKAGE, candidate, lists, into, progress) {
+        Err(ArtifactError::NoPackage { package }) => {
+            let stanzas = apt::download_chosen(
+                &package,
+                Some(SOURCE_SUITE),
+                |apt| Ok(candidate(apt)?.map(|stanza| vec![stanza])),
+                Vec::as_slice,
+                lists,
+                into,
+                progress,
+            )?;
+            let found = stanzas.into_iter().next().zip(apt::packages_in(into).pop());
+            found.ok_or(ArtifactError::NoPackage { package })
+        }
+        fetched => fetched,
     }
 }
 

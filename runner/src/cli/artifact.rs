@@ -1,5 +1,6 @@
 //! `chaosrun artifact list|build|clean`.
 
+use super::run::quoted;
 use super::{Exit, Failure, OrExit, interrupt};
 use crate::artifact::{ArtifactError, Kernel, Progress, Store};
 
@@ -21,7 +22,8 @@ enum Action {
     },
     /// Fetch or build anew, also what the cache has already.
     Build {
-        /// The names, as `artifact list` shows them.
+        /// The names, as `artifact list` shows them, or another of Debian's kernels, e.g.
+        /// `debian:suite=sid` or `debian:package=linux-image-rt-amd64,version=6.12*`.
         #[arg(required = true)]
         names: Vec<String>,
     },
@@ -51,6 +53,7 @@ pub(super) fn open_store() -> Result<Store, Failure> {
 pub(super) fn exit_of(error: &ArtifactError) -> Exit {
     match error {
         ArtifactError::Unknown { .. }
+        | ArtifactError::BadChoice { .. }
         | ArtifactError::NotAFile { .. }
         | ArtifactError::TooLarge { .. } => Exit::Usage,
         _ => Exit::HostCannot,
@@ -58,7 +61,10 @@ pub(super) fn exit_of(error: &ArtifactError) -> Exit {
 }
 
 fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
-    let listed = store.list().or_exit(Exit::HostCannot)?;
+    let mut listed = store.list().or_exit(Exit::HostCannot)?;
+    store
+        .look_for_newer(&mut listed)
+        .or_exit(Exit::HostCannot)?;
     if json {
         let rows: Vec<serde_json::Value> = listed
             .iter()
@@ -68,6 +74,7 @@ fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
                     "name": item.name,
                     "description": item.description,
                     "version": kernel.and_then(|kernel| kernel.version.as_deref()),
+                    "newer": item.newer,
                     "hash": kernel.map(|kernel| &kernel.hash),
                     "bytes": kernel.map(|kernel| kernel.bytes),
                     "path": kernel.map(|kernel| kernel.path.display().to_string()),
@@ -85,6 +92,13 @@ fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
         match item.kernel {
             Some(kernel) => super::print(&format!("           {}\n", described(&kernel))),
             None => super::print("           not in the cache yet\n"),
+        }
+        if let Some(version) = item.newer {
+            let command = format!(
+                "chaosrun artifact build {}",
+                quoted(std::path::Path::new(&item.name))
+            );
+            super::print(&format!("           {version} is newer: {command}\n"));
         }
     }
     Ok(Exit::Passed)

@@ -23,7 +23,8 @@ const INITRD_LIMIT: u64 = 2 << 30;
 /// Options of a machine.
 #[derive(Debug, clap::Args)]
 pub(super) struct GuestArgs {
-    /// The kernel: `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, or the path of a vmlinux or bzImage.
+    /// The kernel: `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, another of Debian's such as
+    /// `debian:suite=sid`, or the path of a vmlinux or bzImage.
     pub(super) kernel: String,
     /// The initial RAM disk: a file, or a directory to make one of.
     initrd: Option<PathBuf>,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::kernel::KernelChoice;
 use super::model::Artefact;
 use super::package;
-use crate::artifact::{Progress, Store, packages};
+use super::tree::{Detail, hash_tree};
+use crate::artifact::{Progress, Store, disk_image, packages};
 
 /// Why a file has no hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +34,7 @@ pub struct Package {
 
 /// Tells what files and kernels are. Plans are tested without any.
 pub trait Artefacts {
-    /// A kernel that chaosrun knows by name.
+    /// A kernel that chaosrun knows by name; others of Debian's as [`KernelChoice::name`] has them.
     ///
     /// # Errors
     /// The name is unknown.
@@ -43,6 +45,14 @@ pub trait Artefacts {
     /// # Errors
     /// It can't be read.
     fn file(&self, path: &Path) -> Result<Artefact, Problem>;
+
+    /// A disk image, whose hash is that of [`crate::artifact::disk_image`].
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn disk(&self, path: &Path) -> Result<Artefact, Problem> {
+        self.file(path)
+    }
 
     /// A directory tree.
     ///
@@ -111,6 +121,17 @@ impl Artefacts for HostFiles {
         })
     }
 
+    fn disk(&self, path: &Path) -> Result<Artefact, Problem> {
+        if self.presence_only {
+            return self.file(path);
+        }
+        let (blake3, size_bytes) = match std::fs::metadata(path) {
+            Ok(meta) if !meta.is_file() => return Err(Problem::Wrong("it is not a file".into())),
+            _ => disk_image::hash_known(path).map_err(|e| Problem::Missing(reason(&e)))?,
+        };
+        Ok(Artefact::Content { blake3, size_bytes })
+    }
+
     fn tree(&self, path: &Path) -> Result<Artefact, Problem> {
         if !path.is_dir() {
             return Err(match std::fs::metadata(path) {
@@ -121,7 +142,7 @@ impl Artefacts for HostFiles {
         let (blake3, size_bytes) = if self.presence_only {
             (String::new(), 0)
         } else {
-            hash_tree(path, &|_| true)?
+            hash_tree(path, Detail::FileSystem, &|_| true)?
         };
         Ok(Artefact::Content { blake3, size_bytes })
     }
@@ -158,7 +179,7 @@ impl Artefacts for HostFiles {
 /// A named kernel that has not been fetched: named by how it is made.
 fn unmade_kernel(name: &str, recipe: Option<String>) -> Result<Artefact, Problem> {
     match recipe {
-        Some(blake3) if KERNELS.contains(&name) => Ok(Artefact::Recipe {
+        Some(blake3) if KERNELS.contains(&name) || is_choice(name) => Ok(Artefact::Recipe {
             name: name.to_owned(),
             blake3,
         }),
@@ -166,6 +187,11 @@ fn unmade_kernel(name: &str, recipe: Option<String>) -> Result<Artefact, Problem
             "there is no kernel of the name `{name}`"
         ))),
     }
+}
+
+/// Whether a name is one of Debian's kernels, current or not.
+fn is_choice(name: &str) -> bool {
+    matches!(KernelChoice::parse(name), Some(Ok(_)))
 }
 
 pub(super) fn reason(e: &std::io::Error) -> String {
@@ -176,7 +202,7 @@ pub(super) fn reason(e: &std::io::Error) -> String {
     }
 }
 
-fn hash_file(path: &Path) -> std::io::Result<(blake3::Hash, u64)> {
+pub(super) fn hash_file(path: &Path) -> std::io::Result<(blake3::Hash, u64)> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 16];
@@ -186,68 +212,6 @@ fn hash_file(path: &Path) -> std::io::Result<(blake3::Hash, u64)> {
             n => hasher.update(&buffer[..n]),
         };
     }
-}
-
-/// How many files a tree may have.
-const MAX_TREE_FILES: usize = 1_000_000;
-
-/// Hashes names, kinds, the executable bit and contents of a tree, in the order of the names. Times
-/// and owners don't count. Symbolic links are not followed.
-pub(crate) fn hash_tree(
-    root: &Path,
-    wanted: &dyn Fn(&Path) -> bool,
-) -> Result<(String, u64), Problem> {
-    let io = |path: &Path| {
-        let path = path.display().to_string();
-        move |e: std::io::Error| Problem::Missing(format!("`{path}` in it: {}", reason(&e)))
-    };
-    let mut hasher = blake3::Hasher::new();
-    let (mut total, mut files) = (0u64, 0usize);
-    let mut folders: Vec<PathBuf> = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let mut entries: Vec<_> = std::fs::read_dir(&folder)
-            .and_then(Iterator::collect)
-            .map_err(io(&folder))?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let path = entry.path();
-            if !wanted(&path) {
-                continue;
-            }
-            files += 1;
-            if files > MAX_TREE_FILES {
-                return Err(Problem::Wrong(format!(
-                    "it has more than {MAX_TREE_FILES} files"
-                )));
-            }
-            let relative = path.strip_prefix(root).unwrap_or(&path);
-            let meta = std::fs::symlink_metadata(&path).map_err(io(&path))?;
-            let (kind, content) = if meta.is_dir() {
-                folders.push(path.clone());
-                ("d", blake3::hash(b""))
-            } else if meta.is_symlink() {
-                let target = std::fs::read_link(&path).map_err(io(&path))?;
-                ("l", blake3::hash(target.as_os_str().as_encoded_bytes()))
-            } else if meta.is_file() {
-                let (hash, size) = hash_file(&path).map_err(io(&path))?;
-                total += size;
-                (if is_executable(&meta) { "x" } else { "f" }, hash)
-            } else {
-                continue;
-            };
-            let name = relative.as_os_str().as_encoded_bytes();
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name);
-            hasher.update(kind.as_bytes());
-            hasher.update(content.as_bytes());
-        }
-    }
-    Ok((hasher.finalize().to_hex().to_string(), total))
-}
-
-fn is_executable(meta: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    meta.permissions().mode() & 0o111 != 0
 }
 
 /// No files at all: every path exists, and its hash is that of its name. For tests and for texts

@@ -202,7 +202,7 @@ fn node(node: &Node) -> String {
     let mut parts = vec![
         format!(
             "kernel {} ({})",
-            node.kernel.name,
+            node.kernel.artefact(),
             artefact(&node.kernel.image)
         ),
         size(node.memory_bytes),

@@ -4,10 +4,12 @@ pub mod artefacts;
 pub mod canonical;
 pub mod fault;
 pub mod human;
+pub mod kernel;
 mod lower;
 pub mod model;
 pub mod package;
 pub mod property;
+pub(crate) mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Faults;
+use super::kernel::KernelChoice;
 use super::property::Property;
 
 /// The version of the plan's form. A reader refuses others.
@@ -58,7 +59,8 @@ pub struct Plan {
 pub enum Artefact {
     /// The content itself is known.
     Content {
-        /// BLAKE3 of the content, in hexadecimal; of a tree, of its canonical listing.
+        /// BLAKE3 of the content, in hexadecimal; of a tree, of its canonical listing; of a disk image,
+        /// of its length and of those of its blocks that are not all zeros.
         blake3: String,
         /// How long it is.
         size_bytes: u64,
@@ -87,10 +89,24 @@ impl Artefact {
 pub struct Kernel {
     /// `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, or `file`.
     pub name: String,
+    /// Which of Debian's kernels, if it is not the current one.
+    #[serde(default, skip_serializing_if = "KernelChoice::is_empty")]
+    pub choice: KernelChoice,
     /// The image.
     pub image: Artefact,
     /// The initial RAM disk that comes with it.
     pub initrd: Option<Artefact>,
+}
+
+impl Kernel {
+    /// What the artefact is called in the cache and on the command line, unless it is a file.
+    #[must_use]
+    pub fn artefact(&self) -> String {
+        match self.choice.is_empty() {
+            true => self.name.clone(),
+            false => self.choice.name(),
+        }
+    }
 }
 
 /// What a guest is made of.

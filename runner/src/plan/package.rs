@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::artefacts::{Problem, hash_tree, reason};
+use super::artefacts::{Problem, reason};
+use super::tree::{Detail, hash_tree};
 
 /// How many local crates a crate may depend on.
 const MAX_PACKAGES: usize = 1000;
@@ -123,7 +124,7 @@ fn local_packages(
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             !name.starts_with('.') && name != "target" && !path.join("Cargo.toml").is_file()
         };
-        let (hash, _) = hash_tree(&folder, &wanted)?;
+        let (hash, _) = hash_tree(&folder, Detail::Sources, &wanted)?;
         // Where the project is must not count; a crate outside of it is known by its name only.
         let place = match folder.strip_prefix(root) {
             Ok(inside) => inside.display().to_string(),

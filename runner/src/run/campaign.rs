@@ -10,6 +10,7 @@ use chaosrun_vmm::world::{Crew, WorldError};
 
 use super::cluster::{self, ClusterError};
 use super::{Outcome, Progress, RunError, Setup, Watch, run};
+use crate::artifact::ArtifactError;
 use crate::artifact::node_image::NodeImage;
 use crate::defect::Running;
 use crate::plan::Plan;
@@ -38,6 +39,10 @@ pub enum TaskError {
     /// The world failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A file under a disk is not what it was when the plan was made, so that the run is one of another
+    /// plan.
+    #[error("{0}")]
+    Disk(ArtifactError),
     /// chaosrun itself has a defect.
     #[error("the run panicked: {0}")]
     Panicked(String),
@@ -174,6 +179,8 @@ fn one(
             self.1.progress(self.0, progress)
         }
     }
+    let verify = || task.images.iter().try_for_each(NodeImage::verify);
+    verify().map_err(TaskError::Disk)?;
     let running = Running::new(&task.plan.name, task.plan.hash(), task.seed);
     let tape = Tape::new(task.seed);
     let options = task.engine_options;
@@ -184,5 +191,7 @@ fn one(
         tape: &tape,
         world,
     };
-    Ok(run(setup, &mut Seat(index, board, running))?)
+    let outcome = run(setup, &mut Seat(index, board, running));
+    verify().map_err(TaskError::Disk)?;
+    Ok(outcome?)
 }

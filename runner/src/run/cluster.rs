@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chaosrun_vmm::disk::{Base, Disk, DiskConfig, DiskError};
+use chaosrun_vmm::disk::{Base, Content, Disk, DiskConfig, DiskError};
 use chaosrun_vmm::engine::{EngineKind, EngineOptions};
 use chaosrun_vmm::machine::Interleaving;
 use chaosrun_vmm::tape::Tape;
@@ -15,7 +15,7 @@ use chaosrun_vmm::world::config::{
 };
 use chaosrun_vmm::world::{Crew, World, WorldError};
 
-use crate::artifact::node_image::{DiskImage, NodeImage};
+use crate::artifact::node_image::{DiskContent, DiskImage, NodeImage};
 use crate::plan::Plan;
 use crate::plan::model::{self, Engine, Interleave, Network, Node, Ratio, Topology};
 
@@ -142,7 +142,11 @@ fn disk(disk: &DiskImage) -> Result<Disk, DiskError> {
     Disk::new(DiskConfig {
         serial: disk.name.clone(),
         size: disk.size_bytes,
-        base: disk.content.clone().map_or(Base::Blank, Base::from_bytes),
+        base: match &disk.content {
+            DiskContent::Blank => Base::Blank,
+            DiskContent::Bytes(bytes) => Base::from_bytes(Arc::clone(bytes)),
+            DiskContent::File(file) => Base::Content(Arc::clone(file) as Arc<dyn Content>),
+        },
         read_only: disk.read_only,
         writeback: disk.writeback,
     })

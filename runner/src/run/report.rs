@@ -126,7 +126,7 @@ fn artefacts(plan: &Plan) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for node in &plan.nodes {
         all.insert(
-            format!("kernel {}", node.kernel.name),
+            format!("kernel {}", node.kernel.artefact()),
             node.kernel.image.hash().to_owned(),
         );
         for disk in &node.disks {
@@ -456,7 +456,7 @@ pub fn failed_to_run(plan: &Plan, context: &Context, error: &super::campaign::Ta
     }
     report.errors.push(ToolError {
         cause: match (error, engine) {
-            (TaskError::Cluster(_), _)
+            (TaskError::Cluster(_) | TaskError::Disk(_), _)
             | (_, Some(EngineError::Unavailable { .. } | EngineError::Lacks { .. })) => {
                 ErrorCause::Host
             }

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 mod bare;
+mod kernels;
 mod kvm;
 
 /// A directory for a test, with a cache of its own.

@@ -10,6 +10,7 @@ use chaosrun_vmm::machine::{Machine, MachineConfig, Stop};
 use chaosrun_vmm::time::VirtTime;
 
 use super::guest::{MILLI, SECOND};
+use super::packages;
 
 /// The images of the nodes of a scenario that stands in `folder`.
 fn images(folder: &Path, body: &str) -> Vec<NodeImage> {
@@ -112,4 +113,33 @@ fn a_node_with_debians_kernel_runs_its_crate() {
 #[test]
 fn a_node_with_the_tiny_kernel_runs_its_crate() {
     a_node_runs_its_crate("tiny");
+}
+
+#[test]
+fn hard_links_of_a_directory_are_hard_links_in_the_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("tree/usr/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy(packages::busybox(), bin.join("busybox")).unwrap();
+    // As copies, these would not fit into the node.
+    let tools = (0..100).map(|number| format!("tool{number}"));
+    for name in tools.chain(["sh".to_owned()]) {
+        fs::hard_link(bin.join("busybox"), bin.join(name)).unwrap();
+    }
+    let etc = folder.path().join("tree/etc");
+    fs::create_dir(&etc).unwrap();
+    fs::write(etc.join("one"), "first\n").unwrap();
+    fs::hard_link(etc.join("one"), etc.join("two")).unwrap();
+    let images = images(
+        folder.path(),
+        r#"kernel "debian"
+           guest "tree" directory="tree" {
+               command "/usr/bin/sh" "-c" "b=/usr/bin/busybox; $b stat -c 'names %h' /usr/bin/tool7; echo second >> /etc/one; $b cat /etc/two; echo that is all"
+           }
+           node "n1" { guest "tree"; memory "128MiB" }"#,
+    );
+    let console = console_until(&images[0], "that is all");
+    for text in ["names 102", "first\n", "second\n"] {
+        assert!(console.contains(text), "no `{text}`; console:\n{console}");
+    }
 }

@@ -63,6 +63,9 @@ const EXCLUSIVE: &[(&str, &[&str], bool)] = &[
 
 /// Keys that are left out: texts with a form of their own, and what is tested elsewhere.
 const LEFT_OUT: &[&str] = &[
+    "package",
+    "version",
+    "suite",
     "include",
     "matrix",
     "subnet",

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-pub use base::{Base, SharedBytes};
+pub use base::{Base, Content, SharedBytes};
 pub use fault::{DiskCounters, DiskFault, DiskFaultKind};
 
 use crate::tape::{Stream, Tape};
@@ -257,11 +257,11 @@ impl Disk {
     pub fn zero(&mut self, offset: u64, len: u64, through: bool) -> Result<(), IoError> {
         let offset = self.begin_write(offset, len)?;
         let durable = through || !self.config.writeback;
-        let mut done = 0;
+        let (mut done, mut zeros_until) = (0, 0);
         while done < len {
             let part = (PAGE - (offset + done) % PAGE).min(len - done);
             if part == PAGE {
-                self.zero_page((offset + done) / PAGE, durable);
+                self.zero_page((offset + done) / PAGE, durable, &mut zeros_until);
             } else {
                 self.store(offset + done, &[0; PAGE as usize][..part as usize], durable);
             }
@@ -479,11 +479,13 @@ impl Disk {
         });
     }
 
-    /// Makes a page zeros at little cost, for guests discard whole disks.
-    fn zero_page(&mut self, index: u64, durable: bool) {
+    /// Makes a page zeros at little cost, for guests discard whole disks. Where the base is zeros
+    /// anyway, and it may be a terabyte of them, nothing is remembered. Up to `zeros_until` the base is
+    /// known to be zeros.
+    fn zero_page(&mut self, index: u64, durable: bool, zeros_until: &mut u64) {
         static ZEROS: LazyLock<Arc<Bytes>> = LazyLock::new(|| Arc::new([0; PAGE as usize]));
         let known = self.durable.contains(index) || self.cache.contains(index);
-        if !known && index * PAGE >= self.config.base.len() {
+        if !known && self.is_zeros_below(index, zeros_until) {
             return;
         }
         if durable {
@@ -492,6 +494,16 @@ impl Disk {
         if !durable || self.cache.contains(index) {
             self.cache.put(index, ZEROS.clone());
         }
+    }
+
+    /// Whether a page of the base is all zeros. That depends on its content only, not on how the base
+    /// is kept.
+    fn is_zeros_below(&self, index: u64, zeros_until: &mut u64) -> bool {
+        let (start, end) = (index * PAGE, (index + 1) * PAGE);
+        if *zeros_until < end {
+            *zeros_until = self.config.base.zeros_until(start);
+        }
+        *zeros_until >= end || base_page(&self.config.base, index) == [0; PAGE as usize]
     }
 
     /// Makes some sectors of an unflushed page durable.

@@ -1,5 +1,7 @@
 //! Tests of the disk model.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 
 const SIZE: u64 = 64 * PAGE;
@@ -349,14 +351,19 @@ fn another_machine_goes_on_with_the_decisions_of_the_disk() {
 
 /// A disk after `steps` drawn operations, and what it should hold: all bytes, and the durable ones.
 fn driven(seed: u64, steps: u64) -> (Disk, Vec<u8>, Vec<u8>) {
-    let mut choices = Tape::new(seed).stream("choices");
     let base: Vec<u8> = (0..5 * PAGE + 512).map(|at| (at / 512) as u8).collect();
+    driven_over(Base::from_bytes(base.clone()), &base, seed, steps)
+}
+
+/// The same over a base of these bytes.
+fn driven_over(kept: Base, bytes: &[u8], seed: u64, steps: u64) -> (Disk, Vec<u8>, Vec<u8>) {
+    let mut choices = Tape::new(seed).stream("choices");
     let mut disk = Disk::new(DiskConfig {
-        base: Base::from_bytes(base.clone()),
+        base: kept,
         ..disk().config
     })
     .unwrap();
-    let mut now = base;
+    let mut now = bytes.to_vec();
     now.resize(SIZE as usize, 0);
     let mut durable = now.clone();
     for _ in 0..steps {
@@ -412,4 +419,104 @@ fn digest_does_not_depend_on_when_it_was_asked_for() {
     other.write(0, &[0x5a; 512], false).unwrap();
     last.write(0, &[0x5a; 512], true).unwrap();
     assert_ne!(other.digest(), last.digest());
+}
+
+/// A base that is not in memory: `bytes` at `at`, and zeros on all sides, of which it knows.
+struct Sparse {
+    at: u64,
+    bytes: Vec<u8>,
+    len: u64,
+    fetched: AtomicU64,
+}
+
+impl Sparse {
+    fn new(at: u64, bytes: Vec<u8>, len: u64) -> Arc<Self> {
+        Arc::new(Self {
+            at,
+            bytes,
+            len,
+            fetched: AtomicU64::new(0),
+        })
+    }
+
+    /// How often something was read.
+    fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
+    }
+}
+
+impl Content for Sparse {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) {
+        self.fetched.fetch_add(1, Ordering::Relaxed);
+        for (at, byte) in (offset..).zip(into) {
+            let known = at.checked_sub(self.at).map(|at| at as usize);
+            *byte = known
+                .and_then(|at| self.bytes.get(at))
+                .copied()
+                .unwrap_or(0);
+        }
+    }
+
+    fn zeros_until(&self, offset: u64) -> u64 {
+        let end = self.at + self.bytes.len() as u64;
+        if offset < self.at {
+            self.at
+        } else if offset >= end {
+            self.len
+        } else {
+            offset
+        }
+    }
+}
+
+#[test]
+fn how_a_base_is_kept_makes_no_difference() {
+    let mut base = vec![0; (5 * PAGE + 512) as usize];
+    base[PAGE as usize + 700..3 * PAGE as usize].fill(7);
+    let fetched = Sparse::new(
+        PAGE + 700,
+        base[PAGE as usize + 700..3 * PAGE as usize].to_vec(),
+        base.len() as u64,
+    );
+    for seed in 0..20 {
+        let (mut kept, now, durable) = driven_over(Base::from_bytes(base.clone()), &base, seed, 80);
+        let content = Base::Content(Arc::clone(&fetched) as Arc<dyn Content>);
+        let (mut other, ..) = driven_over(content, &base, seed, 80);
+        assert_eq!(kept.pages_written(), other.pages_written(), "seed {seed}");
+        assert_eq!(kept.digest(), other.digest(), "seed {seed}");
+        for disk in [&mut kept, &mut other] {
+            assert_eq!(read(disk, 0, SIZE).unwrap(), now, "seed {seed}");
+            lose_power(disk, (0, 1));
+            assert_eq!(read(disk, 0, SIZE).unwrap(), durable, "seed {seed}");
+        }
+        assert_eq!(kept.digest(), other.digest(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_terabyte_of_zeros_costs_nothing_to_have_to_hash_and_to_discard() {
+    const TERABYTE: u64 = 1 << 40;
+    let content = Sparse::new(TERABYTE / 2, vec![1; 2 * PAGE as usize], TERABYTE);
+    let mut disk = Disk::new(DiskConfig {
+        base: Base::Content(Arc::clone(&content) as Arc<dyn Content>),
+        size: TERABYTE,
+        ..disk().config
+    })
+    .unwrap();
+    disk.digest();
+    let step = 1 << 27;
+    for offset in (0..TERABYTE).step_by(step) {
+        disk.zero(offset, step as u64, false).unwrap();
+        disk.flush().unwrap();
+        disk.digest();
+    }
+    // Only the two pages with something in them are remembered, and looked at: once to see that, and
+    // once when what lies over them is flushed.
+    assert_eq!(disk.pages_written(), 2);
+    assert_eq!(content.fetched(), 4);
+    assert_eq!(read(&mut disk, TERABYTE / 2, 2 * PAGE).unwrap(), [0; 8192]);
 }

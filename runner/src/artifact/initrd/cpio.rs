@@ -1,8 +1,14 @@
 //! The `newc` format of cpio archives, as Linux's documentation of initramfs buffers describes it:
 //! a header of 110 characters (magic and 13 hexadecimal fields), the name with a final zero, and the
 //! content, both padded to four bytes.
+//!
+//! Records with the same inode number and more than one link are names of one file. As cpio itself
+//! writes them, the last of them has the content and the others have none; Linux, which links each to
+//! the first one, takes the content from whichever has it.
 
-use super::{Entry, Node};
+use std::collections::BTreeMap;
+
+use super::{Inode, Node, Number};
 
 /// The name of the last record.
 pub(super) const TRAILER: &[u8] = b"TRAILER!!!";
@@ -27,12 +33,35 @@ struct Record<'a> {
     content: &'a [u8],
 }
 
+/// The names of an inode that have not been written yet.
+struct Names {
+    /// The inode's number in the archive.
+    inode: u32,
+    left: u32,
+}
+
 /// Writes an archive of entries, which come in the order of their paths.
-pub(super) fn write<'a>(entries: impl Iterator<Item = (&'a [u8], &'a Entry)>) -> Vec<u8> {
+pub(super) fn write<'a>(entries: impl Iterator<Item = (&'a [u8], Number, &'a Inode)>) -> Vec<u8> {
     let mut archive = Vec::new();
     // Inode 0 is the trailer's. Their number is bounded by the limit of the archive's size.
-    for (inode, (name, entry)) in (1..).zip(entries) {
-        push(&mut archive, &record(inode, name, entry));
+    let mut next = 1;
+    let mut several: BTreeMap<Number, Names> = BTreeMap::new();
+    for (name, number, inode) in entries {
+        let names = several.entry(number).or_insert_with(|| {
+            next += 1;
+            Names {
+                inode: next - 1,
+                left: inode.names,
+            }
+        });
+        names.left -= 1;
+        push(
+            &mut archive,
+            &record(names.inode, name, inode, names.left == 0),
+        );
+        if names.left == 0 {
+            several.remove(&number);
+        }
     }
     let trailer = Record {
         inode: 0,
@@ -46,8 +75,9 @@ pub(super) fn write<'a>(entries: impl Iterator<Item = (&'a [u8], &'a Entry)>) ->
     archive
 }
 
-fn record<'a>(inode: u32, name: &'a [u8], entry: &'a Entry) -> Record<'a> {
-    let (kind, device, content): (_, _, &[u8]) = match &entry.node {
+/// The record of one of an inode's names; the last of them has the content.
+fn record<'a>(number: u32, name: &'a [u8], inode: &'a Inode, is_last: bool) -> Record<'a> {
+    let (kind, device, content): (_, _, &[u8]) = match &inode.node {
         Node::Directory => (S_IFDIR, (0, 0), &[]),
         Node::File(content) => (S_IFREG, (0, 0), content),
         Node::Symlink(target) => (S_IFLNK, (0, 0), target),
@@ -55,14 +85,13 @@ fn record<'a>(inode: u32, name: &'a [u8], entry: &'a Entry) -> Record<'a> {
         Node::BlockDevice { major, minor } => (S_IFBLK, (*major, *minor), &[]),
         Node::Fifo => (S_IFIFO, (0, 0), &[]),
     };
-    let links = if kind == S_IFDIR { 2 } else { 1 };
     Record {
-        inode,
-        mode: kind | entry.mode,
-        links,
+        inode: number,
+        mode: kind | inode.mode,
+        links: if kind == S_IFDIR { 2 } else { inode.names },
         device,
         name,
-        content,
+        content: if is_last { content } else { &[] },
     }
 }
 

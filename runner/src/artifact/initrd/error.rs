@@ -31,6 +31,18 @@ pub enum InitrdError {
         /// The path.
         path: String,
     },
+    /// A second name is wanted for what cannot have one.
+    #[error("`{path}` cannot be a hard link to `{target}`")]
+    #[diagnostic(
+        code(chaosrun::initrd::bad_link),
+        help("add the file first; directories and symbolic links have one name")
+    )]
+    BadLink {
+        /// The path that is to be the link.
+        path: String,
+        /// What it should be linked to.
+        target: String,
+    },
     /// The archive is too large.
     #[error("with `{path}` the initrd has more than {limit} bytes")]
     #[diagnostic(

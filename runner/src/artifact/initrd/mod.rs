@@ -1,7 +1,8 @@
 //! Initial RAM disks: the archive that Linux unpacks as its first root file system.
 //!
 //! The same entries give the same bytes, whoever builds them and whenever: times are zero, owners
-//! are root, inode numbers count up, and entries are sorted by path.
+//! are root, inode numbers count up, and entries are sorted by path. Several names of one file, which
+//! are hard links, stay that: the content is in the archive and in the guest's memory once.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +19,10 @@ pub use compress::Compression;
 pub use error::InitrdError;
 
 use path::CleanPath;
+pub(crate) use tree::is_linked;
 
 /// The largest archive that is built, in bytes before compression.
-const SIZE_LIMIT: u64 = 2 << 30;
+pub(crate) const SIZE_LIMIT: u64 = 2 << 30;
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,18 +51,25 @@ pub enum Node {
     Fifo,
 }
 
-/// A node with its permission bits (the low 12 bits of a mode).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+/// A node with its permission bits (the low 12 bits of a mode), and how many paths it is at.
+#[derive(Debug, Clone)]
+struct Inode {
     mode: u32,
     node: Node,
+    names: u32,
 }
 
+/// Which inode is at a path.
+type Number = u32;
+
 /// An initial RAM disk under construction.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Initrd {
     /// By path without a leading slash, as bytes; so a directory comes before what is in it.
-    entries: BTreeMap<CleanPath, Entry>,
+    entries: BTreeMap<CleanPath, Number>,
+    inodes: BTreeMap<Number, Inode>,
+    /// The number of the next inode; archives have numbers of their own.
+    next: Number,
     /// The sum of the lengths of all contents and paths.
     size: u64,
 }
@@ -91,13 +100,38 @@ impl Initrd {
         for parent in path.parents() {
             self.require_directory(parent)?;
         }
-        self.put(
-            path,
-            Entry {
-                mode: mode & 0o7777,
-                node,
-            },
-        )
+        self.put_new(path, mode & 0o7777, node)
+    }
+
+    /// Adds another name, `path`, for what is at `target`: a hard link. Replacing what is at one of
+    /// the names later does not change what is at the others.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add); nothing is at `target`, or a directory or a symbolic link is, of
+    /// which the format knows no second name.
+    pub fn link(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        target: impl AsRef<[u8]>,
+    ) -> Result<(), InitrdError> {
+        let path = CleanPath::new(path.as_ref())?;
+        let target = CleanPath::new(target.as_ref())?;
+        let number = self.entries.get(&target).copied();
+        let linkable = |inode: &Inode| !matches!(inode.node, Node::Directory | Node::Symlink(_));
+        let Some(number) = number.filter(|number| self.inodes.get(number).is_some_and(linkable))
+        else {
+            return Err(InitrdError::BadLink {
+                path: path.to_string(),
+                target: target.to_string(),
+            });
+        };
+        for parent in path.parents() {
+            self.require_directory(parent)?;
+        }
+        if self.entries.get(&path) == Some(&number) {
+            return Ok(());
+        }
+        self.put(path, number, 0)
     }
 
     /// Whether something is at this very path; links are not followed.
@@ -148,45 +182,62 @@ impl Initrd {
     /// # Errors
     /// A compressor fails.
     pub fn build(&self, compression: Compression) -> Result<Vec<u8>, InitrdError> {
-        let archive = cpio::write(
-            self.entries
-                .iter()
-                .map(|(path, entry)| (path.as_ref(), entry)),
-        );
-        compression.apply(archive)
+        let entries = self
+            .entries
+            .iter()
+            .filter_map(|(path, number)| Some((path.as_ref(), *number, self.inodes.get(number)?)));
+        compression.apply(cpio::write(entries))
+    }
+
+    /// What is at a path.
+    fn at(&self, path: &CleanPath) -> Option<&Inode> {
+        self.inodes.get(self.entries.get(path)?)
     }
 
     /// Makes sure that there is a directory at `path`.
     fn require_directory(&mut self, path: CleanPath) -> Result<(), InitrdError> {
-        match self.entries.get(&path) {
-            None => self.put(
-                path,
-                Entry {
-                    mode: 0o755,
-                    node: Node::Directory,
-                },
-            ),
-            Some(Entry {
-                node: Node::Directory,
-                ..
-            }) => Ok(()),
+        match self.at(&path) {
+            None => self.put_new(path, 0o755, Node::Directory),
+            Some(inode) if inode.node == Node::Directory => Ok(()),
             Some(_) => Err(InitrdError::Conflict {
                 path: path.to_string(),
             }),
         }
     }
 
-    fn put(&mut self, path: CleanPath, entry: Entry) -> Result<(), InitrdError> {
-        let before = match self.entries.get(&path) {
-            Some(old) if old.is_directory() != entry.is_directory() => {
+    /// Puts an inode that nothing else has at `path`.
+    fn put_new(&mut self, path: CleanPath, mode: u32, node: Node) -> Result<(), InitrdError> {
+        let number = self.next;
+        self.next += 1;
+        let inode = Inode {
+            mode,
+            node,
+            names: 0,
+        };
+        let length = inode.length();
+        self.inodes.insert(number, inode);
+        self.put(path, number, length)
+            .inspect_err(|_| drop(self.inodes.remove(&number)))
+    }
+
+    /// Gives an inode the name `path`, in place of what is there; `length` is that of content which
+    /// the archive does not have yet.
+    fn put(&mut self, path: CleanPath, number: Number, length: u64) -> Result<(), InitrdError> {
+        let is_directory = |inode: &Inode| inode.node == Node::Directory;
+        let new = self.inodes.get(&number).is_some_and(is_directory);
+        let own = path.as_ref().len() as u64 + cpio::OVERHEAD;
+        let before = match self.at(&path) {
+            Some(old) if is_directory(old) != new => {
                 return Err(InitrdError::Conflict {
                     path: path.to_string(),
                 });
             }
-            Some(old) => old.size(&path),
+            // The content stays as long as it has another name.
+            Some(old) if old.names > 1 => own,
+            Some(old) => own + old.length(),
             None => 0,
         };
-        let size = (self.size - before).saturating_add(entry.size(&path));
+        let size = (self.size - before).saturating_add(own + length);
         if size > SIZE_LIMIT {
             return Err(InitrdError::TooLarge {
                 path: path.to_string(),
@@ -194,22 +245,32 @@ impl Initrd {
             });
         }
         self.size = size;
-        self.entries.insert(path, entry);
+        if let Some(old) = self.entries.insert(path, number) {
+            self.forget(old);
+        }
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            inode.names += 1;
+        }
         Ok(())
+    }
+
+    /// Takes one of its names from an inode, and drops it if that was the last.
+    fn forget(&mut self, number: Number) {
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            inode.names -= 1;
+            if inode.names == 0 {
+                self.inodes.remove(&number);
+            }
+        }
     }
 }
 
-impl Entry {
-    fn is_directory(&self) -> bool {
-        self.node == Node::Directory
-    }
-
-    /// An upper bound of the bytes that the entry takes in the archive.
-    fn size(&self, path: &CleanPath) -> u64 {
-        let content = match &self.node {
-            Node::File(content) | Node::Symlink(content) => content.len(),
+impl Inode {
+    /// The bytes of the content in the archive.
+    fn length(&self) -> u64 {
+        match &self.node {
+            Node::File(content) | Node::Symlink(content) => content.len() as u64,
             _ => 0,
-        };
-        content as u64 + path.as_ref().len() as u64 + cpio::OVERHEAD
+        }
     }
 }

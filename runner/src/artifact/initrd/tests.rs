@@ -17,6 +17,7 @@ struct Read1 {
     device: (u32, u32),
     content: Vec<u8>,
     inode: u32,
+    links: u32,
     owner_and_time: (u32, u32, u32),
 }
 
@@ -47,6 +48,7 @@ fn parse(archive: &[u8]) -> Vec<Read1> {
             device: (field(9), field(10)),
             content: archive[content_start..content_end].to_vec(),
             inode: field(0),
+            links: field(4),
             owner_and_time: (field(2), field(3), field(5)),
         });
         at = content_end.next_multiple_of(4);
@@ -79,6 +81,7 @@ fn an_archive_reads_back_as_what_went_in() {
         device,
         content: content.to_vec(),
         inode,
+        links: if mode >> 12 == 4 { 2 } else { 1 },
         owner_and_time: (0, 0, 0),
     };
     let expected = [
@@ -178,6 +181,115 @@ fn malformed_paths_are_refused() {
             "{target:?}: {refused:?}"
         );
     }
+}
+
+/// Name, inode, number of links and content of all records.
+fn links(initrd: &Initrd) -> Vec<(String, u32, u32, Vec<u8>)> {
+    let records = parse(&initrd.build(Compression::None).unwrap());
+    let told = |r: Read1| {
+        let name = String::from_utf8_lossy(&r.name).into_owned();
+        (name, r.inode, r.links, r.content)
+    };
+    records.into_iter().map(told).collect()
+}
+
+fn link(name: &str, inode: u32, links: u32, content: &str) -> (String, u32, u32, Vec<u8>) {
+    (name.to_owned(), inode, links, content.as_bytes().to_vec())
+}
+
+#[test]
+fn hard_links_of_a_tree_are_one_inode_whose_content_comes_once_and_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir(root.join("bin")).unwrap();
+    fs::write(root.join("bin/box"), "program").unwrap();
+    fs::hard_link(root.join("bin/box"), root.join("bin/ls")).unwrap();
+    fs::hard_link(root.join("bin/box"), root.join("again")).unwrap();
+    fs::write(root.join("single"), "alone").unwrap();
+    let outside = tempfile::tempdir_in(root.parent().unwrap()).unwrap();
+    fs::hard_link(root.join("single"), outside.path().join("other")).unwrap();
+
+    let mut initrd = Initrd::new();
+    initrd.tree(root).unwrap();
+
+    let expected = [
+        link("again", 1, 3, ""),
+        link("bin", 2, 2, ""),
+        link("bin/box", 1, 3, ""),
+        link("bin/ls", 1, 3, "program"),
+        // The name outside of the tree is none of the guest's.
+        link("single", 3, 1, "alone"),
+    ];
+    assert_eq!(links(&initrd), expected);
+}
+
+#[test]
+fn replacing_one_name_of_a_file_leaves_the_others_as_they_were() {
+    let mut initrd = Initrd::new();
+    initrd.file("a", 0o644, "shared").unwrap();
+    for name in ["b", "c"] {
+        initrd.link(name, "a").unwrap();
+    }
+    initrd.link("b", "c").unwrap();
+    initrd.file("c", 0o644, "own").unwrap();
+    let expected = [
+        link("a", 1, 2, ""),
+        link("b", 1, 2, "shared"),
+        link("c", 2, 1, "own"),
+    ];
+    assert_eq!(links(&initrd), expected);
+    initrd.file("a", 0o644, "").unwrap();
+    let expected = [
+        link("a", 1, 1, ""),
+        link("b", 2, 1, "shared"),
+        link("c", 3, 1, "own"),
+    ];
+    assert_eq!(links(&initrd), expected);
+}
+
+#[test]
+fn links_take_no_room_for_content_and_give_it_back_with_the_last_name() {
+    let mut initrd = Initrd::new();
+    let half = vec![0; (SIZE_LIMIT / 2) as usize];
+    initrd.file("a", 0o644, half).unwrap();
+    for number in 0..8 {
+        initrd.link(format!("link{number}"), "a").unwrap();
+    }
+    // A third half fits only when the first one is gone, with all of its names.
+    let most = vec![0; (SIZE_LIMIT / 2 - 4096) as usize];
+    initrd.file("b", 0o644, most).unwrap();
+    let third = vec![3; 8192];
+    assert!(initrd.file("c", 0o644, third.clone()).is_err());
+    initrd.file("a", 0o644, "").unwrap();
+    assert!(initrd.file("c", 0o644, third.clone()).is_err());
+    for number in 0..8 {
+        initrd.file(format!("link{number}"), 0o644, "").unwrap();
+    }
+    initrd.file("c", 0o644, third).unwrap();
+}
+
+#[test]
+fn only_what_is_there_and_can_have_two_names_is_linked() {
+    let mut initrd = sample();
+    for target in ["none", "bin", "bin/sh"] {
+        let refused = initrd.link("new", target);
+        assert!(
+            matches!(refused, Err(InitrdError::BadLink { .. })),
+            "{target}: {refused:?}"
+        );
+    }
+    let refused = initrd.link("bin", "init");
+    assert!(
+        matches!(refused, Err(InitrdError::Conflict { .. })),
+        "{refused:?}"
+    );
+    initrd.link("new/console", "dev/console").unwrap();
+    let consoles = links(&initrd);
+    let consoles: Vec<_> = consoles
+        .iter()
+        .filter(|r| r.0.ends_with("console"))
+        .collect();
+    assert_eq!(consoles[0].1, consoles[1].1);
 }
 
 #[test]

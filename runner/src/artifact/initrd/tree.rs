@@ -1,5 +1,6 @@
 //! Taking a directory of the host into an initial RAM disk.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read};
@@ -11,8 +12,9 @@ use super::{Initrd, InitrdError, Node, SIZE_LIMIT};
 
 impl Initrd {
     /// Adds everything below the host's directory `root`. Links are taken as links and never
-    /// followed, except that `root` itself may be one. Permission bits and device numbers are kept;
-    /// owners, times and hard links are not.
+    /// followed, except that `root` itself may be one. Permission bits, device numbers and hard links
+    /// among the tree's files are kept; owners, times and extended attributes are not, and the holes
+    /// of sparse files become zeros.
     ///
     /// # Errors
     /// Something cannot be read, is a socket, does not fit beside what is there already, or makes
@@ -21,6 +23,7 @@ impl Initrd {
         // A list of what is still to be read, rather than recursion, so that no depth of nesting
         // can exhaust the stack.
         let mut pending = vec![(root.to_owned(), Vec::new())];
+        let mut linked: BTreeMap<(u64, u64), Vec<u8>> = BTreeMap::new();
         while let Some((directory, inside)) = pending.pop() {
             for name in sorted_names(&directory)? {
                 let path = directory.join(&name);
@@ -30,14 +33,27 @@ impl Initrd {
                 }
                 inside.extend(name.as_bytes());
                 let metadata = fs::symlink_metadata(&path).map_err(io_error(&path))?;
+                let shared = is_linked(&metadata).then(|| (metadata.dev(), metadata.ino()));
+                if let Some(first) = shared.and_then(|inode| linked.get(&inode)) {
+                    self.link(&inside, first)?;
+                    continue;
+                }
                 self.add(&inside, metadata.mode(), node(&path, &metadata)?)?;
-                if metadata.is_dir() {
+                if let Some(inode) = shared {
+                    linked.insert(inode, inside);
+                } else if metadata.is_dir() {
                     pending.push((path, inside));
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether what is at a path has further names that an archive can have, too. Linux links neither
+/// directories nor, when it unpacks, symbolic links.
+pub(crate) fn is_linked(metadata: &Metadata) -> bool {
+    !metadata.is_dir() && !metadata.is_symlink() && metadata.nlink() > 1
 }
 
 /// The names in a directory in order of their bytes, so that errors are the same each time, too.

@@ -7,23 +7,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::artifact::cache::SIZE_LIMIT;
+use crate::artifact::disk_image::DiskFile;
 use crate::artifact::error::ArtifactError;
 use crate::plan::Origins;
-use crate::plan::artefacts::hash_tree;
 use crate::plan::model::Artefact;
+use crate::plan::tree::{Detail, hash_tree};
 
 /// Files by their hash.
 pub(super) struct Contents<'a> {
     origins: &'a Origins,
     read: BTreeMap<String, Arc<[u8]>>,
+    disks: BTreeMap<String, Arc<DiskFile>>,
+    /// Where hashes of disks are remembered.
+    known: PathBuf,
 }
 
 impl<'a> Contents<'a> {
-    /// Nothing is read yet.
-    pub(super) fn new(origins: &'a Origins) -> Self {
+    /// Nothing is read yet. The hashes of disks are remembered in the directory `known`.
+    pub(super) fn new(origins: &'a Origins, known: PathBuf) -> Self {
         Self {
             origins,
             read: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            known,
         }
     }
 
@@ -73,10 +79,22 @@ impl<'a> Contents<'a> {
         Ok(content)
     }
 
+    /// The file of a disk, which has to be what the plan says.
+    pub(super) fn disk(&mut self, artefact: &Artefact) -> Result<Arc<DiskFile>, ArtifactError> {
+        if let Some(disk) = self.disks.get(artefact.hash()) {
+            return Ok(Arc::clone(disk));
+        }
+        let path = self.path(artefact, "a disk image")?;
+        let disk = Arc::new(DiskFile::open(&path, artefact.hash(), &self.known)?);
+        self.disks
+            .insert(artefact.hash().to_owned(), Arc::clone(&disk));
+        Ok(disk)
+    }
+
     /// Where a directory tree is, which has to be what the plan says.
     pub(super) fn tree(&self, artefact: &Artefact) -> Result<PathBuf, ArtifactError> {
         let path = self.path(artefact, "a directory tree")?;
-        match hash_tree(&path, &|_| true) {
+        match hash_tree(&path, Detail::FileSystem, &|_| true) {
             Ok((hash, _)) if hash == artefact.hash() => Ok(path),
             Ok(_) => Err(ArtifactError::Changed { path }),
             Err(problem) => Err(ArtifactError::io("read", &path)(std::io::Error::other(

@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::disk_image::DiskFile;
 use super::error::ArtifactError;
 use super::guest;
 use super::initrd::{Compression, Initrd};
@@ -60,12 +61,37 @@ pub struct DiskImage {
     pub name: String,
     /// Its size, a multiple of 512.
     pub size_bytes: u64,
-    /// What it begins with; the rest is zeros. None for a blank disk. Disks of the same file share it.
-    pub content: Option<Arc<[u8]>>,
+    /// What it begins with; the rest is zeros. Disks of the same file share it.
+    pub content: DiskContent,
     /// Whether writes are refused.
     pub read_only: bool,
     /// Whether writes wait in a volatile cache for a flush.
     pub writeback: bool,
+}
+
+/// What a disk begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskContent {
+    /// Zeros.
+    Blank,
+    /// These bytes.
+    Bytes(Arc<[u8]>),
+    /// What is in a file, which stays there.
+    File(Arc<DiskFile>),
+}
+
+impl NodeImage {
+    /// Makes sure that the files under the disks still are what they were when they were hashed; what
+    /// came of a run is to be believed only if they are behind it, too.
+    ///
+    /// # Errors
+    /// One of them has changed or could not be read.
+    pub fn verify(&self) -> Result<(), ArtifactError> {
+        self.disks.iter().try_for_each(|disk| match &disk.content {
+            DiskContent::File(file) => file.verify(),
+            DiskContent::Blank | DiskContent::Bytes(_) => Ok(()),
+        })
+    }
 }
 
 /// Makes the images of all nodes of a plan, in the plan's order. What is missing is fetched and built.
@@ -132,7 +158,7 @@ impl<'a> Images<'a> {
         Self {
             store,
             plan,
-            contents: Contents::new(origins),
+            contents: Contents::new(origins, store.root().join("known")),
             kernels: BTreeMap::new(),
             programs: BTreeMap::new(),
             init: None,
@@ -176,7 +202,7 @@ impl<'a> Images<'a> {
         if let Some(loaded) = self.kernels.get(wanted.hash()) {
             return Ok(Arc::clone(loaded));
         }
-        let name = &node.kernel.name;
+        let name = &node.kernel.artefact();
         let loaded = if name == "file" {
             let bytes = self.contents.file(wanted, "a kernel")?;
             let kernel = Kernel {
@@ -359,10 +385,12 @@ impl<'a> Images<'a> {
 
     fn disk(&mut self, disk: &Disk) -> Result<DiskImage, ArtifactError> {
         let content = match &disk.source {
-            DiskSource::Blank => None,
-            DiskSource::Formatted { filesystem } => Some(self.formatted(disk, *filesystem)?),
+            DiskSource::Blank => DiskContent::Blank,
+            DiskSource::Formatted { filesystem } => {
+                DiskContent::Bytes(self.formatted(disk, *filesystem)?)
+            }
             DiskSource::Image { file } | DiskSource::Base { file } => {
-                Some(self.contents.file(file, "a disk image")?)
+                DiskContent::File(self.contents.disk(file)?)
             }
         };
         Ok(DiskImage {
@@ -384,7 +412,7 @@ pub fn fetch_missing(store: &Store, plan: &Plan) -> Result<bool, ArtifactError> 
     let mut fetched = false;
     for node in &plan.nodes {
         if let Artefact::Recipe { .. } = node.kernel.image {
-            store.kernel(&node.kernel.name)?;
+            store.kernel(&node.kernel.artefact())?;
             fetched = true;
         }
     }

@@ -331,11 +331,16 @@ mod tests {
         let mut packed = Vec::new();
         xz.read_to_end(&mut packed).unwrap();
         fs::write(root.join("b.ko.xz"), packed).unwrap();
+        let mut gz =
+            flate2::read::GzEncoder::new(std::io::Cursor::new(elf("b")), Default::default());
+        let mut packed = Vec::new();
+        gz.read_to_end(&mut packed).unwrap();
+        fs::write(root.join("c.ko.gz"), packed).unwrap();
         let order = Modules::open(tree.path())
             .unwrap()
-            .in_order(&["b"])
+            .in_order(&["c"])
             .unwrap();
-        assert_eq!(names(&order), ["a", "b"]);
+        assert_eq!(names(&order), ["a", "b", "c"]);
         assert_eq!(order[0].content, elf(""));
     }
 }

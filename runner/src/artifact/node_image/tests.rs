@@ -158,17 +158,47 @@ fn disks_are_blank_or_share_their_image() {
     let mut images = images(&store, &compiled);
     let first = images.node(&compiled.plan.nodes[0]).unwrap().disks;
     let second = images.node(&compiled.plan.nodes[1]).unwrap().disks;
-    assert_eq!(first[0].content, None);
+    assert_eq!(first[0].content, DiskContent::Blank);
     assert_eq!(
         (first[0].name.as_str(), first[0].size_bytes),
         ("data", 1 << 20)
     );
-    let (a, b) = (
-        first[1].content.as_ref().unwrap(),
-        second[1].content.as_ref().unwrap(),
-    );
-    assert_eq!(**a, [7; 1024]);
+    let (DiskContent::File(a), DiskContent::File(b)) = (&first[1].content, &second[1].content)
+    else {
+        panic!("{first:?} {second:?}");
+    };
+    let mut content = [0; 1025];
+    chaosrun_vmm::disk::Content::read(&**a, 0, &mut content);
+    assert_eq!(content[..1024], [7; 1024]);
+    assert_eq!(content[1024], 0);
     assert!(Arc::ptr_eq(a, b));
+}
+
+#[test]
+fn a_disks_base_may_be_larger_than_whatever_is_read_into_memory() {
+    let (folder, (_root, store)) = (folder(), store());
+    let file = fs::File::create(folder.path().join("huge")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let compiled = plan(
+        folder.path(),
+        r#"guest "app" binary="app"
+           node "n1" { guest "app"; disk "data" base="huge"; disk "other" image="huge" size="2TiB" }"#,
+    );
+    let disks = &compiled.plan.nodes[0].disks;
+    assert_eq!(disks[0].size_bytes, 1 << 40);
+    assert_eq!(disks[1].size_bytes, 2 << 40);
+    let image = images(&store, &compiled)
+        .node(&compiled.plan.nodes[0])
+        .unwrap();
+    image.verify().unwrap();
+    // It is not what was planned any more.
+    file.set_len(1 << 39).unwrap();
+    image.verify().unwrap_err();
+    let changed = images(&store, &compiled).node(&compiled.plan.nodes[0]);
+    assert!(
+        matches!(changed, Err(ArtifactError::Changed { .. })),
+        "{changed:?}"
+    );
 }
 
 #[test]

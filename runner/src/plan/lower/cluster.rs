@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Lower, NodeInfo, clip, sorted};
 use crate::artifact::packages::name_problem;
+use crate::plan::kernel::KernelChoice;
 use crate::plan::model::{
     Clock, Console, Engine, Guest, Interleave, Kernel, Nic, Node, Program, RestartPolicy, Workload,
 };
@@ -180,6 +181,7 @@ impl Lower<'_> {
             Some(block) => self.kernel(&Arc::clone(block)),
             None => self.named_kernel("debian", body.span).map(|image| Kernel {
                 name: "debian".into(),
+                choice: KernelChoice::default(),
                 image,
                 initrd: None,
             }),
@@ -557,6 +559,7 @@ fn engine(word: Option<&str>) -> Engine {
 fn no_kernel() -> Kernel {
     Kernel {
         name: String::new(),
+        choice: KernelChoice::default(),
         image: crate::plan::model::Artefact::Content {
             blake3: String::new(),
             size_bytes: 0,

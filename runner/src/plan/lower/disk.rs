@@ -49,10 +49,10 @@ impl Lower<'_> {
                 return None;
             }
             (true, _) => DiskSource::Image {
-                file: self.artefact(disk, "image", "file")?.1,
+                file: self.artefact(disk, "image", "disk")?.1,
             },
             (_, true) => DiskSource::Base {
-                file: self.artefact(disk, "base", "file")?.1,
+                file: self.artefact(disk, "base", "disk")?.1,
             },
             _ if disk.has("filesystem") => DiskSource::Formatted {
                 filesystem: Filesystem::Ext4,

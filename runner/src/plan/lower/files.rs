@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Lower, clip};
 use crate::plan::artefacts::{KERNELS, Package, Problem};
+use crate::plan::kernel::{self, KernelChoice};
 use crate::plan::model::{AddedFile, Artefact, FileContent, Kernel};
 use crate::scenario::block::Block;
 use crate::scenario::codes;
@@ -15,7 +16,8 @@ use crate::scenario::suggest::did_you_mean;
 pub(super) type Hashed = Result<(String, Artefact), Problem>;
 
 impl Lower<'_> {
-    /// The artefact of a path under a key, if the key is written. `kind` is `file`, `tree` or `crate`.
+    /// The artefact of a path under a key, if the key is written. `kind` is `file`, `disk`, `tree`
+    /// or `crate`.
     pub(super) fn artefact(
         &mut self,
         block: &Block,
@@ -61,6 +63,7 @@ impl Lower<'_> {
                 .package(path)
                 .map(|Package { bin, source, .. }| (bin, source)),
             "tree" => self.files.tree(path).map(|a| (String::new(), a)),
+            "disk" => self.files.disk(path).map(|a| (String::new(), a)),
             _ => self.files.file(path).map(|a| (String::new(), a)),
         }
     }
@@ -86,9 +89,11 @@ impl Lower<'_> {
                     .help("keep one of them");
                 self.push(diag);
             }
+            self.no_choice(block, "a kernel of your own is what it is");
             let (_, image) = self.artefact(block, "path", "file")?;
             return Some(Kernel {
                 name: "file".into(),
+                choice: KernelChoice::default(),
                 image,
                 initrd,
             });
@@ -104,12 +109,72 @@ impl Lower<'_> {
             );
             return None;
         };
-        self.named_kernel(name.value, name.span)
-            .map(|image| Kernel {
-                name: name.value.to_owned(),
-                image,
-                initrd,
-            })
+        let choice = match KernelChoice::parse(name.value) {
+            Some(named) => self.choice(named, name.span, block)?,
+            None => {
+                self.no_choice(block, "this kernel is built by chaosrun");
+                KernelChoice::default()
+            }
+        };
+        let is_debian = KernelChoice::parse(name.value).is_some();
+        let plain = if is_debian {
+            kernel::DEBIAN
+        } else {
+            name.value
+        };
+        let artefact = match choice.is_empty() {
+            true => plain.to_owned(),
+            false => choice.name(),
+        };
+        self.named_kernel(&artefact, name.span).map(|image| Kernel {
+            name: plain.to_owned(),
+            choice,
+            image,
+            initrd,
+        })
+    }
+
+    /// Which of Debian's kernels is meant: what its name says, and its keys; none if that is not
+    /// understood.
+    fn choice(
+        &mut self,
+        named: Result<KernelChoice, &'static str>,
+        span: Span,
+        block: &Block,
+    ) -> Option<KernelChoice> {
+        let mut good = named.is_ok();
+        let mut choice = named.unwrap_or_else(|why| {
+            let text = "there is no such kernel of Debian's";
+            let diag = Diag::error(codes::BAD_VALUE, text).label(span, why);
+            self.push(diag.help("e.g. `debian:suite=sid` or `debian:version=6.12*,suite=trixie`"));
+            KernelChoice::default()
+        });
+        for key in kernel::KEYS {
+            let Some(value) = block.spanned_text(key) else {
+                continue;
+            };
+            if let Err(why) = choice.set(key, value.value) {
+                let text = format!("`{key}`: \"{}\" is not possible", clip(value.value));
+                let diag = Diag::error(codes::BAD_VALUE, text).label(value.span, why);
+                self.push(diag.help(
+                    "e.g. `package=\"linux-image-rt-amd64\"`, `version=\"6.12*\"`, `suite=\"trixie\"`",
+                ));
+                good = false;
+            }
+        }
+        good.then_some(choice)
+    }
+
+    /// Complains if one of Debian's kernels is chosen, but the kernel is another.
+    fn no_choice(&mut self, block: &Block, why: &str) {
+        for key in kernel::KEYS.into_iter().filter(|key| block.has(key)) {
+            let text = format!("`{key}` is for the kernel `{}`", kernel::DEBIAN);
+            let diag = Diag::error(codes::CONFLICTING_KEYS, text).label(block.span_of(key), why);
+            self.push(diag.help(format!(
+                "remove it, or write `kernel \"{}\" {key}=\"...\"`",
+                kernel::DEBIAN
+            )));
+        }
     }
 
     pub(super) fn named_kernel(&mut self, name: &str, span: Span) -> Option<Artefact> {

@@ -5,14 +5,29 @@ use super::{Key, Kind, Ref, Section, key};
 /// A kernel.
 pub static KERNEL: Section = Section {
     name: "kernel",
-    doc: "The kernel to boot: `debian` (Debian's cloud kernel, unmodified), `tiny` (a small one that boots faster), `tiny-kcov` (which reports its own coverage), `tiny-kvm` (which never reads the time stamp counter, for the kvm engine), or a file.",
+    doc: "The kernel to boot: `debian` (Debian's current cloud kernel, unmodified, or another of Debian's; on Ubuntu one of Ubuntu's), `tiny` (a small one that boots faster), `tiny-kcov` (which reports its own coverage), `tiny-kvm` (which never reads the time stamp counter, for the kvm engine), or a file.",
     args: &["name"],
     variadic: false,
     groups: &[&[
         key(
             "name",
             Kind::Text,
-            "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`.",
+            "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`. `debian:version=6.12*,suite=trixie` is `debian` with these keys in one word, as the command line has it, e.g. for an axis of a matrix.",
+        ),
+        key(
+            "package",
+            Kind::Text,
+            "For `debian`: the package that is the kernel or depends on it, e.g. `linux-image-rt-amd64`, instead of `linux-image-cloud-amd64` (on Ubuntu `linux-image-virtual`).",
+        ),
+        key(
+            "version",
+            Kind::Text,
+            "For `debian`: the package's version, in which `*` stands for anything, e.g. `6.12*`. The newest of those is taken, also of the kernels that the package depended on earlier.",
+        ),
+        key(
+            "suite",
+            Kind::Text,
+            "For `debian`: the suite of the archives that the host's apt uses, e.g. `trixie`, `sid` or `bookworm-backports`, instead of the host's own. It is resolved when it is first used; `chaosrun artifact list` tells when there is a newer one, and `chaosrun artifact build` fetches it.",
         ),
         key(
             "path",
@@ -136,7 +151,7 @@ pub static DISK: Section = Section {
         key(
             "image",
             Kind::Path,
-            "An image that is the disk's content at the start.",
+            "An image that is the disk's content at the start, of any size; it stays in its file, which must not change while a run lasts.",
         ),
         key(
             "base",

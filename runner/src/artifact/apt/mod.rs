@@ -14,6 +14,8 @@ use super::error::{ArtifactError, tail};
 use super::progress::Progress;
 use super::tools;
 
+mod suite;
+
 /// The fields of a package's control stanza that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stanza {
@@ -120,6 +122,48 @@ pub(super) fn download_with_dependencies(
     Ok(stanzas)
 }
 
+/// Downloads the packages of what `choose` finds, all of them: with the system's package lists, or else
+/// with lists of our own; of another suite if one is named. `wanted` names it in messages. Returns what
+/// was chosen; the files are put into `into`.
+pub(super) fn download_chosen<T>(
+    wanted: &str,
+    suite: Option<&str>,
+    choose: impl Fn(&Apt) -> Result<Option<T>, ArtifactError>,
+    packages: impl Fn(&T) -> &[Stanza],
+    lists: &Path,
+    into: &Path,
+    progress: Progress,
+) -> Result<T, ArtifactError> {
+    require_programs(wanted)?;
+    let (apt, complaints) = match suite {
+        Some(suite) => Apt::suite(suite, lists, progress)?,
+        None => {
+            let system = Apt::system(progress);
+            if let Ok(Some(chosen)) = choose(&system)
+                && system.download_all(packages(&chosen), into).is_ok()
+            {
+                return Ok(chosen);
+            }
+            Apt::updated(lists, progress)?
+        }
+    };
+    let chosen = choose(&apt)?.ok_or_else(|| match suite {
+        // Sources that a suite does not have are no reason, but if there is none at all, they are.
+        Some(suite) => ArtifactError::NoSuite {
+            package: wanted.to_owned(),
+            suite: suite.to_owned(),
+            output: tail(&complaints),
+        },
+        None => absent(wanted, &complaints),
+    })?;
+    // What a failed attempt has left is of another version.
+    for left in packages_in(into) {
+        fs::remove_file(&left).map_err(ArtifactError::io("remove", &left))?;
+    }
+    apt.download_all(packages(&chosen), into)?;
+    Ok(chosen)
+}
+
 /// Makes sure that the programs of this module are there.
 fn require_programs(wanted: &str) -> Result<(), ArtifactError> {
     for program in ["apt-get", "apt-cache", "dpkg-deb"] {
@@ -142,23 +186,26 @@ impl Apt {
         }
     }
 
+    /// apt with the lists that the system has, for a look without any network.
+    pub(super) fn as_it_is() -> Self {
+        Self::system(Progress::Silent)
+    }
+
+    /// apt with the lists of our own that are there already, if any are.
+    pub(super) fn own_as_it_is(directory: &Path) -> Option<Self> {
+        directory.join("state/lists").is_dir().then(|| Self {
+            options: own_options(directory),
+            progress: Progress::Silent,
+        })
+    }
+
     /// apt with lists below `directory`, fetched now, and what apt complained about meanwhile.
     fn updated(directory: &Path, progress: Progress) -> Result<(Self, String), ArtifactError> {
-        for part in ["state/lists/partial", "cache/archives/partial"] {
-            let path = directory.join(part);
-            fs::create_dir_all(&path).map_err(ArtifactError::io("create", &path))?;
-        }
-        let mut options = common_options();
-        let mut set = |name: &str, value: &Path| {
-            let mut option = OsString::from(format!("{name}="));
-            option.push(value);
-            options.extend(["-o".into(), option]);
+        let _lock = create_directories(directory)?;
+        let apt = Self {
+            options: own_options(directory),
+            progress,
         };
-        set("Dir::State", &directory.join("state"));
-        set("Dir::State::lists", &directory.join("state/lists"));
-        set("Dir::Cache", &directory.join("cache"));
-        set("Dir::State::status", Path::new("/var/lib/dpkg/status"));
-        let apt = Self { options, progress };
         let _step = progress.spinner("fetching Debian's package lists");
         let complaints = apt.update()?;
         Ok((apt, complaints))
@@ -171,6 +218,30 @@ impl Apt {
         let output = tools::output(&mut command)
             .map_err(ArtifactError::io("run", Path::new("apt-cache")))?;
         Ok(Stanza::parse(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// The stanzas of all versions of some packages, asked for at once: where apt keeps no index, each
+    /// call reads all lists.
+    pub(super) fn versions(&self, packages: &[&str]) -> Result<Vec<Stanza>, ArtifactError> {
+        let mut command = self.command("apt-cache");
+        command.args(["show", "--all-versions"]).args(packages);
+        let output = tools::output(&mut command)
+            .map_err(ArtifactError::io("run", Path::new("apt-cache")))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut stanzas: Vec<Stanza> = text.split("\n\n").filter_map(Stanza::parse).collect();
+        stanzas.retain(|stanza| packages.contains(&stanza.package.as_str()));
+        stanzas.dedup();
+        Ok(stanzas)
+    }
+
+    /// The names of all packages that begin with `prefix`, sorted.
+    pub(super) fn names(&self, prefix: &str) -> Result<Vec<String>, ArtifactError> {
+        let output = tools::output(self.command("apt-cache").args(["pkgnames", prefix]))
+            .map_err(ArtifactError::io("run", Path::new("apt-cache")))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut names: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// The stanzas of all packages that apt would install on a system where nothing is installed.
@@ -213,7 +284,7 @@ impl Apt {
         let total = stanzas.iter().map(|stanza| stanza.size).sum();
         let step = self
             .progress
-            .bytes(&format!("fetching {} packages", stanzas.len()), total);
+            .bytes(&format!("fetching {}", counted(stanzas)), total);
         let exact = stanzas
             .iter()
             .map(|s| format!("{}={}", s.package, s.version));
@@ -298,6 +369,56 @@ fn lists_failed(said: &str) -> ArtifactError {
     }
 }
 
+/// One package by its name, several by their number.
+fn counted(stanzas: &[Stanza]) -> String {
+    match stanzas {
+        [one] => one.package.clone(),
+        _ => format!("{} packages", stanzas.len()),
+    }
+}
+
+/// Whether a version is newer than another, as Debian orders them.
+pub(super) fn is_newer(version: &str, than: &str) -> Result<bool, ArtifactError> {
+    let mut command = tools::command("dpkg");
+    command.args(["--compare-versions", version, "gt", than]);
+    let output =
+        tools::output(&mut command).map_err(ArtifactError::io("run", Path::new("dpkg")))?;
+    Ok(output.status.success())
+}
+
+/// Makes the directories that apt does not make itself, and waits for the right to fetch lists into
+/// them: apt itself would give up at once. The right ends when the file is dropped.
+fn create_directories(directory: &Path) -> Result<fs::File, ArtifactError> {
+    for part in ["state/lists/partial", "cache/archives/partial"] {
+        let path = directory.join(part);
+        fs::create_dir_all(&path).map_err(ArtifactError::io("create", &path))?;
+    }
+    let path = directory.join("chaosrun.lock");
+    let lock = fs::File::create(&path).map_err(ArtifactError::io("create", &path))?;
+    lock.lock().map_err(ArtifactError::io("lock", &path))?;
+    Ok(lock)
+}
+
+/// Options for lists of our own below `directory`, from the system's sources.
+fn own_options(directory: &Path) -> Vec<OsString> {
+    let mut options = common_options();
+    for (name, path) in [
+        ("Dir::State", directory.join("state").as_path()),
+        ("Dir::State::lists", &directory.join("state/lists")),
+        ("Dir::Cache", &directory.join("cache")),
+        ("Dir::State::status", Path::new("/var/lib/dpkg/status")),
+    ] {
+        set_path(&mut options, name, path);
+    }
+    options
+}
+
+fn set_path(options: &mut Vec<OsString>, name: &str, path: &Path) {
+    let mut option = OsString::from(format!("{name}="));
+    option.push(path);
+    options.extend(["-o".into(), option]);
+}
+
 /// Options for every call: no questions, no endless waiting, and no change of user, which root's apt
 /// would make and which then lacks access to our directories.
 fn common_options() -> Vec<OsString> {
@@ -305,6 +426,9 @@ fn common_options() -> Vec<OsString> {
         "APT::Sandbox::User=root",
         "Acquire::Retries=2",
         "Acquire::http::Timeout=30",
+        // Nothing but packages is looked for.
+        "Acquire::Languages=none",
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
     ];
     options
         .iter()
