@@ -8,6 +8,7 @@ use chaosrun_vmm::world::{Command, World, WorldError, WorldEvent, WorldEventKind
 use super::allowance::Allowance;
 use super::cluster::is_cut;
 use super::director::{Deed, Director, Happening, Stage};
+use super::faults::FaultLog;
 use super::lines::Lines;
 use super::lives::Life;
 use super::notes::notes;
@@ -91,6 +92,7 @@ struct Drive<'a> {
     judge: Judge,
     readiness: Readiness,
     record: Record,
+    faults: FaultLog,
     /// How much more each node may say.
     allowances: Vec<Allowance>,
     lines: Vec<Lines>,
@@ -118,6 +120,7 @@ impl<'a> Drive<'a> {
             judge: Judge::new(plan),
             readiness: Readiness::new(plan),
             record: Record::new(nodes),
+            faults: FaultLog::default(),
             allowances: vec![Allowance::default(); nodes],
             lines: (0..nodes).map(|_| Lines::default()).collect(),
             consoles: vec![Vec::new(); nodes],
@@ -279,12 +282,7 @@ impl<'a> Drive<'a> {
                 stage,
                 fault: event,
             } => {
-                let word = match stage {
-                    Stage::Begin | Stage::Moment => "begin",
-                    Stage::End => "end",
-                    Stage::LeftOut => "left out",
-                };
-                let shown = event.clone().with("stage", word).with("source", source);
+                let shown = self.faults.record(now, id, stage, source, event.clone());
                 self.seq += 1;
                 self.record.add(self.seq, now, None, fault(now, shown));
                 if matches!(stage, Stage::Begin | Stage::Moment) {

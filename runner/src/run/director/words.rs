@@ -162,7 +162,7 @@ pub fn kdl(fault: &Fault) -> String {
         }
     }
     for (key, value) in &fault.details {
-        if matches!(key.as_str(), "sides" | "stage" | "source") {
+        if matches!(key.as_str(), "sides" | "stage" | "source" | "lasted_ns") {
             continue;
         }
         match value.as_bool() {
