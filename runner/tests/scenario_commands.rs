@@ -205,3 +205,125 @@ fn the_examples_are_tidy_for_the_command_too() {
     let ran = chaosrun(folder.path(), &args, &[]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
+
+/// A folder of one scenario in both languages, and of a fragment that both include.
+fn folder_of_scenarios() -> tempfile::TempDir {
+    let folder = folder();
+    let at = |name: &str| folder.path().join("all").join(name);
+    std::fs::create_dir_all(at("parts")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(at(name), text).unwrap();
+    write("parts/app", "\u{7f}ELF");
+    write(
+        "parts/base.kdl",
+        "scenario schema=1 {\n    guest \"app\" binary=\"app\"\n    node \"n1\" { guest \"app\" }\n}\n",
+    );
+    write(
+        "b.kdl",
+        "scenario \"twin\" schema=1 {\n    include \"parts/base.kdl\"\n    run duration=\"10s\"\n}\n",
+    );
+    write(
+        "b.toml",
+        "name = \"twin\"\nschema = 1\ninclude = \"parts/base.kdl\"\nrun.duration = \"10s\"\n",
+    );
+    write(
+        "a.kdl",
+        "scenario \"first\" schema=1 {\n    include \"parts/base.kdl\"\n}\n",
+    );
+    folder
+}
+
+#[test]
+fn a_folder_is_taken_wherever_files_are() {
+    let folder = folder_of_scenarios();
+    let check = chaosrun(folder.path(), &["check", "all", "--deny-warnings"], &[]);
+    assert_eq!(check.code, 0, "{}", check.stderr);
+    let told: Vec<&str> = check.stderr.lines().collect();
+    assert_eq!(
+        told,
+        [
+            "all/a.kdl: ok",
+            "all/b.kdl: ok",
+            "all/b.toml: ok",
+            "all/parts/base.kdl: ok, a fragment"
+        ]
+    );
+    let plan = chaosrun(folder.path(), &["plan", "all", "--hash"], &[]);
+    let hashes: Vec<&str> = plan.stdout.lines().collect();
+    assert_eq!((plan.code, hashes.len()), (0, 3), "{}", plan.stderr);
+    assert_eq!(hashes[1], hashes[2]);
+    let fmt = chaosrun(folder.path(), &["fmt", "all", "--check"], &[]);
+    assert_eq!(fmt.code, 0, "{}", fmt.stderr);
+    let list = chaosrun(folder.path(), &["list", "all"], &[]);
+    assert_eq!((list.code, list.stderr.as_str()), (0, ""));
+    assert!(
+        list.stdout
+            .ends_with("3 scenarios\n1 fragment for `include`: all/parts/base.kdl\n"),
+        "{}",
+        list.stdout
+    );
+    // Without a guest: everything is read, and nothing is selected.
+    for run in [&["all"][..], &["run", "all"], &["run", "all", "all/a.kdl"]] {
+        let none = chaosrun(folder.path(), &[run, &["-E", "none()"]].concat(), &[]);
+        assert_eq!(none.code, 4, "{run:?}: {}", none.stderr);
+        assert_eq!(
+            none.stderr,
+            "chaosrun: nothing is selected; `chaosrun list FILE...` shows what there is\n"
+        );
+    }
+}
+
+#[test]
+fn a_folder_without_scenarios_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    for command in [
+        &["empty"][..],
+        &["run", "empty"],
+        &["check", "empty"],
+        &["plan", "empty"],
+        &["fmt", "empty"],
+        &["verify", "empty"],
+        &["list", "empty"],
+    ] {
+        let none = chaosrun(folder.path(), command, &[]);
+        assert_eq!(none.code, 4, "{command:?}: {}", none.stderr);
+        assert!(
+            none.stderr.contains("there is no scenario in `empty`"),
+            "{command:?}: {}",
+            none.stderr
+        );
+    }
+}
+
+#[test]
+fn a_forgotten_name_is_not_passed_over_in_silence() {
+    let folder = folder_of_scenarios();
+    let path = folder.path().join("all/forgotten.kdl");
+    std::fs::write(
+        &path,
+        "scenario schema=1 { node \"n1\"; run duration=\"1s\" }\n",
+    )
+    .unwrap();
+    let check = chaosrun(folder.path(), &["check", "all"], &[]);
+    assert_eq!(check.code, 0, "{}", check.stderr);
+    assert!(
+        check.stderr.contains("the file has no name"),
+        "{}",
+        check.stderr
+    );
+    assert!(
+        check
+            .stderr
+            .contains("all/forgotten.kdl: 1 warning, a fragment"),
+        "{}",
+        check.stderr
+    );
+    let denied = chaosrun(folder.path(), &["check", "all", "--deny-warnings"], &[]);
+    assert_eq!(denied.code, 3);
+    // Given by its own name, it has to be a scenario.
+    let alone = chaosrun(folder.path(), &["check", "all/forgotten.kdl"], &[]);
+    assert_eq!(alone.code, 3);
+    // A fragment with mistakes has mistakes.
+    std::fs::write(&path, "scenario schema=1 { nodee \"n1\" }\n").unwrap();
+    assert_eq!(chaosrun(folder.path(), &["check", "all"], &[]).code, 3);
+}

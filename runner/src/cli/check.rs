@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::diagnostics::{Messages, check};
-use super::{Exit, Failure};
+use super::diagnostics::{Messages, check_all};
+use super::{Exit, Failure, files};
 use crate::scenario::diag::Severity;
 
 /// Check scenarios: every mistake at once, no guest is started.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scenario files, in KDL or TOML.
+    /// Scenario files, in KDL or TOML, and folders that are searched for them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Let warnings fail the check, too.
@@ -22,8 +22,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let mut exit = Exit::Passed;
-        for file in &self.files {
-            let checked = check(file, true);
+        for checked in check_all(&files::find(&self.files)?, true) {
             let (errors, warnings) = (
                 checked.count(Severity::Error),
                 checked.count(Severity::Warning),
@@ -35,11 +34,11 @@ impl Args {
                 return Ok(Exit::Internal);
             }
             if !self.messages.is_json() {
-                eprintln!(
-                    "{}: {}",
-                    checked.path.display(),
-                    summary(errors, warnings, checked.plans.len())
-                );
+                let summary = match checked.fragment {
+                    true => format!("{}, a fragment", summary(errors, warnings, 0)),
+                    false => summary(errors, warnings, checked.plans.len()),
+                };
+                eprintln!("{}: {summary}", checked.path.display());
             }
         }
         Ok(exit)

@@ -1,15 +1,19 @@
 //! Showing what is wrong with scenarios; shared by the subcommands that read them.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::files::Found;
 use crate::artifact::{Progress, Store};
 use crate::plan::{Compiled, HostFiles, compile};
 use crate::report::terminal::ColorChoice;
+use crate::scenario::codes;
 use crate::scenario::diag::{Diag, Rendering, Severity, render};
-use crate::scenario::source::Sources;
+use crate::scenario::source::{Sources, Span};
+use crate::scenario::{load, load_found};
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,18 +46,63 @@ pub(super) struct Checked {
     /// One plan per variant; none if there are errors.
     pub plans: Vec<Compiled>,
     pub diags: Vec<Diag>,
+    /// Whether this is a fragment that other files include, and no scenario.
+    pub fragment: bool,
+    /// The files that it includes.
+    included: Vec<PathBuf>,
 }
 
 impl Checked {
+    /// A file that was read and not planned.
+    pub fn unplanned(path: &Path, sources: Sources, diags: Vec<Diag>) -> Self {
+        Self {
+            path: path.to_owned(),
+            sources,
+            plans: Vec::new(),
+            diags,
+            fragment: false,
+            included: Vec::new(),
+        }
+    }
+
     /// How many diagnostics of a severity there are.
     pub fn count(&self, severity: Severity) -> usize {
         self.diags.iter().filter(|d| d.severity == severity).count()
     }
 }
 
-/// Reads a scenario and plans it. With `presence_only` files are not hashed.
-pub(super) fn check(path: &Path, presence_only: bool) -> Checked {
-    let mut loaded = crate::scenario::load(path);
+/// Reads scenarios and plans them. With `presence_only` files are not hashed. A fragment is no mistake if it
+/// was found in a folder; if no other of the files includes it, there is a warning, since a scenario whose
+/// name was forgotten looks like that.
+pub(super) fn check_all(files: &[Found], presence_only: bool) -> Vec<Checked> {
+    let mut all: Vec<Checked> = files
+        .iter()
+        .map(|file| check(file, presence_only))
+        .collect();
+    let included: BTreeSet<PathBuf> = all.iter().flat_map(|one| one.included.clone()).collect();
+    for one in all.iter_mut().filter(|one| one.fragment) {
+        if !included.contains(&identity(&one.path)) {
+            let message = "the file has no name, and none of these files includes it";
+            let help = "a scenario needs a name: without one this is a fragment for `include`, and does nothing by itself";
+            let place = Span::new(0, 0, 0);
+            let diag = Diag::warning(codes::MISSING_KEY, message);
+            one.diags
+                .push(diag.label(place, "taken for a fragment").help(help));
+        }
+    }
+    all
+}
+
+fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads a scenario and plans it.
+fn check(file: &Found, presence_only: bool) -> Checked {
+    let mut loaded = match file.in_folder {
+        true => load_found(&file.path),
+        false => load(&file.path),
+    };
     let files = HostFiles {
         kernels: if presence_only {
             Default::default()
@@ -73,7 +122,9 @@ pub(super) fn check(path: &Path, presence_only: bool) -> Checked {
         plans
     };
     Checked {
-        path: path.to_owned(),
+        path: file.path.clone(),
+        included: loaded.included().map(identity).collect(),
+        fragment: loaded.fragment,
         sources: loaded.sources,
         plans,
         diags: loaded.diags.into_sorted(),

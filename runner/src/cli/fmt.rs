@@ -6,7 +6,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::diagnostics::{Checked, Messages};
-use super::{Exit, Failure};
+use super::{Exit, Failure, files};
 use crate::scenario::diag::{Diags, Severity};
 use crate::scenario::source::{Language, Sources, read};
 use crate::scenario::{codes, kdl, toml, toml_format};
@@ -15,7 +15,7 @@ use crate::scenario::{codes, kdl, toml, toml_format};
 /// are written.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scenario files, in KDL or TOML.
+    /// Scenario files, in KDL or TOML, and folders that are searched for them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Change nothing; name the files that are not tidy and end with exit code 1.
@@ -41,7 +41,8 @@ struct Unwritable {
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let mut exit = Exit::Passed;
-        for file in &self.files {
+        for found in files::find(&self.files)? {
+            let file = &found.path;
             let (before, after) = match tidy(file) {
                 Ok(texts) => texts,
                 Err(checked) => {
@@ -88,14 +89,10 @@ fn tidy(path: &Path) -> Result<(String, String), Box<Checked>> {
             let file = sources.add(source);
             let tidied = match language {
                 Language::Kdl => {
-                    let before = kdl::parse(&text, file, &mut diags);
+                    kdl::parse(&text, file, &mut diags);
                     let tidied = kdl::format(&text);
-                    // The formatter must not change what the text means.
-                    debug_assert_eq!(
-                        before.len(),
-                        kdl::parse(&tidied, file, &mut Diags::default()).len()
-                    );
-                    Some(tidied)
+                    // A text that would come to mean something else is left alone.
+                    (diags.has_errors() || kdl::same(&text, &tidied)).then_some(tidied)
                 }
                 Language::Toml => {
                     toml::parse(&text, file, &mut diags);
@@ -108,10 +105,14 @@ fn tidy(path: &Path) -> Result<(String, String), Box<Checked>> {
             };
             match tidied {
                 Some(tidied) if !diags.has_errors() => return Ok((text.to_string(), tidied)),
-                None if !diags.has_errors() => diags.push(crate::scenario::diag::Diag::error(
-                    codes::TOML_SYNTAX,
-                    format!("`{name}` can't be tidied"),
-                )),
+                None if !diags.has_errors() => {
+                    let code = match Language::of_path(path) {
+                        Some(Language::Toml) => codes::TOML_SYNTAX,
+                        _ => codes::KDL_SYNTAX,
+                    };
+                    let message = format!("`{name}` can't be tidied");
+                    diags.push(crate::scenario::diag::Diag::error(code, message));
+                }
                 _ => {}
             }
         }
@@ -122,12 +123,7 @@ fn tidy(path: &Path) -> Result<(String, String), Box<Checked>> {
         .into_iter()
         .filter(|d| d.severity == Severity::Error)
         .collect();
-    Err(Box::new(Checked {
-        path: path.to_owned(),
-        sources,
-        plans: Vec::new(),
-        diags,
-    }))
+    Err(Box::new(Checked::unplanned(path, sources, diags)))
 }
 
 /// Replaces a file's content at once, so that an interruption can't leave half of it. A symbolic

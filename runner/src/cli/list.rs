@@ -1,21 +1,15 @@
 //! `chaosrun list [PATH...]`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use miette::Diagnostic;
 use serde::Serialize;
-use thiserror::Error;
 
-use super::diagnostics::{Checked, check};
-use super::{Exit, Failure, OrExit, print};
+use super::diagnostics::{Checked, check_all};
+use super::{Exit, Failure, OrExit, files, print};
 use crate::filter::{Selection, Subject};
 use crate::report::text;
 use crate::report::time::counted;
 use crate::scenario::diag::{Rendering, render};
-
-/// The deepest folder that is searched.
-const MAX_DEPTH: usize = 16;
 
 /// How scenarios are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,19 +35,6 @@ pub(super) struct Args {
     message_format: Format,
 }
 
-#[derive(Debug, Error, Diagnostic)]
-enum ListError {
-    #[error("can't read `{}`: {source}", path.display())]
-    #[diagnostic(
-        code(chaosrun::list::unreadable),
-        help("give a scenario file or a folder of them")
-    )]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-}
-
 /// One scenario of the list.
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -72,27 +53,27 @@ struct ListDocument<'a> {
     schema_version: u32,
     total: usize,
     scenarios: &'a [Listed],
+    /// Files that are no scenarios, but what scenarios include.
+    fragments: &'a [String],
 }
 
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let selector = self.selection.parse().or_exit(Exit::Usage)?;
-        let files = find(&self.paths).or_exit(Exit::Usage)?;
-        let mut all = Vec::new();
+        files::exist(&self.paths)?;
+        let (mut all, mut fragments) = (Vec::new(), Vec::new());
         let mut invalid = false;
-        for file in &files {
-            let checked = check(file, true);
+        for checked in check_all(&files::find(&self.paths)?, true) {
             invalid |= complain(&checked);
-            all.extend(
-                checked
-                    .plans
-                    .iter()
-                    .map(|compiled| listed(file, &compiled.plan)),
-            );
+            if checked.fragment {
+                fragments.push(checked.path.display().to_string());
+            }
+            let plans = checked.plans.iter();
+            all.extend(plans.map(|compiled| listed(&checked.path, &compiled.plan)));
         }
         let total = all.len();
         let chosen = selector.select(all, subject);
-        print(&self.rendered(&chosen, total));
+        print(&self.rendered(&chosen, total, &fragments));
         Ok(match chosen.is_empty() {
             _ if invalid => Exit::InvalidScenario,
             true => Exit::NothingSelected,
@@ -100,9 +81,9 @@ impl Args {
         })
     }
 
-    fn rendered(&self, chosen: &[Listed], total: usize) -> String {
+    fn rendered(&self, chosen: &[Listed], total: usize, fragments: &[String]) -> String {
         match self.message_format {
-            Format::Human => human(chosen, total),
+            Format::Human => human(chosen, total) + &told(fragments),
             Format::Oneline => chosen
                 .iter()
                 .map(|one| {
@@ -118,12 +99,26 @@ impl Args {
                     schema_version: 1,
                     total,
                     scenarios: chosen,
+                    fragments,
                 };
                 let json = serde_json::to_string_pretty(&document);
                 json.map(|json| json + "\n").unwrap_or_default()
             }
         }
     }
+}
+
+/// The fragments in a line, if there are any.
+fn told(fragments: &[String]) -> String {
+    if fragments.is_empty() {
+        return String::new();
+    }
+    let count = counted(fragments.len() as u64, "fragment", "fragments");
+    let names: Vec<String> = fragments
+        .iter()
+        .map(|name| text::short_line(name))
+        .collect();
+    format!("{count} for `include`: {}\n", names.join(", "))
 }
 
 /// Shows what is wrong with a file on stderr, and tells whether it has errors.
@@ -192,38 +187,4 @@ fn human(chosen: &[Listed], total: usize) -> String {
         false => out.push_str(&format!("{shown} of {scenarios} selected\n")),
     }
     out
-}
-
-/// The scenario files among `paths` and in the folders among them, sorted, each once. A link to a
-/// folder is not followed, so that no search can go round in circles.
-fn find(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, ListError> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<(PathBuf, usize)> = Vec::new();
-    for path in paths {
-        let unreadable = |source| ListError::Unreadable {
-            path: path.clone(),
-            source,
-        };
-        match std::fs::metadata(path).map_err(unreadable)?.is_dir() {
-            true => open.push((path.clone(), 0)),
-            false => drop(found.insert(path.clone())),
-        }
-    }
-    while let Some((folder, depth)) = open.pop() {
-        let unreadable = |source| ListError::Unreadable {
-            path: folder.clone(),
-            source,
-        };
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
-            let scenario = path.extension().is_some_and(|e| e == "kdl" || e == "toml");
-            if kind.is_dir() && depth < MAX_DEPTH {
-                open.push((path, depth + 1));
-            } else if !kind.is_dir() && scenario {
-                found.insert(path);
-            }
-        }
-    }
-    Ok(found)
 }

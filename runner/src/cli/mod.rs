@@ -4,7 +4,7 @@
 //! `fn run(self) -> Result<Exit, Failure>`, name the module below, and add one variant to
 //! [`Command`] and one arm to [`Command::run`].
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -23,6 +23,7 @@ mod doctor;
 mod engines;
 mod exit;
 mod explain;
+mod files;
 mod fmt;
 mod guest;
 mod interrupt;
@@ -153,16 +154,22 @@ fn terminal_width() -> Option<usize> {
 }
 
 /// `chaosrun FILE...` means `chaosrun run FILE...`: inserts the word when the first argument is the
-/// name of a scenario file.
+/// name of a scenario file, or of a folder and of no subcommand.
 fn with_implied_run(mut args: Vec<OsString>) -> Vec<OsString> {
     let is_scenario = args.get(1).is_some_and(|first| {
         let extension = Path::new(first).extension();
         extension.is_some_and(|extension| extension == "kdl" || extension == "toml")
+            || (files::is_folder(Path::new(first)) && !is_subcommand(first))
     });
     if is_scenario {
         args.insert(1, "run".into());
     }
     args
+}
+
+fn is_subcommand(word: &OsStr) -> bool {
+    let command = Cli::command();
+    word == "help" || command.get_subcommands().any(|c| word == c.get_name())
 }
 
 #[cfg(test)]
@@ -189,6 +196,18 @@ mod tests {
             with_implied_run(words("chaosrun dir/a.toml")),
             words("chaosrun run dir/a.toml")
         );
+    }
+
+    #[test]
+    fn a_folder_as_first_argument_implies_run_unless_it_is_called_like_a_subcommand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        assert_eq!(
+            with_implied_run(words(&format!("chaosrun {path} --seed 1"))),
+            words(&format!("chaosrun run {path} --seed 1"))
+        );
+        assert!(is_subcommand(OsStr::new("run")) && is_subcommand(OsStr::new("help")));
+        assert!(!is_subcommand(OsStr::new("./run")));
     }
 
     #[test]

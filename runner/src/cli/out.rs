@@ -1,5 +1,6 @@
 //! The folder of a run's reports.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -60,11 +61,26 @@ impl Places {
         }
     }
 
-    /// Makes the folder and makes sure that it can be written to, before anything runs for nothing.
-    pub fn new(out: Option<&Path>, plan: &Plan, several: bool) -> Result<Self, Unwritable> {
-        let places = Self {
-            folder: Self::folder(out, plan, several),
+    /// Makes the folder and makes sure that it can be written to, before anything runs for nothing. The
+    /// folders in `taken` are those of other scenarios: of several with the same name, as are those that
+    /// are written in both languages, each has a folder of its own.
+    pub fn new(
+        out: Option<&Path>,
+        plan: &Plan,
+        several: bool,
+        taken: &mut BTreeSet<PathBuf>,
+    ) -> Result<Self, Unwritable> {
+        let folder = Self::folder(out, plan, several);
+        let mut places = Self {
+            folder: folder.clone(),
         };
+        let mut number = 1;
+        while !taken.insert(places.folder.clone()) {
+            number += 1;
+            let mut name = folder.file_name().unwrap_or_default().to_owned();
+            name.push(format!("-{number}"));
+            places.folder = folder.with_file_name(name);
+        }
         places.prepare(&places.folder)?;
         // Should this run be killed, an old report must not be taken for its own.
         for name in ["report.json", "junit.xml"] {

@@ -1,9 +1,9 @@
-//! `chaosrun plan FILE`.
+//! `chaosrun plan FILE...`.
 
 use std::path::PathBuf;
 
-use super::diagnostics::{Messages, check, write};
-use super::{Exit, Failure};
+use super::diagnostics::{Checked, Messages, check_all, write};
+use super::{Exit, Failure, files};
 use crate::plan::canonical;
 use crate::scenario::diag::Severity;
 
@@ -11,8 +11,9 @@ use crate::scenario::diag::Severity;
 /// started.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A scenario file, in KDL or TOML.
-    file: PathBuf,
+    /// Scenario files, in KDL or TOML, and folders that are searched for them.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
     /// Print the plan itself, as canonical JSON: one line per variant, whose BLAKE3 hash is the
     /// plan's name.
     #[arg(long)]
@@ -26,20 +27,30 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let checked = check(&self.file, false);
-        if self.messages.show(&checked).is_err() {
-            return Ok(Exit::Internal);
+        let mut exit = Exit::Passed;
+        for checked in check_all(&files::find(&self.files)?, false) {
+            if self.messages.show(&checked).is_err() {
+                return Ok(Exit::Internal);
+            }
+            if checked.count(Severity::Error) > 0 {
+                exit = Exit::InvalidScenario;
+                continue;
+            }
+            let written = self
+                .text(&checked)
+                .map(|text| write(std::io::stdout(), &text));
+            if !matches!(written, Some(Ok(()))) {
+                return Ok(Exit::Internal);
+            }
         }
-        if checked.count(Severity::Error) > 0 {
-            return Ok(Exit::InvalidScenario);
-        }
+        Ok(exit)
+    }
+
+    fn text(&self, checked: &Checked) -> Option<String> {
         let mut out = String::new();
         for compiled in &checked.plans {
             if self.json {
-                let Ok(json) = canonical::to_string(&compiled.plan) else {
-                    return Ok(Exit::Internal);
-                };
-                out.push_str(&json);
+                out.push_str(&canonical::to_string(&compiled.plan).ok()?);
                 out.push('\n');
             } else if self.hash {
                 out.push_str(&compiled.plan.hash());
@@ -48,9 +59,6 @@ impl Args {
                 out.push_str(&compiled.to_human());
             }
         }
-        match write(std::io::stdout(), &out) {
-            Ok(()) => Ok(Exit::Passed),
-            Err(_) => Ok(Exit::Internal),
-        }
+        Some(out)
     }
 }

@@ -1,16 +1,17 @@
 //! `chaosrun run FILE...`, which `chaosrun FILE...` means, too.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use chaosrun_vmm::engine::EngineOptions;
 
 use super::artifact::open_store;
-use super::diagnostics::{Checked, Messages, check};
+use super::diagnostics::{Checked, Messages, check_all};
 use super::out::{Places, Unwritable};
 use super::progress::say;
 use super::sweep::{Sweep, interrupted};
-use super::{Exit, Failure, OrExit, engines, interrupt, print};
+use super::{Exit, Failure, OrExit, engines, files, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
 use crate::filter::{Seeds, Selection, Subject};
 use crate::plan::{Compiled, Plan};
@@ -22,7 +23,7 @@ use crate::scenario::diag::Severity;
 /// Run scenarios, judge them, and write reports.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scenario files, in KDL or TOML.
+    /// Scenario files, in KDL or TOML, and folders that are searched for them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -86,7 +87,9 @@ enum Refused {
     #[error("`{scenario}` asks for exploration, which chaosrun does not do yet")]
     #[diagnostic(
         code(chaosrun::run::explore_unsupported),
-        help("remove the `explore` block; `--seeds 1..20` tries several seeds")
+        help(
+            "remove the `explore` block, or leave the scenario out: -E 'not scenario(={scenario})'; `--seeds 1..20` tries several seeds"
+        )
     )]
     Explore { scenario: String },
     #[error("there are more than a million runs to do")]
@@ -129,13 +132,12 @@ impl Options {
         let selector = self.selection.parse().or_exit(Exit::Usage)?;
         let mut all = Vec::new();
         let mut valid = true;
-        for file in files {
-            let checked = check(file, false);
+        for checked in check_all(&files::find(files)?, false) {
             valid &= checked.count(Severity::Error) == 0;
             if self.messages.show(&checked).is_err() {
                 return Ok(None);
             }
-            all.extend(plans_of(file, checked));
+            all.extend(plans_of(checked));
         }
         if !valid {
             return Ok(None);
@@ -187,9 +189,10 @@ impl Options {
 
     fn run_all(&self, selected: &[Selected]) -> Result<Exit, Failure> {
         let several = selected.len() > 1;
+        let mut taken = BTreeSet::new();
         let place = |one: &Selected| {
             let plan = &one.compiled.plan;
-            Places::new(self.out.as_deref(), plan, several).or_exit(Exit::HostCannot)
+            Places::new(self.out.as_deref(), plan, several, &mut taken).or_exit(Exit::HostCannot)
         };
         // Before anything is built or run for nothing.
         let places: Vec<Places> = selected.iter().map(place).collect::<Result<_, _>>()?;
@@ -278,13 +281,14 @@ fn exit_of(document: &Document) -> Exit {
     }
 }
 
-fn plans_of(file: &Path, checked: Checked) -> Vec<Selected> {
-    let text = std::fs::read(file).unwrap_or_default();
+fn plans_of(checked: Checked) -> Vec<Selected> {
+    let file = checked.path;
+    let text = std::fs::read(&file).unwrap_or_default();
     let hash = blake3::hash(&text).to_hex().to_string();
     let plans = checked.plans.into_iter();
     plans
         .map(|compiled| Selected {
-            file: file.to_owned(),
+            file: file.clone(),
             hash: hash.clone(),
             compiled,
         })

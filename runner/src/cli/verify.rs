@@ -14,9 +14,11 @@ use thiserror::Error;
 
 use super::boot::{BootError, described, start_log};
 use super::divergence;
+use super::files::is_folder;
 use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
 use super::{Exit, Failure, OrExit, interrupt, units, verify_scenario};
+use crate::plan::artefacts::KERNELS;
 
 /// Run a scenario, or boot one machine, several times and compare the chains of state hashes.
 #[derive(Debug, clap::Args)]
@@ -82,9 +84,13 @@ pub(super) fn suits(command: &mut Command, given: &ArgMatches) -> Result<(), cla
     Err(command.error(ErrorKind::ArgumentConflict, message))
 }
 
+/// Whether a path is that of a scenario or of a folder of them, and not of a kernel. The name of a kernel
+/// wins over a folder of the same name.
 fn is_scenario(file: &Path) -> bool {
     let extension = file.extension();
+    let kernel = file.to_str().is_some_and(|name| KERNELS.contains(&name));
     extension.is_some_and(|extension| extension == "kdl" || extension == "toml")
+        || (!kernel && is_folder(file))
 }
 
 /// The runs cannot be compared, or differ.

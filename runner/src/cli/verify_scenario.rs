@@ -8,7 +8,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::guest::exit_of_engine;
-use super::progress::Bars;
+use super::progress::{Bars, say};
 use super::run::{Options, Selected, images};
 use super::{Exit, Failure, OrExit, interrupt, print};
 use crate::report::time::human_duration;
@@ -44,7 +44,7 @@ enum VerifyError {
     },
 }
 
-/// Runs the scenarios of `file` `runs` times each and compares.
+/// Runs the scenarios of a file or folder `runs` times each and compares.
 pub(super) fn verify(
     file: &Path,
     runs: u32,
@@ -56,6 +56,10 @@ pub(super) fn verify(
     let Some(selected) = options.select(&[PathBuf::from(file)])? else {
         return Ok(Exit::InvalidScenario);
     };
+    if selected.is_empty() {
+        say("chaosrun: nothing is selected; `chaosrun list FILE...` shows what there is");
+        return Ok(Exit::NothingSelected);
+    }
     let images = images(&selected)?;
     let mut exit = Exit::Passed;
     for (one, images) in selected.iter().zip(&images) {

@@ -330,15 +330,28 @@ impl Fault {
         self
     }
 
-    /// The fault in one line: `partition of n1, n2 for 3 s`.
+    /// The fault in one line: `partition of n1, n2 for 3 s`, and its end as `partition of n1, n2 ends
+    /// after 3 s`.
     pub fn summary(&self) -> String {
         let mut line = self.name.clone();
         if !self.affected_nodes.is_empty() {
             line.push_str(" of ");
             line.push_str(&self.affected_nodes.join(", "));
         }
-        if let Some(duration_ns) = self.max_duration_ns {
-            line.push_str(" for ");
+        let (words, duration_ns) = match self.details.get("stage").and_then(Value::as_str) {
+            Some("end") => {
+                line.push_str(" ends");
+                let lasted = self.details.get("lasted_ns");
+                (" after ", lasted.and_then(Value::as_u64))
+            }
+            Some("left out") => {
+                line.push_str(" is left out");
+                ("", None)
+            }
+            _ => (" for ", self.max_duration_ns),
+        };
+        if let Some(duration_ns) = duration_ns {
+            line.push_str(words);
             line.push_str(&time::human_duration(duration_ns));
         }
         // What did nothing must not read like what did something.

@@ -8,13 +8,14 @@ use chaosrun_vmm::world::{Command, World, WorldError, WorldEvent, WorldEventKind
 use super::allowance::Allowance;
 use super::cluster::is_cut;
 use super::director::{Deed, Director, Happening, Stage};
+use super::faults::FaultLog;
 use super::lines::{Console, recorded};
 use super::lives::Life;
 use super::notes::notes;
 use super::outcome::{End, Outcome};
 use super::prospects::Prospects;
 use super::readiness::Readiness;
-use super::record::{Record, WITHOUT_EFFECT, fault};
+use super::record::{Record, fault};
 use crate::plan::Plan;
 use crate::property::checker::Line;
 use crate::property::decode::decode;
@@ -100,6 +101,7 @@ struct Drive<'a> {
     readiness: Readiness,
     prospects: Prospects,
     record: Record,
+    faults: FaultLog,
     /// How much more each node may say.
     allowances: Vec<Allowance>,
     lines: Vec<Console>,
@@ -128,6 +130,7 @@ impl<'a> Drive<'a> {
             readiness: Readiness::new(plan),
             prospects: Prospects::new(plan),
             record: Record::new(nodes),
+            faults: FaultLog::default(),
             allowances: vec![Allowance::default(); nodes],
             lines: plan
                 .nodes
@@ -308,16 +311,10 @@ impl<'a> Drive<'a> {
                 stage,
                 fault: event,
             } => {
-                let word = match stage {
-                    Stage::Begin | Stage::Moment => "begin",
-                    Stage::End => "end",
-                    Stage::LeftOut => "left out",
-                    Stage::WithoutEffect { .. } => WITHOUT_EFFECT,
-                };
                 if stage == (Stage::WithoutEffect { entirely: true }) {
                     self.record.did_nothing(&event.name);
                 }
-                let shown = event.clone().with("stage", word).with("source", source);
+                let shown = self.faults.record(now, id, stage, source, event.clone());
                 self.seq += 1;
                 self.record.add(self.seq, now, None, fault(now, shown));
                 if matches!(stage, Stage::Begin | Stage::Moment) {

@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod cluster;
 pub mod director;
 mod drive;
+mod faults;
 mod lines;
 mod lives;
 mod notes;

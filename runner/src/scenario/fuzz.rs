@@ -18,6 +18,10 @@ pub fn fuzz_kdl(bytes: &[u8]) {
     if fuzz(text, Language::Kdl, "fuzz.kdl") {
         let tidy = kdl::format(text);
         assert!(
+            kdl::same(text, &tidy),
+            "formatting changed the meaning:\n{tidy}"
+        );
+        assert!(
             fuzz(&tidy, Language::Kdl, "fuzz.kdl"),
             "formatting made a good text bad:\n{tidy}"
         );

@@ -42,16 +42,36 @@ pub struct Loaded {
     pub scenarios: Vec<Scenario>,
     /// The whole document with its matrix, joined from all files.
     pub root: Option<Block>,
+    /// Whether this is a fragment: a file without a name, which other files include.
+    pub fragment: bool,
     /// What is wrong.
     pub diags: Diags,
+}
+
+impl Loaded {
+    /// The paths of the files that were included.
+    pub fn included(&self) -> impl Iterator<Item = &Path> {
+        let files = self.sources.all().iter().skip(1);
+        files.map(|source| source.path.as_path())
+    }
 }
 
 /// Reads a scenario file with all that it includes. Mistakes are in the result.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
+    load_as(path, false)
+}
+
+/// Reads a file that was found in a folder, which may be a fragment: that it has no name is no mistake.
+#[must_use]
+pub fn load_found(path: &Path) -> Loaded {
+    load_as(path, true)
+}
+
+fn load_as(path: &Path, may_be_fragment: bool) -> Loaded {
     let name = path.display().to_string();
     match read(path, &name, None) {
-        Ok(source) => load_source(source),
+        Ok(source) => load_source(source, may_be_fragment),
         Err(diag) => {
             let mut loaded = Loaded::default();
             loaded.diags.push(*diag);
@@ -63,15 +83,16 @@ pub fn load(path: &Path) -> Loaded {
 /// Checks a scenario that is a text already. Paths in it are relative to `folder`.
 #[must_use]
 pub fn load_text(text: &str, language: Language, name: &str, folder: &Path) -> Loaded {
-    load_source(Source {
+    let source = Source {
         name: name.to_owned(),
         path: folder.join(name),
         text: text.into(),
         language,
-    })
+    };
+    load_source(source, false)
 }
 
-fn load_source(source: Source) -> Loaded {
+fn load_source(source: Source, may_be_fragment: bool) -> Loaded {
     let mut loader = Loader {
         sources: Sources::default(),
         diags: Diags::default(),
@@ -83,10 +104,14 @@ fn load_source(source: Source) -> Loaded {
         sources: loader.sources,
         scenarios: Vec::new(),
         root: None,
+        fragment: false,
         diags: loader.diags,
     };
     let Some(root) = root else { return loaded };
-    if let Some(name) = main_keys(&root, &mut loaded.diags) {
+    loaded.fragment = may_be_fragment && !root.has("name");
+    if loaded.fragment {
+        // Nothing is asked of it but that it can be read.
+    } else if let Some(name) = main_keys(&root, &mut loaded.diags) {
         loaded.scenarios = variant::expand(&name, &root, &mut loaded.diags);
     }
     loaded.root = Some(root);
@@ -141,12 +166,7 @@ impl Loader {
         let file = self.sources.add(source);
         let block = match language {
             Language::Kdl => {
-                let mut own = Diags::default();
-                let entries = kdl::parse(&text, file, &mut own);
-                if !own.has_errors() {
-                    kdl::arbitrate(&text, file, &mut own);
-                }
-                self.diags.append(own);
+                let entries = kdl::parse(&text, file, &mut self.diags);
                 self.kdl_root(entries, file)?
             }
             Language::Toml => {

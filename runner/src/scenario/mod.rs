@@ -24,5 +24,5 @@ mod variant;
 pub mod vocab;
 mod wording;
 
-pub use load::{Loaded, Scenario, load, load_text};
+pub use load::{Loaded, Scenario, load, load_found, load_text};
 pub use wording::{describe, example_value};

@@ -40,9 +40,22 @@ pub fn parse(text: &str, file: u32, diags: &mut Diags) -> Vec<Entry> {
         );
     }
     let root = table.span();
-    let value = convert(
+    let mut told: Vec<(usize, usize)> = errors
+        .iter()
+        .filter_map(|error| error.span().map(|span| (span.start, span.end)))
+        .collect();
+    told.sort_unstable();
+    let mut reading = Reading {
+        text,
+        file,
+        told,
+        count: 0,
+        diags,
+    };
+    let value = reading.convert(
         DeValue::Table(table.into_inner()),
         Span::new(file, root.start, root.end),
+        false,
     );
     match value.raw {
         Raw::Table(entries) => entries,
@@ -69,43 +82,133 @@ fn hint(message: &str, text: &str, at: usize) -> Option<String> {
         .then(|| "text and values with a unit need quotes, e.g. \"5s\"".into())
 }
 
-fn convert(value: DeValue<'_>, span: Span) -> Value {
-    let raw = match value {
-        DeValue::String(s) => Raw::Str(s.into_owned()),
-        DeValue::Integer(n) => {
-            i64::from_str_radix(n.as_str(), n.radix()).map_or(Raw::BigInt, Raw::Int)
-        }
-        DeValue::Float(_) => Raw::Float,
-        DeValue::Boolean(b) => Raw::Bool(b),
-        DeValue::Datetime(_) => Raw::Datetime,
-        DeValue::Array(items) => {
-            let convert_item = |item: toml::Spanned<DeValue<'_>>| {
-                let place = item.span();
-                convert(
-                    item.into_inner(),
-                    Span::new(span.file, place.start, place.end),
-                )
-            };
-            Raw::List(items.into_iter().map(convert_item).collect())
-        }
-        DeValue::Table(table) => Raw::Table(entries(table, span.file)),
-    };
-    Value { raw, span }
+/// Turns what the parser found into our tree. The parser only finds where numbers and times are; whether
+/// they are some is looked at here, of each of them, whatever its key is.
+struct Reading<'a> {
+    text: &'a str,
+    file: u32,
+    /// The places of what the parser found wrong, in the order of the text.
+    told: Vec<(usize, usize)>,
+    /// How many values were found wrong here.
+    count: usize,
+    diags: &'a mut Diags,
 }
 
-/// A table's entries in the order of the text; the crate keeps them in the order of the alphabet.
-fn entries(table: DeTable<'_>, file: u32) -> Vec<Entry> {
-    let mut out: Vec<Entry> = Vec::with_capacity(table.len());
-    for (key, value) in table {
-        let (k, v) = (key.span(), value.span());
-        out.push(Entry {
-            key: key.into_inner().into_owned(),
-            key_span: Span::new(file, k.start, k.end),
-            value: convert(value.into_inner(), Span::new(file, v.start, v.end)),
-        });
+impl Reading<'_> {
+    /// `free`: nobody looks at the value again, since its key begins with `x-`.
+    fn convert(&mut self, value: DeValue<'_>, span: Span, free: bool) -> Value {
+        let raw = match value {
+            DeValue::String(s) => Raw::Str(s.into_owned()),
+            DeValue::Integer(n) => match i64::from_str_radix(n.as_str(), n.radix()) {
+                Ok(n) if self.is_written_right(span) => Raw::Int(n),
+                Err(e) if is_overflow(&e) => self.far_too_large(span, free),
+                _ => self.no_value(span),
+            },
+            DeValue::Float(_) if self.is_written_right(span) => Raw::Float,
+            DeValue::Datetime(time) if self.is_written_right(span) => {
+                match time.time.is_some_and(|time| time.second.is_none()) {
+                    true => self.without_seconds(span),
+                    false => Raw::Datetime,
+                }
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) => self.no_value(span),
+            DeValue::Boolean(b) => Raw::Bool(b),
+            DeValue::Array(items) => {
+                let convert_item = |item: toml::Spanned<DeValue<'_>>| {
+                    let place = item.span();
+                    let span = Span::new(self.file, place.start, place.end);
+                    self.convert(item.into_inner(), span, free)
+                };
+                Raw::List(items.into_iter().map(convert_item).collect())
+            }
+            DeValue::Table(table) => Raw::Table(self.entries(table, free)),
+        };
+        Value { raw, span }
     }
-    out.sort_by_key(|e| e.key_span);
-    out
+
+    /// A table's entries in the order of the text; the crate keeps them in the order of the alphabet.
+    fn entries(&mut self, table: DeTable<'_>, free: bool) -> Vec<Entry> {
+        let mut out: Vec<Entry> = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let (k, v) = (key.span(), value.span());
+            let key = key.into_inner().into_owned();
+            let free = free || key.starts_with("x-");
+            let span = Span::new(self.file, v.start, v.end);
+            out.push(Entry {
+                key,
+                key_span: Span::new(self.file, k.start, k.end),
+                value: self.convert(value.into_inner(), span, free),
+            });
+        }
+        out.sort_by_key(|e| e.key_span);
+        out
+    }
+
+    fn written(&self, span: Span) -> &str {
+        let place = span.start as usize..span.end as usize;
+        self.text.get(place).unwrap_or_default()
+    }
+
+    /// Whether the text of a number or a time is one to the `toml_edit` package.
+    fn is_written_right(&self, span: Span) -> bool {
+        self.written(span).parse::<toml_edit::Value>().is_ok()
+    }
+
+    fn error(&mut self, span: Span, why: &str, label: &str, help: String) -> Raw {
+        let shown: String = self.written(span).chars().take(40).collect();
+        // What the parser has told already is not told again in other words.
+        let (start, end) = (span.start as usize, span.end as usize);
+        let behind = self.told.partition_point(|told| told.0 <= end);
+        let near = &self.told[behind.saturating_sub(4)..behind];
+        if near.iter().all(|told| told.1 < start) && self.count < MAX_ERRORS {
+            self.count += 1;
+            self.diags.push(
+                Diag::error(
+                    codes::TOML_SYNTAX,
+                    format!("`{}` {why}", shown.escape_debug()),
+                )
+                .label(span, label)
+                .help(help),
+            );
+        }
+        Raw::Broken
+    }
+
+    fn no_value(&mut self, span: Span) -> Raw {
+        let text = self.written(span);
+        let help = match text.get(..2) {
+            Some("0x" | "0o" | "0b") if text.len() == 2 => {
+                format!("digits belong behind `{text}`; a text needs quotes: \"{text}\"")
+            }
+            _ => "text and values with a unit need quotes, e.g. \"5s\"".to_owned(),
+        };
+        self.error(span, "is neither a number nor a time", "not a value", help)
+    }
+
+    fn without_seconds(&mut self, span: Span) -> Raw {
+        let help =
+            "write the seconds, or quotes around it: other readers of the file want TOML 1.0";
+        self.error(
+            span,
+            "is a time without seconds",
+            "only in TOML 1.1",
+            help.to_owned(),
+        )
+    }
+
+    /// No reader of TOML keeps such a number. Where a key of ours has it, what it may be is told there.
+    fn far_too_large(&mut self, span: Span, free: bool) -> Raw {
+        if !free {
+            return Raw::BigInt;
+        }
+        let help = "numbers in TOML have 64 bits; a larger one needs quotes".to_owned();
+        self.error(span, "is far too large", "does not fit 64 bits", help)
+    }
+}
+
+fn is_overflow(error: &std::num::ParseIntError) -> bool {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    matches!(error.kind(), PosOverflow | NegOverflow)
 }
 
 /// A pass over the bytes that knows strings, comments and brackets, and nothing else.
@@ -262,6 +365,61 @@ mod tests {
         );
         assert!(codes_of(&format!("a = \"{}\"", "[.".repeat(1000))).is_empty());
         assert!(codes_of(&format!("a = '''\n{}'''", "[.\n".repeat(1000))).is_empty());
+    }
+
+    #[test]
+    fn numbers_and_times_are_ones_under_every_key() {
+        for key in ["seed", "x-mine", "x-a.b"] {
+            for bad in [
+                "0x",
+                "0o",
+                "0b",
+                "0b2",
+                "+",
+                "1_",
+                "1__0",
+                "01",
+                "1.",
+                "1e",
+                "17:45",
+                "25:00:00",
+                "2026-13-01",
+                "\u{0661}\u{0662}",
+                "1\u{0662}",
+                "\u{ff11}",
+                "0x\u{ff21}",
+            ] {
+                let found = codes_of(&format!("{key} = {bad}\n"));
+                assert_eq!(found, [codes::TOML_SYNTAX.id], "{key} = {bad}");
+                assert!(!codes_of(&format!("{key} = [ 1, {{ a = {bad} }} ]\n")).is_empty());
+            }
+            for good in [
+                "0x1F", "0o17", "0b1_0", "+1", "1_0", "1.5", "1e3", "inf", "-nan", "17:45:00",
+            ] {
+                assert!(codes_of(&format!("{key} = {good}\n")).is_empty(), "{good}");
+            }
+        }
+        let large = "99999999999999999999";
+        assert_eq!(
+            codes_of(&format!("x-a = {large}\n")),
+            [codes::TOML_SYNTAX.id]
+        );
+        assert!(
+            codes_of(&format!("seed = {large}\n")).is_empty(),
+            "told by its key"
+        );
+    }
+
+    #[test]
+    fn a_radix_without_digits_is_not_called_large() {
+        let mut diags = Diags::default();
+        parse("seed = 0x\n", 0, &mut diags);
+        let told = diags.into_sorted().remove(0);
+        assert_eq!(told.message, "`0x` is neither a number nor a time");
+        assert!(
+            told.help
+                .is_some_and(|help| help.contains("digits belong behind"))
+        );
     }
 
     #[test]

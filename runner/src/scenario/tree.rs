@@ -76,3 +76,34 @@ pub struct Entry {
     /// The value.
     pub value: Value,
 }
+
+impl Value {
+    /// The same, as if it stood nowhere.
+    #[must_use]
+    pub fn without_places(&self) -> Self {
+        let values = |list: &[Self]| list.iter().map(Self::without_places).collect();
+        let entries = |list: &[Entry]| list.iter().map(Entry::without_places).collect();
+        let raw = match &self.raw {
+            Raw::List(items) => Raw::List(values(items)),
+            Raw::Table(inner) => Raw::Table(entries(inner)),
+            Raw::Node(args, inner) => Raw::Node(values(args), entries(inner)),
+            plain => plain.clone(),
+        };
+        Self {
+            raw,
+            span: Span::default(),
+        }
+    }
+}
+
+impl Entry {
+    /// The same, as if it stood nowhere.
+    #[must_use]
+    pub fn without_places(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            key_span: Span::default(),
+            value: self.value.without_places(),
+        }
+    }
+}

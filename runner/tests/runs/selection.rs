@@ -161,3 +161,40 @@ fn a_filter_chooses_and_one_that_chooses_nothing_says_so() {
     of.exits(NOTHING_SELECTED).says("nothing is selected");
     assert!(of.document.is_null() || of.reports().len() == 1);
 }
+
+#[test]
+fn a_folder_is_run_file_by_file_with_a_folder_of_reports_each() {
+    let place = passing();
+    let text = std::fs::read_to_string(place.path("test.kdl")).expect("it is there");
+    let all = place.path("all");
+    std::fs::create_dir(&all).expect("it can be made");
+    let (head, tail) = text.split_once("kernel \"tiny\"").expect("it has a kernel");
+    let base = "scenario schema=1 { kernel \"tiny\"; }\n";
+    for (name, text) in [
+        ("b.kdl", text.clone()),
+        ("a.kdl", format!("{head}include \"base.kdl\"{tail}")),
+        ("base.kdl", base.to_owned()),
+    ] {
+        std::fs::write(all.join(name), text).expect("it can be written");
+    }
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_chaosrun"));
+    command.current_dir(place.path("."));
+    command.args(["all", "--jobs", "1", "--replay", "none", "--out", "out"]);
+    let of = place.ran(&mut command);
+    of.exits(PASSED);
+    let folders: BTreeSet<String> = std::fs::read_dir(place.path("out"))
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be listed").file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(folders, ["test", "test-2"].map(str::to_owned).into());
+    for folder in folders {
+        let report = std::fs::read(place.path(&format!("out/{folder}/report.json")));
+        let report: Value = serde_json::from_slice(&report.expect("it is there")).expect("JSON");
+        assert_eq!(
+            report["reports"].as_array().map(Vec::len),
+            Some(1),
+            "{folder}"
+        );
+    }
+}

@@ -94,7 +94,7 @@ fn files_that_are_no_scenarios_are_refused_by_name() {
 
 #[test]
 fn nesting_of_any_depth_is_refused() {
-    for n in [100, 10_000, 1_000_000] {
+    for n in [100, 10_000, 200_000] {
         assert!(code_of_text(&"a {".repeat(n), Language::Kdl).contains(&codes::TOO_DEEP.id));
         assert!(code_of_text(&"a {\n".repeat(n), Language::Kdl).contains(&codes::TOO_DEEP.id));
         let _ = code_of_text(&"/-a {".repeat(n), Language::Kdl);
@@ -135,7 +135,7 @@ fn large_files_of_mistakes_end_in_bounded_time() {
             "[[a]]\n",
             ".",
         ] {
-            let text = piece.repeat((1 << 20) / piece.len());
+            let text = piece.repeat((1 << 18) / piece.len());
             assert!(!code_of_text(&text, language).is_empty(), "{piece:?}");
         }
     }

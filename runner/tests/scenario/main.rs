@@ -3,10 +3,11 @@
 mod bad_input;
 mod diagnostics;
 mod golden;
-mod kdl_oracle;
+mod kdl;
 mod random;
 mod reference;
 mod scale;
+mod suites;
 
 use std::path::PathBuf;
 

@@ -537,3 +537,42 @@ fn a_node_that_takes_no_commands_is_told_to_have_been_missed_or_is_waited_for() 
             .any(|deed| { matches!(deed, Deed::World(Command::Control { node: 3, .. })) })
     );
 }
+
+#[test]
+fn no_end_of_a_fault_reads_like_a_beginning() {
+    let plan = plan(
+        "random rate=\"3/s\" from=\"network,disk,node,clock,process,memory,interrupt\"\n quiet \"10s\"",
+    );
+    let mut ended = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let mut log = crate::run::faults::FaultLog::default();
+        for (at, deed) in play(&plan, seed) {
+            let Deed::Record {
+                id,
+                source,
+                stage,
+                fault,
+            } = deed
+            else {
+                continue;
+            };
+            let (name, class) = (fault.name.clone(), fault.class.clone());
+            let told = log.record(at, id, stage, source, fault).summary();
+            assert_eq!(told.contains(" ends after "), stage == Stage::End, "{told}");
+            assert!(told.starts_with(&name), "{told}");
+            if stage == Stage::End {
+                ended.insert(class);
+            }
+        }
+    }
+    let lasting = [
+        "clock",
+        "disk",
+        "interrupt",
+        "memory",
+        "network",
+        "node",
+        "process",
+    ];
+    assert!(ended.iter().eq(lasting), "{ended:?}");
+}

@@ -179,7 +179,10 @@ pub fn kdl(fault: &Fault) -> String {
         }
     }
     for (key, value) in &fault.details {
-        if matches!(key.as_str(), "sides" | "stage" | "source" | "why") {
+        if matches!(
+            key.as_str(),
+            "sides" | "stage" | "source" | "lasted_ns" | "why"
+        ) {
             continue;
         }
         match value.as_bool() {

@@ -1,7 +1,7 @@
 //! Tidies KDL: indentation, blanks and empty lines, and nothing else. Comments, quotes and the
 //! notation of numbers stay as they were written.
 
-use super::lexer::{Kind, Token, tokens};
+use super::scan::{Kind, Token, tokens};
 
 const INDENT: &str = "    ";
 

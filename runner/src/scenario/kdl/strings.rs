@@ -1,118 +1,96 @@
-//! What KDL's strings and words mean.
+//! What may be wrong inside of a string, and what a word was probably meant to be.
 
-use super::lexer::{is_disallowed, is_newline, is_space};
+use super::scan::{is_newline, is_space};
 
 /// A mistake inside of a string: where in the token, how long, what it is, and what to do.
-pub(super) struct Mistake {
+pub(super) struct Slip {
     pub at: usize,
     pub len: usize,
     pub message: String,
     pub help: &'static str,
 }
 
-fn mistake(at: usize, len: usize, message: impl Into<String>, help: &'static str) -> Mistake {
-    Mistake {
+fn slip(at: usize, len: usize, message: impl Into<String>, help: &'static str) -> Option<Slip> {
+    Some(Slip {
         at,
         len,
         message: message.into(),
         help,
-    }
+    })
 }
 
-/// The text that a quoted token means.
-pub(super) fn unquote(token: &str) -> Result<String, Mistake> {
+/// Whether a quoted token is written with three quotes.
+pub(super) fn of_several_lines(token: &str) -> bool {
+    let inner = token.trim_matches('#');
+    inner.len() >= 6 && inner.starts_with("\"\"\"") && inner.ends_with("\"\"\"")
+}
+
+/// What is wrong inside of a quoted token.
+pub(super) fn inside(token: &str) -> Option<Slip> {
     let hashes = token.len() - token.trim_start_matches('#').len();
-    let inner = &token[hashes..token.len() - hashes];
-    if let Some(at) = token.find(is_disallowed) {
-        return Err(mistake(
-            at,
-            1,
-            "a control character inside a string",
-            "write it as an escape, e.g. `\\u{1}`",
-        ));
+    let quotes = if of_several_lines(token) { 3 } else { 1 };
+    let base = hashes + quotes;
+    let body = token.get(base..token.len().checked_sub(base)?)?;
+    let escape = || (hashes == 0).then(|| escapes(body, base)).flatten();
+    match quotes {
+        1 => escape(),
+        _ => indentation(body, hashes, base).or_else(escape),
     }
-    if inner.len() >= 6 && inner.starts_with("\"\"\"") && inner.ends_with("\"\"\"") {
-        return multi_line(&inner[3..inner.len() - 3], hashes);
-    }
-    let body = &inner[1..inner.len() - 1];
-    if hashes > 0 {
-        return Ok(body.to_owned());
-    }
-    escapes(body, hashes + 1)
 }
 
-/// Resolves the escapes of `body`, which starts `base` bytes into its token.
-fn escapes(body: &str, base: usize) -> Result<String, Mistake> {
-    let mut out = String::with_capacity(body.len());
-    let mut rest = body;
-    while let Some(back) = rest.find('\\') {
-        out.push_str(&rest[..back]);
-        let at = base + body.len() - rest.len() + back;
-        let tail = &rest[back + 1..];
-        let Some(c) = tail.chars().next() else { break };
-        rest = &tail[c.len_utf8()..];
+/// The first escape in `body`, which starts `base` bytes into its token, that is none.
+fn escapes(body: &str, base: usize) -> Option<Slip> {
+    let mut from = 0;
+    while let Some(back) = body[from..].find('\\') {
+        let at = from + back;
+        let tail = &body[at + 1..];
+        let c = tail.chars().next()?;
+        from = at + 1 + c.len_utf8();
         match c {
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            's' => out.push(' '),
-            '"' | '\\' => out.push(c),
+            'n' | 'r' | 't' | 'b' | 'f' | 's' | '"' | '\\' => {}
+            'u' if is_character(&tail[1..]) => {}
             'u' => {
-                let (character, len) = unicode(rest).ok_or_else(|| {
-                    mistake(
-                        at,
-                        2,
-                        "`\\u` needs the number of a character in braces",
-                        "e.g. `\\u{e9}` for é",
-                    )
-                })?;
-                out.push(character);
-                rest = &rest[len..];
+                return slip(
+                    base + at,
+                    2,
+                    "`\\u` needs the number of a character in braces",
+                    "e.g. `\\u{e9}` for é",
+                );
             }
-            c if is_space(c) || is_newline(c) => {
-                rest = tail.trim_start_matches(|c| is_space(c) || is_newline(c))
-            }
+            c if is_space(c) || is_newline(c) => {}
             c => {
-                return Err(mistake(
-                    at,
+                return slip(
+                    base + at,
                     1 + c.len_utf8(),
                     format!("`\\{c}` is not an escape that KDL knows"),
                     "write `\\\\` for a backslash, or use a raw string: #\"...\"#",
-                ));
+                );
             }
         }
     }
-    out.push_str(rest);
-    Ok(out)
+    None
 }
 
-/// `{e9}` as a character, with its length in bytes.
-fn unicode(text: &str) -> Option<(char, usize)> {
-    let digits = text.strip_prefix('{')?;
-    let end = digits.find('}')?;
-    let digits = &digits[..end];
-    if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    Some((
-        char::from_u32(u32::from_str_radix(digits, 16).ok()?)?,
-        end + 2,
-    ))
+/// Whether a text begins like `{e9}`.
+fn is_character(text: &str) -> bool {
+    let digits = text.strip_prefix('{').and_then(|t| t.split_once('}'));
+    digits.is_some_and(|(digits, _)| {
+        (1..=6).contains(&digits.len())
+            && digits.bytes().all(|b| b.is_ascii_hexdigit())
+            && u32::from_str_radix(digits, 16).is_ok_and(|n| char::from_u32(n).is_some())
+    })
 }
 
 /// A string of several lines: the indentation of the last line is taken off every line.
-fn multi_line(body: &str, hashes: usize) -> Result<String, Mistake> {
-    let base = hashes + 3;
+fn indentation(body: &str, hashes: usize, base: usize) -> Option<Slip> {
     let body = body.replace("\r\n", "\n").replace(is_newline, "\n");
     let Some(lines) = body.strip_prefix('\n') else {
-        return Err(mistake(
+        return slip(
             0,
             base,
             "text on the same line as the opening `\"\"\"`",
             "start a new line behind `\"\"\"`, or use single quotes",
-        ));
+        );
     };
     // Escaped line breaks are gone before the indentation is looked at.
     let lines = if hashes == 0 {
@@ -122,49 +100,33 @@ fn multi_line(body: &str, hashes: usize) -> Result<String, Mistake> {
     };
     let (content, indent) = lines.rsplit_once('\n').unwrap_or(("", &lines));
     if !indent.chars().all(is_space) {
-        return Err(mistake(
+        return slip(
             0,
             base,
             "text on the same line as the closing `\"\"\"`",
             "put the closing `\"\"\"` on a line of its own; its indentation is taken off every line",
-        ));
+        );
     }
-    if !lines.contains('\n') {
-        return Ok(String::new());
+    let bad = |line: &str| !line.chars().all(is_space) && !line.starts_with(indent);
+    if lines.contains('\n') && content.split('\n').any(bad) {
+        return slip(
+            0,
+            base,
+            "a line of this string is indented less than its closing `\"\"\"`",
+            "indent every line at least as much as the closing `\"\"\"`, with the same blanks",
+        );
     }
-    let mut out = Vec::new();
-    for line in content.split('\n') {
-        if line.chars().all(is_space) {
-            out.push("");
-        } else if let Some(line) = line.strip_prefix(indent) {
-            out.push(line);
-        } else {
-            return Err(mistake(
-                0,
-                base,
-                "a line of this string is indented less than its closing `\"\"\"`",
-                "indent every line at least as much as the closing `\"\"\"`, with the same blanks",
-            ));
-        }
-    }
-    let text = out.join("\n");
-    if hashes > 0 {
-        Ok(text)
-    } else {
-        escapes(&text, base)
-    }
+    None
 }
 
 fn join_escaped_breaks(text: &str) -> String {
+    let blank = |c| is_space(c) || is_newline(c);
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(back) = rest.find('\\') {
         out.push_str(&rest[..back]);
         let tail = &rest[back + 1..];
-        let blanks = tail.len()
-            - tail
-                .trim_start_matches(|c| is_space(c) || is_newline(c))
-                .len();
+        let blanks = tail.len() - tail.trim_start_matches(blank).len();
         if blanks > 0 {
             rest = &tail[blanks..];
         } else {
@@ -180,112 +142,114 @@ fn join_escaped_breaks(text: &str) -> String {
 
 /// What an unquoted word is.
 #[derive(Debug, PartialEq)]
-pub(super) enum Word<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    BigInt,
-    Float,
+pub(super) enum Word {
+    /// A keyword, or a number.
+    Value,
     /// A string without quotes.
-    Identifier(&'a str),
+    Identifier,
     /// `true` and its like, which KDL 2 wants with a `#`.
-    Bare(&'a str),
+    Bare,
     /// `#yes` and its like.
     UnknownKeyword,
     /// Looks like a number, but is none, e.g. `5s`; quotes are missing.
     AlmostNumber,
 }
 
-/// Decides what an unquoted word means.
-pub(super) fn word(text: &str) -> Word<'_> {
-    match text {
-        "#true" => return Word::Bool(true),
-        "#false" => return Word::Bool(false),
-        "#null" => return Word::Null,
-        "#inf" | "#-inf" | "#nan" => return Word::Float,
-        "true" | "false" | "null" | "inf" | "-inf" | "nan" => return Word::Bare(text),
-        _ if text.starts_with('#') => return Word::UnknownKeyword,
-        _ => {}
+/// The keywords of KDL.
+pub(super) const KEYWORDS: [&str; 6] = ["#true", "#false", "#null", "#inf", "#-inf", "#nan"];
+
+/// Decides what an unquoted word was meant to be.
+pub(super) fn word(text: &str) -> Word {
+    if text.starts_with('#') {
+        return match KEYWORDS.contains(&text) {
+            true => Word::Value,
+            false => Word::UnknownKeyword,
+        };
+    }
+    if KEYWORDS.iter().any(|keyword| keyword[1..] == *text) {
+        return Word::Bare;
     }
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let mut first = unsigned.chars();
-    let (a, b) = (first.next(), first.next());
-    let numeric = a.is_some_and(|c| c.is_ascii_digit())
-        || (a == Some('.') && b.is_some_and(|c| c.is_ascii_digit()));
-    if !numeric {
-        return Word::Identifier(text);
+    let plain = unsigned.strip_prefix('.').unwrap_or(unsigned);
+    if !plain.starts_with(|c: char| c.is_ascii_digit()) {
+        return Word::Identifier;
     }
-    number(text.starts_with('-'), unsigned).unwrap_or(Word::AlmostNumber)
+    match is_number(unsigned) {
+        true => Word::Value,
+        false => Word::AlmostNumber,
+    }
 }
 
-fn number(negative: bool, text: &str) -> Option<Word<'static>> {
-    let (radix, digits) = match text.get(..2) {
-        Some("0x") => (16, &text[2..]),
-        Some("0o") => (8, &text[2..]),
-        Some("0b") => (2, &text[2..]),
-        _ => (10, text),
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str, radix| {
+        text.starts_with(|c: char| c.is_digit(radix))
+            && text.chars().all(|c| c.is_digit(radix) || c == '_')
     };
-    if !digits.starts_with(|c: char| c.is_digit(radix)) {
-        return None;
-    }
-    if digits.chars().all(|c| c.is_digit(radix) || c == '_') {
-        let plain = digits.replace('_', "");
-        let signed = if negative { format!("-{plain}") } else { plain };
-        return Some(i64::from_str_radix(&signed, radix).map_or(Word::BigInt, Word::Int));
-    }
-    if radix != 10 {
-        return None;
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(rest) = text.strip_prefix(prefix) {
+            return digits(rest, radix);
+        }
     }
     // integer ('.' integer)? (('e' | 'E') sign? integer)?
-    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((m, e)) => (m, Some(e.strip_prefix(['+', '-']).unwrap_or(e))),
-        None => (digits, None),
+        None => (text, None),
     };
     let (whole, fraction) = match mantissa.split_once('.') {
         Some((w, f)) => (w, Some(f)),
         None => (mantissa, None),
     };
-    let integer = |s: &str| {
-        s.starts_with(|c: char| c.is_ascii_digit())
-            && s.chars().all(|c| c.is_ascii_digit() || c == '_')
-    };
-    (integer(whole) && fraction.is_none_or(integer) && exponent.is_none_or(integer))
-        .then_some(Word::Float)
+    let integer = |text| digits(text, 10);
+    integer(whole) && fraction.is_none_or(integer) && exponent.is_none_or(integer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ok(token: &str) -> String {
-        unquote(token).unwrap_or_else(|m| panic!("{}", m.message))
+    #[test]
+    fn mistakes_in_strings_are_found() {
+        for good in [
+            r#""a\n\u{e9}\s\"""#,
+            "\"a\\   \n  b\"",
+            "#\"a\\q\"#",
+            "\"\"\"\n    one\n      two\n\n    \"\"\"",
+            "\"\"\"\n\"\"\"",
+            "#\"\"\"\n a\\q\n \"\"\"#",
+        ] {
+            assert!(inside(good).is_none(), "{good}");
+        }
+        for bad in [
+            r#""\q""#,
+            "\"\\u{110000}\"",
+            "\"\"\"\n  a\n b\n  \"\"\"",
+            "\"\"\"a\n\"\"\"",
+            "\"\"\"\na\"\"\"",
+            "\"\"\"\n\\q\n\"\"\"",
+        ] {
+            assert!(inside(bad).is_some(), "{bad}");
+        }
     }
 
     #[test]
-    fn strings_mean_what_the_specification_says() {
-        assert_eq!(ok(r#""a\n\u{e9}\s\"""#), "a\né \"");
-        assert_eq!(ok("\"a\\   \n  b\""), "ab");
-        assert_eq!(ok("#\"a\\n\"#"), "a\\n");
-        assert_eq!(
-            ok("\"\"\"\n    one\n      two\n\n    \"\"\""),
-            "one\n  two\n"
-        );
-        assert_eq!(ok("\"\"\"\n\"\"\""), "");
-        assert!(unquote(r#""\q""#).is_err());
-        assert!(unquote("\"\\u{110000}\"").is_err());
-        assert!(unquote("\"\"\"\n  a\n b\n  \"\"\"").is_err());
-    }
-
-    #[test]
-    fn words_are_numbers_identifiers_or_slips() {
-        assert_eq!(word("1_000"), Word::Int(1000));
-        assert_eq!(word("-0x1F"), Word::Int(-31));
-        assert_eq!(word("99999999999999999999"), Word::BigInt);
-        assert_eq!(word("1.5e3"), Word::Float);
-        assert_eq!(word("5s"), Word::AlmostNumber);
-        assert_eq!(word("true"), Word::Bare("true"));
-        assert_eq!(word("n1"), Word::Identifier("n1"));
-        assert_eq!(word("-"), Word::Identifier("-"));
+    fn words_are_values_identifiers_or_slips() {
+        for value in [
+            "1_000",
+            "-0x1F",
+            "99999999999999999999",
+            "1.5e3",
+            "#-inf",
+            "0b1_0",
+        ] {
+            assert_eq!(word(value), Word::Value, "{value}");
+        }
+        for slip in ["5s", "0x", "1._5", "1e", ".5", "0b2", "-5x"] {
+            assert_eq!(word(slip), Word::AlmostNumber, "{slip}");
+        }
+        for name in ["n1", "-", "+", ".", "-.a", "é"] {
+            assert_eq!(word(name), Word::Identifier, "{name}");
+        }
+        assert_eq!(word("-inf"), Word::Bare);
         assert_eq!(word("#yes"), Word::UnknownKeyword);
     }
 }

@@ -1,4 +1,8 @@
-//! KDL's text as tokens, with comments and white space kept for the formatter.
+//! Where the strings, comments, words and braces of a KDL text are.
+//!
+//! This is no reader: what a text means, and whether it is KDL at all, the `kdl` package says. The tokens
+//! are there to bound what that is given, to lay a text out anew, and to say what a person meant whose
+//! text was refused.
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +84,12 @@ fn is_word(c: char) -> bool {
 /// Splits the text into tokens that cover it without a gap. A byte order mark at the start is
 /// taken for a blank.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { text, at: 0 };
+    let mut lexer = Lexer {
+        text,
+        at: 0,
+        no_plain: false,
+        no_raw: usize::MAX,
+    };
     let mut out = Vec::with_capacity(text.len() / 4);
     if text.starts_with('\u{feff}') {
         lexer.at = 3;
@@ -105,6 +114,11 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
+    /// A string of several lines is not closed in the rest of the text, which was searched for that once
+    /// and is not again.
+    no_plain: bool,
+    /// Nor is a raw one that has this many `#` or more.
+    no_raw: usize,
 }
 
 impl Lexer<'_> {
@@ -250,6 +264,10 @@ impl Lexer<'_> {
         let close = format!("{}{}", "\"".repeat(quotes), "#".repeat(hashes));
         self.at += quotes;
         let start = self.at;
+        if multi && (hashes >= self.no_raw || hashes == 0 && self.no_plain) {
+            self.at = forward_to_newline(self.text, start);
+            return Kind::Unterminated;
+        }
         let mut from = start;
         while let Some(c) = self.text[from..].chars().next() {
             let rest = &self.text[from..];
@@ -275,6 +293,11 @@ impl Lexer<'_> {
                 return Kind::Unterminated;
             }
             from += c.len_utf8();
+        }
+        match hashes {
+            _ if !multi => {}
+            0 => self.no_plain = true,
+            _ => self.no_raw = hashes,
         }
         // A string of several lines that never ends: blame its first line only, and go on.
         self.at = if multi {
