@@ -9,6 +9,7 @@ use chaosrun_protocol::{
 };
 use serde_json::Value;
 
+use super::json::Json;
 use super::observation::{
     AssertionHit, AssertionKind, AssertionSite, ExitStatus, HistoryStep, InitReport,
     ObservationKind, Published, SourceLocation, Step,
@@ -80,6 +81,14 @@ fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("its details are no JSON: {error}"))
 }
 
+/// JSON of a guest that will be compared, so that its numbers have to be exact.
+fn exact(text: &str) -> Result<Json, String> {
+    if text.trim().is_empty() {
+        return Ok(Json::Null);
+    }
+    Json::parse(text).map_err(|error| format!("its value is no JSON: {error}"))
+}
+
 fn of_site(site: Site) -> AssertionSite {
     AssertionSite {
         message: site.message,
@@ -111,7 +120,7 @@ fn of_assertion(assertion: Assertion) -> ObservationKind {
 
 /// A step of an operation whose value is no JSON cannot be judged.
 fn of_operation(operation: Operation) -> ObservationKind {
-    match json(&operation.value) {
+    match exact(&operation.value) {
         Ok(value) => ObservationKind::History(HistoryStep {
             history: operation.history,
             process: operation.process,
@@ -199,7 +208,7 @@ mod tests {
         };
         assert_eq!(
             (step.step, &step.value),
-            (Step::Ok, &serde_json::json!([1, 2]))
+            (Step::Ok, &serde_json::json!([1, 2]).into())
         );
     }
 

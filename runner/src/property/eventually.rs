@@ -25,7 +25,7 @@ pub struct Eventually {
     window: Window,
     /// The first sight in the window, by node; of an assertion there is one, whatever the node.
     sights: BTreeMap<String, Sight>,
-    /// The last time that it was seen before the window.
+    /// The last time that it was seen before the window, so that a failure can say so.
     before: Option<Sight>,
     held: u64,
     not: u64,
@@ -82,12 +82,32 @@ impl Eventually {
                 format!("the console of {missing} did not show {matcher} {within}")
             }
         };
-        if let Some(before) = &self.before {
-            let time = human_duration(before.seen.time_ns);
-            reason.push_str(&format!("; the last time was before, at {time}"));
-        }
-        Judgement::fail(&self.name, KIND, FindingKind::Liveness, reason)
-            .at(self.window.deadline_ns())
+        let failed = |reason: String| {
+            Judgement::fail(&self.name, KIND, FindingKind::Liveness, reason)
+                .at(self.window.deadline_ns())
+        };
+        let Some(before) = &self.before else {
+            return failed(reason);
+        };
+        reason.push_str(&self.earlier(before));
+        let mut failed = failed(reason).evidence("seen before", &*before.text);
+        failed.seqs.push(before.seen.seq);
+        failed
+    }
+
+    /// That it was seen, though too early to count, and what to write if once is enough.
+    fn earlier(&self, before: &Sight) -> String {
+        let what = match &self.watched {
+            Watched::Assertion(_) => "it held",
+            Watched::Console { .. } => "it was shown",
+        };
+        format!(
+            "; {what} on {} at {}, before {}, and that does not count: what need happen only once is \
+             for `sometimes`, or for `after=\"start\"`",
+            before.seen.place(),
+            human_duration(before.seen.time_ns),
+            self.window.opening(),
+        )
     }
 
     fn in_time(&self) -> Judgement {
@@ -145,10 +165,13 @@ impl Checker for Eventually {
                 }
                 _ => self.in_time(),
             },
-            (Some(_), Some(why)) => {
-                let reason = format!("not seen; {why}");
-                Judgement::inconclusive(&self.name, KIND, reason)
-            }
+            (Some(_), Some(why)) => match &self.before {
+                Some(before) => {
+                    let reason = format!("not seen since then; {why}{}", self.earlier(before));
+                    before.show(Judgement::inconclusive(&self.name, KIND, reason))
+                }
+                None => Judgement::inconclusive(&self.name, KIND, format!("not seen; {why}")),
+            },
             (Some(missing), None) => self.late(&missing),
         }
         .counted(self.held, self.not);

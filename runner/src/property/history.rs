@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::exit::loses_memory;
+use super::json::Json;
 use super::observation::{HistoryStep, Observation, ObservationKind, Step};
 use crate::report::time::seconds_micros;
-use crate::report::weight::of_json;
 
 /// How many operations of one history are kept.
 pub const MAX_OPERATIONS: usize = 1_000_000;
@@ -48,9 +46,9 @@ pub struct Operation {
     /// What it is done to.
     pub key: Option<String>,
     /// What the client gave.
-    pub argument: Value,
+    pub argument: Json,
     /// What the client got; null unless it was done.
-    pub result: Value,
+    pub result: Json,
     /// When it began.
     pub invoked: Stamp,
     /// When it ended, if it was done or was certainly not done.
@@ -85,7 +83,7 @@ impl Operation {
 
 /// A value as JSON of bounded length.
 #[must_use]
-pub fn shown(value: &Value) -> String {
+pub fn shown(value: &Json) -> String {
     let mut text = value.to_string();
     if text.len() > MAX_SHOWN_BYTES {
         text.truncate(text.floor_char_boundary(MAX_SHOWN_BYTES));
@@ -143,7 +141,7 @@ impl Recorder {
         };
         let client = (node.to_owned(), step.process);
         if step.step == Step::Invoke {
-            self.bytes += of_json(&step.value) + step.key.as_ref().map_or(0, String::len);
+            self.bytes += step.value.weight() + step.key.as_ref().map_or(0, String::len);
             if self.operations.len() >= MAX_OPERATIONS || self.bytes > MAX_BYTES {
                 self.too_many = true;
                 return None;
@@ -156,7 +154,7 @@ impl Recorder {
                 f: step.f.clone(),
                 key: step.key.clone(),
                 argument: step.value.clone(),
-                result: Value::Null,
+                result: Json::Null,
                 invoked: stamp,
                 returned: None,
                 outcome: Outcome::Unknown,
@@ -171,7 +169,7 @@ impl Recorder {
         let operation = &mut self.operations[place];
         match step.step {
             Step::Ok => {
-                self.bytes += of_json(&step.value);
+                self.bytes += step.value.weight();
                 operation.outcome = Outcome::Ok;
                 operation.result = step.value.clone();
                 operation.returned = Some(stamp);

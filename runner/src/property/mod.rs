@@ -16,6 +16,7 @@ pub mod decode;
 pub mod eventually;
 pub mod exit;
 pub mod history;
+pub mod json;
 pub mod judge;
 pub mod judgement;
 pub mod linearizable;

@@ -6,6 +6,8 @@
 
 use serde_json::Value;
 
+use super::json::Json;
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation<'a> {
@@ -193,7 +195,7 @@ pub struct HistoryStep {
     /// What it is done to; absent if there is only one object.
     pub key: Option<String>,
     /// What is written, or what was read.
-    pub value: Value,
+    pub value: Json,
 }
 
 /// The steps of an operation.

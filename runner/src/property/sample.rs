@@ -3,14 +3,15 @@
 use serde_json::{Value, json};
 
 use super::history::{Operation, Outcome, Stamp};
+use super::json::Json;
 use crate::plan::property::HistoryModel;
 
 /// An operation of the only object, in nanoseconds. One without an end has an unknown outcome.
 #[must_use]
 pub fn operation(
     f: &str,
-    argument: Value,
-    result: Value,
+    argument: impl Into<Json>,
+    result: impl Into<Json>,
     begin: u64,
     end: Option<u64>,
 ) -> Operation {
@@ -23,8 +24,8 @@ pub fn operation(
         process: begin,
         f: f.into(),
         key: None,
-        argument,
-        result,
+        argument: argument.into(),
+        result: result.into(),
         invoked: stamp(begin),
         returned: end.map(stamp),
         outcome: if end.is_some() {
@@ -38,9 +39,9 @@ pub fn operation(
 /// What an object is after an operation; nothing if the operation does not fit. An operation of
 /// unknown outcome may have any result.
 #[must_use]
-pub fn apply(model: HistoryModel, state: &[Value], op: &Operation) -> Option<Vec<Value>> {
+pub fn apply(model: HistoryModel, state: &[Json], op: &Operation) -> Option<Vec<Json>> {
     let sure = op.outcome == Outcome::Ok;
-    let value = state.first().cloned().unwrap_or(Value::Null);
+    let value = state.first().cloned().unwrap_or_default();
     let known = |is: bool| !sure || op.result.as_bool().is_none_or(|told| told == is);
     match (model, op.f.as_str()) {
         (HistoryModel::Queue, "enqueue") => {
@@ -53,7 +54,7 @@ pub fn apply(model: HistoryModel, state: &[Value], op: &Operation) -> Option<Vec
             Some((head, rest)) => (!sure || *head == op.result).then(|| rest.to_vec()),
         },
         (HistoryModel::Set, f) => {
-            let inside = value == json!(true);
+            let inside = value == Json::Bool(true);
             let told = match f {
                 "add" => !inside,
                 _ => inside,
@@ -63,16 +64,16 @@ pub fn apply(model: HistoryModel, state: &[Value], op: &Operation) -> Option<Vec
                 "remove" => false,
                 _ => inside,
             };
-            known(told).then(|| vec![json!(after)])
+            known(told).then(|| vec![Json::Bool(after)])
         }
         (_, "read") => (!sure || op.result == value).then(|| vec![value]),
         (_, "write") => Some(vec![op.argument.clone()]),
-        (_, "delete") => known(!value.is_null()).then(|| vec![Value::Null]),
+        (_, "delete") => known(!value.is_null()).then(|| vec![Json::Null]),
         (_, _) => {
             let pair = op.argument.as_array().unwrap();
             let fits = pair[0] == value;
             // Any answer but false means that it was done.
-            let done = !sure || op.result != json!(false);
+            let done = !sure || op.result != Json::Bool(false);
             match (fits, done) {
                 (true, true) => Some(vec![pair[1].clone()]),
                 (false, false) => Some(vec![value]),
@@ -94,7 +95,7 @@ impl Numbers {
     }
 }
 
-/// A history of an object that works, with `open` clients; one operation in fifty has an unknown
+/// A history of an object that works, with `open` clients; one operation in twenty has an unknown
 /// outcome.
 #[must_use]
 pub fn simulated(model: HistoryModel, count: usize, open: u64, seed: u64) -> Vec<Operation> {
@@ -117,10 +118,11 @@ pub fn simulated(model: HistoryModel, count: usize, open: u64, seed: u64) -> Vec
             (HistoryModel::Set, _) => ("contains", json!("x")),
             (_, _) if dice < 4 => ("read", Value::Null),
             (_, _) if dice < 7 => ("write", json!(serial)),
-            (_, 7) => ("delete", Value::Null),
+            (HistoryModel::Register, _) => ("read", Value::Null),
+            (HistoryModel::Kv, 7) => ("delete", Value::Null),
             (_, _) => ("cas", json!([numbers.below(count as u64), serial])),
         };
-        let unknown = numbers.below(50) == 0;
+        let unknown = numbers.below(20) == 0;
         let mut op = operation(f, argument, Value::Null, begin, Some(end));
         if unknown {
             op.outcome = Outcome::Unknown;
@@ -142,15 +144,15 @@ pub fn simulated(model: HistoryModel, count: usize, open: u64, seed: u64) -> Vec
 }
 
 /// Executes an operation and writes its result into it.
-fn execute(model: HistoryModel, state: &[Value], op: &mut Operation) -> Vec<Value> {
-    let value = state.first().cloned().unwrap_or(Value::Null);
+fn execute(model: HistoryModel, state: &[Json], op: &mut Operation) -> Vec<Json> {
+    let value = state.first().cloned().unwrap_or_default();
     let result = match (model, op.f.as_str()) {
         (HistoryModel::Queue, "dequeue") | (_, "read") => value,
-        (HistoryModel::Set, "add") => json!(value != json!(true)),
-        (HistoryModel::Set, _) => json!(value == json!(true)),
-        (_, "delete") => json!(!value.is_null()),
-        (_, "cas") => json!(op.argument[0] == value),
-        _ => Value::Null,
+        (HistoryModel::Set, "add") => Json::Bool(value != Json::Bool(true)),
+        (HistoryModel::Set, _) => Json::Bool(value == Json::Bool(true)),
+        (_, "delete") => Json::Bool(!value.is_null()),
+        (_, "cas") => Json::Bool(op.argument.as_array().unwrap()[0] == value),
+        _ => Json::Null,
     };
     let sure = op.outcome;
     op.result = result;
@@ -158,7 +160,7 @@ fn execute(model: HistoryModel, state: &[Value], op: &mut Operation) -> Vec<Valu
     let after = apply(model, state, op).unwrap();
     op.outcome = sure;
     if sure == Outcome::Unknown {
-        op.result = Value::Null;
+        op.result = Json::Null;
     }
     after
 }

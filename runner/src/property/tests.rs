@@ -131,7 +131,7 @@ impl Run {
             step,
             f: f.into(),
             key: None,
-            value,
+            value: value.into(),
         });
         self.on(ms, "n1", kind)
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::judge;
 use crate::plan::property::ConsistencyLevel as Level;
 use crate::property::history::{Operation, Outcome, Stamp};
+use crate::property::json::Json;
 
 const LEVELS: [Level; 4] = [
     Level::ReadCommitted,
@@ -27,8 +28,8 @@ fn txn(steps: Value, begin: u64, end: Option<u64>) -> Operation {
         process: begin,
         f: "txn".into(),
         key: None,
-        argument: steps.clone(),
-        result: if end.is_some() { steps } else { Value::Null },
+        argument: steps.clone().into(),
+        result: if end.is_some() { steps } else { Value::Null }.into(),
         invoked: stamp(begin),
         returned: end.map(stamp),
         outcome: if end.is_some() {
@@ -188,16 +189,17 @@ fn the_proof_names_each_step_of_the_cycle() {
     );
 }
 
-type Lists = BTreeMap<String, Vec<Value>>;
+type Lists = BTreeMap<String, Vec<Json>>;
 
 /// Executes a transaction on lists; nothing if what it read is not there.
 fn execute(lists: &Lists, operation: &Operation) -> Option<Lists> {
     let mut lists = lists.clone();
     for step in operation.argument.as_array().unwrap() {
+        let step = step.as_array().unwrap();
         let list = lists.entry(step[1].to_string()).or_default();
-        if step[0] == json!("append") {
+        if step[0] == Json::String("append".into()) {
             list.push(step[2].clone());
-        } else if operation.outcome == Outcome::Ok && step[2] != json!(list) {
+        } else if operation.outcome == Outcome::Ok && step[2].as_array() != Some(list.as_slice()) {
             return None;
         }
     }
@@ -229,7 +231,7 @@ type Shape = (Vec<(bool, u8)>, u64, u64, u8);
 
 /// A history that some serial order explains, with the order of effects being that of the vector.
 fn serial(shapes: &[Shape]) -> Vec<Operation> {
-    let mut lists = Lists::new();
+    let mut lists: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut next = 0;
     let mut out = Vec::new();
     for (at, (steps, before, after, luck)) in shapes.iter().enumerate() {
@@ -263,7 +265,9 @@ fn spoil(history: &mut [Operation], which: usize, how: u8) {
     let mut reads = Vec::new();
     for (at, operation) in history.iter().enumerate() {
         for (step, value) in operation.argument.as_array().unwrap().iter().enumerate() {
-            if value[0] == json!("r") && operation.outcome == Outcome::Ok {
+            if value.as_array().unwrap()[0] == Json::String("r".into())
+                && operation.outcome == Outcome::Ok
+            {
                 reads.push((at, step));
             }
         }
@@ -272,7 +276,15 @@ fn spoil(history: &mut [Operation], which: usize, how: u8) {
         return;
     };
     let mut steps = history[at].argument.clone();
-    let list = steps[step][2].as_array_mut().unwrap();
+    let Json::Array(inside) = &mut steps else {
+        return;
+    };
+    let Json::Array(read) = &mut inside[step] else {
+        return;
+    };
+    let Json::Array(list) = &mut read[2] else {
+        return;
+    };
     match how {
         0 => drop(list.pop()),
         1 => list.reverse(),

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use crate::property::history::{Operation, Outcome};
+use crate::property::json::Json;
 
 /// A step of a transaction. Keys and values are numbers that [`Names`] gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,22 +63,21 @@ impl Txn {
 /// Numbers for keys and values, which may be any JSON.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    numbers: BTreeMap<String, u32>,
+    numbers: BTreeMap<Json, u32>,
     texts: Vec<String>,
 }
 
 impl Names {
-    fn number(&mut self, value: &Value) -> u32 {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let next = self.texts.len() as u32;
-        if let Some(number) = self.numbers.get(&text) {
+    fn number(&mut self, value: &Json) -> u32 {
+        if let Some(number) = self.numbers.get(value) {
             return *number;
         }
-        self.numbers.insert(text.clone(), next);
-        self.texts.push(text);
+        let next = self.texts.len() as u32;
+        self.numbers.insert(value.clone(), next);
+        self.texts.push(match value {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        });
         next
     }
 
@@ -109,28 +107,28 @@ pub fn parse(op: usize, operation: &Operation, names: &mut Names) -> Result<Txn,
         Outcome::Ok if !operation.result.is_null() => &operation.result,
         _ => &operation.argument,
     };
-    let Value::Array(steps) = steps else {
+    let Json::Array(steps) = steps else {
         return Err(wrong("a transaction has to be a list of steps"));
     };
     let mut micros = Vec::with_capacity(steps.len());
     for step in steps {
-        let step = step.as_array().map(Vec::as_slice);
-        let Some([Value::String(f), key, value]) = step else {
+        let step = step.as_array();
+        let Some([Json::String(f), key, value]) = step else {
             return Err(wrong("a step has to be [\"append\" or \"r\", key, value]"));
         };
         let key = names.number(key);
         micros.push(match (f.as_str(), value) {
-            ("append", Value::Null) => return Err(wrong("null cannot be appended")),
+            ("append", Json::Null) => return Err(wrong("null cannot be appended")),
             ("append", value) => Micro::Append {
                 key,
                 value: names.number(value),
             },
-            ("r" | "read", Value::Array(list)) => Micro::Read {
+            ("r" | "read", Json::Array(list)) => Micro::Read {
                 key,
                 list: Some(list.iter().map(|value| names.number(value)).collect()),
             },
             // A list that was never appended to may be null.
-            ("r" | "read", Value::Null) => Micro::Read {
+            ("r" | "read", Json::Null) => Micro::Read {
                 key,
                 list: (operation.outcome == Outcome::Ok).then(Vec::new),
             },

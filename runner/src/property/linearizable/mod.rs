@@ -8,7 +8,7 @@
 //! | register | `read` -> value or null; `write` value |
 //! | cas-register | as register, and `cas` [old, new] -> true, or false if the value was another one |
 //! | kv | `get` -> value or null; `put` value; `delete` -> true if it was there; `cas` as above |
-//! | set | `add` x -> true if it was not there; `remove` x -> true if it was; `contains` x -> bool |
+//! | set | `add` x -> true if it was not there; `remove` x -> true if it was; `contains` x -> bool; `read` -> the list of all elements |
 //! | queue | `enqueue` x; `dequeue` -> x, or null if the queue was empty |
 //!
 //! `read` and `get`, `write`, `put` and `set`, `enqueue` and `push`, `dequeue` and `pop` are the same. A
@@ -17,16 +17,20 @@
 //!
 //! # How it is judged
 //! Linearizability is local: a history is linearizable exactly if the part of it that is about each
-//! object is. So each key is judged alone, and of a set each element. An object's part is judged
+//! object is. So each key is judged alone, and of a set each element, as far as the whole set is not read. An object's part is judged
 //! when the run is over, and before that whenever it has grown to twice its length, so that a
 //! violation ends the run early. Operations that end and begin at the same nanosecond count as
 //! concurrent.
 //!
-//! The search is bounded; if the bound is reached, the verdict is inconclusive, never a pass.
+//! The searches are bounded by counts of their steps, not by time; if a bound is reached, the verdict is
+//! inconclusive, never a pass. A violation comes with the smallest part of the history that shows it.
 
 pub mod queue;
 pub mod register;
+mod set;
+pub mod smallest;
 pub mod values;
+pub mod wing_gong;
 
 #[cfg(test)]
 mod tests;
@@ -41,12 +45,20 @@ use crate::plan::property::HistoryModel;
 use crate::report::time::counted;
 use crate::report::{FindingKind, PropertyKind};
 use queue::QueueOp;
-use register::{Edge, Op};
+use register::{Edge, Limits, Op};
 use values::{Meaning, Values};
 
 const KIND: PropertyKind = PropertyKind::Linearizable;
-/// How many steps the search for one object may take.
-pub const BUDGET: u64 = 20_000_000;
+/// How far the search for an order of the operations on one object may go. A step takes about a
+/// microsecond; the configurations of a moment take less than 4 MiB.
+pub const LIMITS: Limits = Limits {
+    steps: 8_000_000,
+    configs: 20_000,
+    thrifty: false,
+    ahead: true,
+};
+/// The label of the smallest part of a history that cannot be put in order.
+pub const SMALLEST: &str = "smallest part that no order explains";
 /// How many operations an object has when it is judged for the first time.
 const FIRST_LOOK: usize = 64;
 /// How many operations evidence shows of each sort.
@@ -60,6 +72,8 @@ pub struct Linearizable {
     recorder: Recorder,
     /// By object: its operations, and how many there are when it is judged next.
     objects: BTreeMap<String, Object>,
+    /// By key: the reads of a whole set.
+    reads: BTreeMap<String, Vec<usize>>,
     /// Operations up to this place have been sorted into objects.
     sorted: usize,
     violation: Option<Violation>,
@@ -105,6 +119,7 @@ impl Linearizable {
             model,
             recorder: Recorder::new(history),
             objects: BTreeMap::new(),
+            reads: BTreeMap::new(),
             sorted: 0,
             violation: None,
         }
@@ -121,9 +136,15 @@ impl Linearizable {
     /// Sorts new operations into their objects.
     fn sort(&mut self) {
         while self.sorted < self.recorder.operations().len() {
-            let object = self.object_of(&self.recorder.operations()[self.sorted]);
-            let object = self.objects.entry(object).or_default();
-            object.operations.push(self.sorted);
+            let operation = &self.recorder.operations()[self.sorted];
+            if self.model == HistoryModel::Set && operation.f == "read" {
+                let key = operation.key.clone().unwrap_or_default();
+                self.reads.entry(key).or_default().push(self.sorted);
+            } else {
+                let object = self.object_of(operation);
+                let object = self.objects.entry(object).or_default();
+                object.operations.push(self.sorted);
+            }
             self.sorted += 1;
         }
     }
@@ -171,13 +192,30 @@ impl Linearizable {
     fn decide(&mut self, end: &End) -> Judgement {
         let operations = self.recorder.operations();
         let mut undecided = self.recorder.gap();
-        for (key, object) in &self.objects {
-            if self.violation.is_some() {
-                break;
-            }
-            match judge(self.model, key, operations, &object.operations) {
+        let of_key = |object: &&Object, key: &str| {
+            let first = &operations[object.operations[0]];
+            first.key.as_deref().unwrap_or_default() == key
+        };
+        let alone = self
+            .objects
+            .iter()
+            .map(|(key, object)| judge(self.model, key, operations, &object.operations));
+        let whole = self.reads.iter().map(|(key, reads)| {
+            let elements = self.objects.values().filter(|object| of_key(object, key));
+            let elements: Vec<&[usize]> = elements.map(|o| o.operations.as_slice()).collect();
+            set::judge_whole(key, operations, &elements, reads)
+        });
+        let found_before = self.violation.is_some();
+        for verdict in alone
+            .chain(whole)
+            .take(if found_before { 0 } else { usize::MAX })
+        {
+            match verdict {
                 Verdict::Holds => {}
-                Verdict::Broken(violation) => self.violation = Some(*violation),
+                Verdict::Broken(violation) => {
+                    self.violation.get_or_insert(*violation);
+                    break;
+                }
                 Verdict::Undecided(why) => undecided = undecided.or(Some(why)),
             }
         }
@@ -255,13 +293,15 @@ fn in_order(operations: &[Operation], places: &[usize], optional: &[bool]) -> Ve
         .collect()
 }
 
-fn judge_value(
+/// The places of the operations that tell something, what they are to the search, and their edges.
+type Parts = (Vec<usize>, Vec<Op>, Vec<Edge>);
+
+fn parts(
     model: HistoryModel,
-    object: &str,
     operations: &[Operation],
     places: &[usize],
     values: &mut Values,
-) -> Result<Verdict, String> {
+) -> Result<Parts, String> {
     let mut kept = Vec::new();
     let mut ops = Vec::new();
     for place in places {
@@ -284,35 +324,41 @@ fn judge_value(
             }
         })
         .collect();
-    Ok(match register::search(&ops, &edges, BUDGET) {
+    Ok((kept, ops, edges))
+}
+
+/// A history of an object that has a value, as the search sees it.
+///
+/// # Errors
+/// If it cannot be judged, or is of a queue.
+pub fn of_value(
+    model: HistoryModel,
+    operations: &[Operation],
+) -> Result<(Vec<Op>, Vec<Edge>), String> {
+    let places: Vec<usize> = (0..operations.len()).collect();
+    let (_, ops, edges) = parts(model, operations, &places, &mut Values::default())?;
+    Ok((ops, edges))
+}
+
+fn judge_value(
+    model: HistoryModel,
+    object: &str,
+    operations: &[Operation],
+    places: &[usize],
+    values: &mut Values,
+) -> Result<Verdict, String> {
+    let (kept, ops, edges) = parts(model, operations, places, values)?;
+    Ok(match register::search(&ops, &edges, LIMITS).0 {
         register::Found::Order => Verdict::Holds,
         register::Found::GaveUp { op, why } => {
             let line = operations[kept[op]].line();
             Verdict::Undecided(format!("{why}, at {line}"))
         }
-        register::Found::Violation {
-            op,
-            values: possible,
-            open,
-        } => {
-            let operation = &operations[kept[op]];
-            let texts: Vec<&str> = possible
-                .iter()
-                .take(MAX_SHOWN)
-                .map(|value| value_text(model, values, *value))
-                .collect();
-            let why = format!(
-                "`{} {}` -> {} by {}/{} cannot be explained; before it, the value can only have been {}",
-                operation.f,
-                super::history::shown(&operation.argument),
-                super::history::shown(&operation.result),
-                operation.node,
-                operation.process,
-                texts.join(" or "),
-            );
-            let concurrent = open.iter().map(|at| kept[*at]).collect();
+        register::Found::Violation { op, .. } => {
+            let part = smallest::smallest(&ops, &edges, op);
+            let named = |value: u32| value_text(model, values, value).to_owned();
             Verdict::Broken(Box::new(explained(
-                object, why, operations, &kept, kept[op], concurrent,
+                object, operations, &kept, op, part, &named,
             )))
         }
     })
@@ -326,36 +372,75 @@ fn value_text(model: HistoryModel, values: &Values, value: u32) -> &str {
     }
 }
 
-/// A violation with the operations around it.
+/// A violation with the smallest part of the history that shows it, or, where that was not found,
+/// the operations before it.
 fn explained(
     object: &str,
-    why: String,
     operations: &[Operation],
     kept: &[usize],
-    place: usize,
-    mut concurrent: Vec<usize>,
+    near: usize,
+    part: Option<smallest::Part>,
+    named: &dyn Fn(u32) -> String,
 ) -> Violation {
-    let begin = operations[place].invoked;
-    let ended_before = |other: &usize| {
-        let end = operations[*other].returned;
-        end.is_some_and(|end| end.time_ns < begin.time_ns)
+    let Some(part) = part else {
+        let place = kept[near];
+        let ended = |other: &usize| operations[*other].returned.is_some();
+        let mut before: Vec<usize> = kept.iter().copied().filter(ended).collect();
+        before.retain(|other| operations[*other].returned < operations[place].returned);
+        before.sort_by_key(|at| operations[*at].returned);
+        before.drain(..before.len().saturating_sub(MAX_SHOWN));
+        return Violation {
+            object: object.to_owned(),
+            why: "no order explains all results. The operation is shown at whose end that was \
+                  certain; no small part of the history was found that has no order"
+                .to_owned(),
+            operation: place,
+            shown: vec![("operation", vec![place]), ("before", before)],
+        };
     };
-    let mut before: Vec<usize> = kept.iter().copied().filter(ended_before).collect();
-    before.sort_by_key(|at| operations[*at].returned);
-    before.drain(..before.len().saturating_sub(MAX_SHOWN));
-    // What is open since long ago is less likely to matter than what is concurrent.
-    concurrent.sort_by_key(|at| operations[*at].invoked);
-    concurrent.drain(..concurrent.len().saturating_sub(MAX_SHOWN));
+    let place = kept[part.unexplained];
     Violation {
         object: object.to_owned(),
-        why,
+        why: reason(&operations[place], &part, named),
         operation: place,
         shown: vec![
             ("operation", vec![place]),
-            ("concurrent", concurrent),
-            ("before", before),
+            (SMALLEST, part.ops.iter().map(|at| kept[*at]).collect()),
         ],
     }
+}
+
+fn reason(operation: &Operation, part: &smallest::Part, named: &dyn Fn(u32) -> String) -> String {
+    let known = part.values.iter().flatten().take(MAX_SHOWN);
+    let mut texts: Vec<String> = known.map(|value| named(*value)).collect();
+    if part.values.contains(&None) {
+        texts.push("one that is asked for nowhere".to_owned());
+    }
+    let before = if texts.is_empty() {
+        String::new()
+    } else {
+        let values = texts.join(" or ");
+        format!("; before it, the value can only have been {values}")
+    };
+    let start = if part.any_start {
+        "whatever the value was before them"
+    } else {
+        "given that there was no value before them"
+    };
+    let minimal = if part.minimal {
+        "none of them can be left out"
+    } else {
+        "fewer may be enough"
+    };
+    let count = counted(part.ops.len() as u64, "operation has", "operations have");
+    format!(
+        "`{} {}` -> {} by {}/{} cannot be explained{before}. {count} no order, {start}; {minimal}",
+        operation.f,
+        super::history::shown(&operation.argument),
+        super::history::shown(&operation.result),
+        operation.node,
+        operation.process,
+    )
 }
 
 fn judge_queue(
@@ -402,9 +487,12 @@ fn judge_queue(
         queue::Found::Violation { why, ops } => {
             let ended = |at: &usize| operations[*at].returned;
             let last = ops.iter().copied().max_by_key(ended).unwrap_or_default();
-            let mut shown = explained(object, why, operations, &kept, last, Vec::new());
-            shown.shown = vec![("operations", ops)];
-            Verdict::Broken(Box::new(shown))
+            Verdict::Broken(Box::new(Violation {
+                object: object.to_owned(),
+                why,
+                operation: last,
+                shown: vec![(SMALLEST, ops)],
+            }))
         }
     })
 }

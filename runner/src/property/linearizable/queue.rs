@@ -15,13 +15,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::values::{Values, wrong_form};
 use crate::property::history::{Operation, Outcome};
+use crate::property::json::Json;
 
 /// How many configurations the search of a queue may visit.
 const MAX_VISITED: usize = 400_000;
+/// How many values the queues of all configurations of a moment may have, at four bytes each.
+const MAX_HELD: usize = 32 << 20;
 
 /// An operation on a queue. Times are places in the order of edges; one that never returned has the
 /// last place of all.
@@ -77,7 +78,7 @@ pub fn meaning(operation: &Operation, values: &mut Values) -> Result<Option<What
         "dequeue" | "pop" if !known => Ok(Some(What::Unknown)),
         "dequeue" | "pop" => Ok(Some(What::Dequeue {
             got: match &operation.result {
-                Value::Null => None,
+                Json::Null => None,
                 value => Some(values.number(value)),
             },
         })),
@@ -381,7 +382,9 @@ pub fn search(ops: &[QueueOp]) -> Found {
             continue;
         };
         let Some(after) = extend(ops, &slots, slot, configs, &mut visits) else {
-            return Found::GaveUp("there are too many possible orders");
+            return Found::GaveUp(
+                "the search of a queue in which values repeat was given up after 400,000 states",
+            );
         };
         if after.is_empty() {
             let why = "no order of the operations so far explains its result".to_owned();
@@ -407,10 +410,11 @@ fn extend(
 ) -> Option<BTreeSet<Config>> {
     let mut after = BTreeSet::new();
     let mut todo: Vec<Config> = before.iter().cloned().collect();
+    let mut held: usize = before.iter().map(|(queue, _)| queue.len()).sum();
     let mut visited = before;
     while let Some((queue, done)) = todo.pop() {
         *visits += 1;
-        if *visits > MAX_VISITED {
+        if *visits > MAX_VISITED || held > MAX_HELD {
             return None;
         }
         if done & (1 << target) != 0 {
@@ -426,6 +430,8 @@ fn extend(
             };
             let next = (queue, done | (1 << slot));
             if visited.insert(next.clone()) {
+                // It is kept in three places at most.
+                held += 3 * next.0.len();
                 todo.push(next);
             }
         }

@@ -2,32 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::register::{ABSENT, Action, Guard};
 use crate::plan::property::HistoryModel;
 use crate::property::history::{Operation, Outcome};
+use crate::property::json::Json;
 
 /// Numbers for values: equal JSON has equal numbers, and null is [`ABSENT`].
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    numbers: BTreeMap<String, u32>,
+    numbers: BTreeMap<Json, u32>,
     texts: Vec<String>,
 }
 
 impl Values {
     /// The number of a value.
-    pub fn number(&mut self, value: &Value) -> u32 {
+    pub fn number(&mut self, value: &Json) -> u32 {
         if value.is_null() {
             return ABSENT;
         }
-        let text = value.to_string();
-        let next = self.texts.len() as u32 + 1;
-        if let Some(number) = self.numbers.get(&text) {
+        if let Some(number) = self.numbers.get(value) {
             return *number;
         }
-        self.numbers.insert(text.clone(), next);
-        self.texts.push(text);
+        let next = self.texts.len() as u32 + 1;
+        self.numbers.insert(value.clone(), next);
+        self.texts.push(value.to_string());
         next
     }
 
@@ -92,22 +90,22 @@ fn register(
         "read" | "get" => Ok(None),
         "write" | "put" | "set" => Ok(put(Guard::Any, values.number(&operation.argument))),
         "cas" if has_cas => {
-            let Value::Array(pair) = &operation.argument else {
+            let Some(pair) = operation.argument.as_array() else {
                 return Err(wrong_form(operation, "the argument has to be [old, new]"));
             };
-            let [old, new] = pair.as_slice() else {
+            let [old, new] = pair else {
                 return Err(wrong_form(operation, "the argument has to be [old, new]"));
             };
             let (old, new) = (values.number(old), values.number(new));
-            if known && operation.result == Value::Bool(false) {
+            if known && operation.result == Json::Bool(false) {
                 Ok(look(Guard::IsNot(old)))
             } else {
                 Ok(put(Guard::Is(old), new))
             }
         }
         "delete" | "remove" if model == HistoryModel::Kv => Ok(match &operation.result {
-            Value::Bool(true) if known => put(Guard::IsNot(ABSENT), ABSENT),
-            Value::Bool(false) if known => look(Guard::Is(ABSENT)),
+            Json::Bool(true) if known => put(Guard::IsNot(ABSENT), ABSENT),
+            Json::Bool(false) if known => look(Guard::Is(ABSENT)),
             _ => put(Guard::Any, ABSENT),
         }),
         _ => Err(wrong_form(operation, "the model has no such operation")),

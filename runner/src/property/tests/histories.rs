@@ -1,6 +1,8 @@
 //! Histories of operations.
 
 use super::*;
+use crate::property::decode::decode;
+use chaosrun_protocol::{Envelope, Message, OpKind, Operation as Sent};
 
 #[test]
 fn linearizable_histories() {
@@ -17,7 +19,15 @@ fn linearizable_histories() {
     let failed = run.one(name, &End::completed(END));
     assert_eq!(failed.verdict, Fail);
     let labels: Vec<&str> = failed.evidence.iter().map(|e| e.label.as_str()).collect();
-    assert_eq!(labels, ["operation", "before"]);
+    assert_eq!(
+        labels,
+        ["operation", "smallest part that no order explains"]
+    );
+    let part = &failed.evidence[1].text;
+    assert!(
+        part.contains("write 1") && part.lines().count() == 2,
+        "{part}"
+    );
     assert_eq!(failed.moment.unwrap().vtime_ns, 6 * MS);
     let mut run = Run::of("linearizable \"h\" model=\"register\"");
     run.step(1, 1, Step::Ok, "write", json!(1));
@@ -26,6 +36,63 @@ fn linearizable_histories() {
         Inconclusive,
         "an end without a beginning"
     );
+}
+
+/// A history of one write and one read, as guests send them.
+fn written_and_read(written: &str, read: &str) -> Verdict {
+    let mut run = Run::of("linearizable \"h\" model=\"register\"");
+    for (at, (op, f, value)) in [
+        (OpKind::Invoke, "write", written),
+        (OpKind::Ok, "write", ""),
+        (OpKind::Invoke, "read", ""),
+        (OpKind::Ok, "read", read),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let message = Message::History(Sent {
+            history: "h".into(),
+            process: 1,
+            op,
+            f: f.into(),
+            key: None,
+            value: value.into(),
+        });
+        let (_, kinds) = decode(&Envelope { pid: 7, message }.encode());
+        for kind in kinds {
+            run.on(at as u64, "n1", kind);
+        }
+    }
+    run.verdict("linearizable: h")
+}
+
+#[test]
+fn numbers_of_histories_are_compared_by_value_and_exactly() {
+    for (written, read) in [
+        ("1", "1.0"),
+        ("100", "1e2"),
+        ("0", "-0"),
+        ("[1.50, {\"a\": 1E3}]", "[1.5, {\"a\": 1000}]"),
+    ] {
+        assert_eq!(
+            written_and_read(written, read),
+            Pass,
+            "{written} and {read}"
+        );
+    }
+    for (written, read) in [
+        ("100000000000000000000001", "100000000000000000000002"),
+        ("18446744073709551616", "18446744073709551617"),
+        ("0.1", "0.10000000000000000001"),
+        ("1e400", "1e401"),
+        ("1", "\"1\""),
+    ] {
+        assert_eq!(
+            written_and_read(written, read),
+            Fail,
+            "{written} and {read}"
+        );
+    }
 }
 
 #[test]

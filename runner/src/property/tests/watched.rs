@@ -109,7 +109,7 @@ fn eventually_counts_only_in_its_window() {
         (Fail, Some(FindingKind::Liveness))
     );
     assert!(
-        failed.reason.contains("the last time was before"),
+        failed.reason.contains("it held on n1 at"),
         "{}",
         failed.reason
     );
@@ -169,4 +169,29 @@ fn eventually_after_the_last_fault_begins_anew_with_each_fault() {
         "another fault may follow"
     );
     assert_eq!(run.quiet().verdict(name), Pass);
+}
+
+#[test]
+fn what_eventually_asks_for_and_came_too_early_is_told_and_so_is_sometimes() {
+    let name = "eventually: leader";
+    let mut run = Run::of("eventually \"leader\" console=\"I lead\" on=\"n1\" within=\"5s\"");
+    run.say(3_000, "n1", "I lead\n").quiet();
+    // The run ends within the window, so that nothing is certain.
+    let unsure = run.one(name, &End::completed(12_000 * MS));
+    let failed = run.one(name, &End::completed(END * MS));
+    assert_eq!((unsure.verdict, failed.verdict), (Inconclusive, Fail));
+    for judgement in [unsure, failed] {
+        let reason = &judgement.reason;
+        assert!(reason.contains("it was shown on n1 at 3 s"), "{reason}");
+        assert!(reason.contains("before the quiet period began"), "{reason}");
+        assert!(reason.contains("`sometimes`"), "{reason}");
+        let shown = |e: &crate::report::Evidence| e.text == "I lead";
+        assert!(judgement.evidence.iter().any(shown), "{judgement:?}");
+    }
+    let mut run = Run::of("eventually \"leader\" console=\"I lead\" on=\"n1\" within=\"5s\"");
+    let reason = run.quiet().one(name, &End::completed(12_000 * MS)).reason;
+    assert!(
+        reason.starts_with("not seen;") && !reason.contains("sometimes"),
+        "{reason}"
+    );
 }

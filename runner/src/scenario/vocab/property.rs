@@ -88,7 +88,7 @@ section!(
     "eventually",
     &["name"],
     false,
-    "It must come to hold in time: the SDK assertion, or the pattern on every selected console. This is how liveness is judged.",
+    "It must come to hold in time: the SDK assertion, or the pattern on every selected console. This is how liveness is judged: where `after` is `quiet`, only what happens in the quiet period counts. What need happen only once, such as an election, is for `sometimes`, or for an `after` of `start`.",
     [NAMED, WHERE, WHEN]
 );
 section!(
@@ -209,7 +209,10 @@ section!(
     "linearizable",
     &["name"],
     false,
-    "The history of operations of this name must be linearizable.",
+    "The history of operations of this name must be linearizable: some order of the operations, which agrees with real time, explains every result. \
+Numbers are compared by value, whatever their size: `1` and `1.0` are equal. \
+A violation shows the smallest part of the history that no order explains. \
+Of a `set`, clients record `add`, `remove` and `contains` of an element, and `read`, whose result is the list of all elements.",
     [&[
         key(
             "name",

@@ -1,0 +1,333 @@
+//! The smallest part of a history that cannot be put in order.
+//!
+//! A part is some of the operations, each with the times that it had. That it has no order must mean
+//! that the whole history has none, so that not just anything can be left out. What is left out is
+//! either an operation that leaves the value as it is, or one whose value none of the part's operations
+//! can have seen: because none asks for it, or because an operation of the part had certainly
+//! overwritten it. Of an operation that only has to be there because of what it writes, it does not
+//! count what it needs.
+//!
+//! A part is found by looking around the operation where the search ended, twice as far each time, until
+//! the part has no order; then whatever can be left out is. Each part is judged by the search itself, so
+//! that what is shown was shown to have no order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::register::passes::once;
+use super::register::{ABSENT, Action, Edge, Found, Guard, Limits, Op, search};
+
+/// How many steps finding it may take.
+const STEPS: u64 = 3_000_000;
+/// How far one look at a part may go.
+const LIMITS: Limits = Limits {
+    steps: 400_000,
+    configs: 2_000,
+    thrifty: false,
+    ahead: true,
+};
+/// How far the first look goes, in edges.
+const FIRST: usize = 16;
+
+/// A part of a history that has no order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its operations, in the order of their beginnings.
+    pub ops: Vec<usize>,
+    /// The one whose return nothing explains.
+    pub unexplained: usize,
+    /// What the value can have been before that, as far as those operations go; nothing stands for
+    /// what none of them needs.
+    pub values: BTreeSet<Option<u32>>,
+    /// Whether it has no order whatever the value was before; else the value was [`ABSENT`] before.
+    pub any_start: bool,
+    /// Whether leaving out any one of them was tried and made an order possible.
+    pub minimal: bool,
+}
+
+/// What an operation of a part counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// All that it needs and does.
+    Full,
+    /// What it writes.
+    Writes,
+}
+
+/// The operations of a part.
+type Chosen = BTreeMap<usize, Role>;
+
+/// Finds a part that has no order, given the operation at whose return the search ended. Nothing if
+/// none was found in the steps that there are.
+#[must_use]
+pub fn smallest(ops: &[Op], edges: &[Edge], near: usize) -> Option<Part> {
+    let mut whole = Whole::new(ops, edges);
+    let mut chosen = whole.around(near)?;
+    let minimal = whole.reduce(&mut chosen);
+    let any_start = whole.has_no_order_from_anywhere(&chosen);
+    let (unexplained, values) = whole.told(&chosen)?;
+    let mut ops: Vec<usize> = chosen.into_keys().collect();
+    ops.sort_by_key(|op| whole.begin[*op]);
+    Some(Part {
+        ops,
+        unexplained,
+        values,
+        any_start,
+        minimal,
+    })
+}
+
+struct Whole<'a> {
+    ops: &'a [Op],
+    begin: Vec<usize>,
+    end: Vec<usize>,
+    /// By value: the operations that write it.
+    writers: BTreeMap<u32, Vec<usize>>,
+    edges: usize,
+    /// What happened after this edge is not looked at.
+    cut: usize,
+    steps: u64,
+}
+
+impl<'a> Whole<'a> {
+    fn new(ops: &'a [Op], edges: &[Edge]) -> Self {
+        let mut begin = vec![usize::MAX; ops.len()];
+        let mut end = vec![usize::MAX; ops.len()];
+        let mut writers: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, edge) in edges.iter().enumerate() {
+            match *edge {
+                Edge::Return(op) => end[op] = at,
+                Edge::Invoke(op) => {
+                    begin[op] = at;
+                    if let Some(value) = ops[op].action.put {
+                        writers.entry(value).or_default().push(op);
+                    }
+                }
+            }
+        }
+        Self {
+            ops,
+            begin,
+            end,
+            writers,
+            edges: edges.len(),
+            cut: edges.len(),
+            steps: 0,
+        }
+    }
+
+    /// The operations around one, as few as have no order.
+    fn around(&mut self, near: usize) -> Option<Chosen> {
+        let mut far = FIRST;
+        loop {
+            let from = self.end[near].saturating_sub(far);
+            self.cut = self.end[near].saturating_add(far).min(self.edges);
+            // What has no end by then counts only if its value can have been seen.
+            let ended = (0..self.ops.len()).filter(|op| (from..=self.cut).contains(&self.end[*op]));
+            let ended: Vec<usize> = ended.collect();
+            // Without what needs another value than a certain one, which many operations can have seen.
+            let plain = ended.iter().filter_map(|op| {
+                let action = self.ops[*op].action;
+                match action.guard {
+                    Guard::IsNot(_) => action.put.map(|_| (*op, Role::Writes)),
+                    _ => Some((*op, Role::Full)),
+                }
+            });
+            let chosen = self.closed(plain.collect());
+            if self.has_no_order(&chosen, None) {
+                return Some(chosen);
+            }
+            // It may count what those need whose values were seen.
+            let all = chosen.into_keys().chain(ended);
+            let mut full: Chosen = all.map(|op| (op, Role::Full)).collect();
+            loop {
+                let before = full.len();
+                full = self.closed(full);
+                full.values_mut().for_each(|role| *role = Role::Full);
+                if full.len() == before {
+                    break;
+                }
+            }
+            if self.has_no_order(&full, None) {
+                return Some(full);
+            }
+            if (from == 0 && self.cut == self.edges) || self.steps > STEPS {
+                return None;
+            }
+            far *= 2;
+        }
+    }
+
+    /// Leaves out what can be left out. True if nothing more can be.
+    fn reduce(&mut self, chosen: &mut Chosen) -> bool {
+        let mut size = chosen.len().div_ceil(2);
+        loop {
+            let before = chosen.len();
+            self.without_pieces(chosen, size);
+            if self.steps > STEPS {
+                return false;
+            }
+            if size == 1 && chosen.len() == before {
+                return true;
+            }
+            size = (size / 2).max(1).min(chosen.len().div_ceil(2));
+        }
+    }
+
+    fn without_pieces(&mut self, chosen: &mut Chosen, size: usize) {
+        let mut latest: Vec<usize> = chosen.keys().copied().collect();
+        latest.sort_by_key(|op| self.begin[*op]);
+        for piece in latest.chunks(size) {
+            if self.steps > STEPS {
+                return;
+            }
+            let mut fewer = chosen.clone();
+            fewer.retain(|op, _| !piece.contains(op));
+            let fewer = self.closed(fewer);
+            if self.is_smaller(&fewer, chosen) && self.has_no_order(&fewer, None) {
+                *chosen = fewer;
+            }
+        }
+    }
+
+    /// Whether a part has fewer operations, or fewer that count for all that they do.
+    fn is_smaller(&self, part: &Chosen, than: &Chosen) -> bool {
+        let size = |part: &Chosen| {
+            let full = |(op, role): (&usize, &Role)| {
+                *role == Role::Full && self.ops[*op].action.guard != Guard::Any
+            };
+            (part.len(), part.iter().filter(|entry| full(*entry)).count())
+        };
+        size(part) < size(than)
+    }
+
+    /// Adds the operations whose values those of the part can have seen.
+    fn closed(&self, mut chosen: Chosen) -> Chosen {
+        let asking: Vec<usize> = chosen
+            .iter()
+            .filter(|(_, role)| **role == Role::Full)
+            .map(|(op, _)| *op)
+            .collect();
+        for op in asking {
+            let seen: Vec<usize> = match self.ops[op].action.guard {
+                Guard::Any => continue,
+                Guard::Is(value) => self.sources(op, &chosen, |put| put == value),
+                Guard::IsNot(value) => self.sources(op, &chosen, |put| put != value),
+            };
+            for source in seen {
+                chosen.entry(source).or_insert(Role::Writes);
+            }
+        }
+        chosen
+    }
+
+    /// The operations that can have written what another one saw.
+    fn sources(&self, op: usize, chosen: &Chosen, is_seen: impl Fn(u32) -> bool) -> Vec<usize> {
+        // What ended before one of the part began, which ended before this one began and wrote what
+        // this one did not see, was overwritten.
+        let overwrites = |other: &&usize| {
+            let other = **other;
+            self.end[other] < self.begin[op]
+                && self.ops[other].action.put.is_some_and(|put| !is_seen(put))
+        };
+        let overwriter = chosen.keys().filter(overwrites);
+        let gone = overwriter
+            .map(|other| self.begin[*other])
+            .max()
+            .unwrap_or(0);
+        let writers = self.writers.iter().filter(|(value, _)| is_seen(**value));
+        let writers = writers.flat_map(|(_, writers)| writers.iter().copied());
+        writers
+            .filter(|other| {
+                *other != op && self.begin[*other] < self.end[op] && self.end[*other] >= gone
+            })
+            .collect()
+    }
+
+    /// Whether a part has no order; with a value if that was there before all of it.
+    fn has_no_order(&mut self, chosen: &Chosen, start: Option<u32>) -> bool {
+        let (ops, edges) = self.history(chosen, start);
+        let (found, steps) = search(&ops, &edges, LIMITS);
+        self.steps += steps + edges.len() as u64;
+        matches!(found, Found::Violation { .. })
+    }
+
+    /// The first operation of a part that nothing explains, and what the value can have been before.
+    fn told(&self, chosen: &Chosen) -> Option<(usize, BTreeSet<Option<u32>>)> {
+        let (ops, edges) = self.history(chosen, None);
+        let limits = Limits {
+            ahead: false,
+            ..LIMITS
+        };
+        match once(&ops, &edges, limits).0 {
+            Found::Violation { op, values } => {
+                let op = chosen.keys().nth(op).copied()?;
+                Some((op, values))
+            }
+            // What is left is the operation that returned last.
+            _ => {
+                let ended = chosen.keys().filter(|op| self.end[**op] <= self.cut);
+                let last = ended.max_by_key(|op| self.end[**op])?;
+                Some((*last, BTreeSet::new()))
+            }
+        }
+    }
+
+    /// The history of a part alone. Its operations have the order of the part, behind that which writes
+    /// what was there before.
+    fn history(&self, chosen: &Chosen, start: Option<u32>) -> (Vec<Op>, Vec<Edge>) {
+        let mut ops = Vec::new();
+        let mut edges: Vec<(usize, Edge)> = Vec::new();
+        if let Some(start) = start {
+            let action = Action {
+                guard: Guard::Any,
+                put: Some(start),
+            };
+            ops.push(Op {
+                action,
+                optional: false,
+            });
+        }
+        for (op, role) in chosen {
+            let mut part = self.ops[*op];
+            part.optional = self.end[*op] > self.cut;
+            // An operation of unknown outcome that needs another value than a certain one needs none.
+            if *role == Role::Writes
+                || (part.optional && matches!(part.action.guard, Guard::IsNot(_)))
+            {
+                part.action.guard = Guard::Any;
+            }
+            if !part.optional || part.action.put.is_some() {
+                edges.push((self.begin[*op], Edge::Invoke(ops.len())));
+            }
+            if !part.optional {
+                edges.push((self.end[*op], Edge::Return(ops.len())));
+            }
+            ops.push(part);
+        }
+        edges.sort_unstable_by_key(|(at, _)| *at);
+        let first = start.map(|_| [Edge::Invoke(0), Edge::Return(0)]);
+        let edges: Vec<Edge> = first
+            .into_iter()
+            .flatten()
+            .chain(edges.into_iter().map(|(_, edge)| edge))
+            .collect();
+        (ops, edges)
+    }
+
+    /// Whether a part has no order whatever the value was before.
+    fn has_no_order_from_anywhere(&mut self, chosen: &Chosen) -> bool {
+        let mut starts = BTreeSet::from([ABSENT]);
+        for op in chosen.keys() {
+            if let Guard::Is(value) | Guard::IsNot(value) = self.ops[*op].action.guard {
+                starts.insert(value);
+            }
+        }
+        // And one that no operation names.
+        let other =
+            (1..).find(|value| !starts.contains(value) && !self.writers.contains_key(value));
+        starts.extend(other);
+        starts
+            .into_iter()
+            .all(|start| self.has_no_order(chosen, Some(start)))
+    }
+}
