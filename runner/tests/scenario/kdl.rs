@@ -7,6 +7,7 @@ use chaosrun::scenario::kdl::parse;
 use chaosrun::scenario::source::Span;
 use chaosrun::scenario::tree::{Entry, Raw, Value};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// Texts that are KDL 2, each with what it means.
 const GOOD: &[(&str, &str)] = &[
@@ -286,6 +287,14 @@ fn a_number_that_no_reader_keeps_is_refused() {
     assert_eq!(diags[0].code.id, codes::KDL_SYNTAX.id);
 }
 
+#[test]
+fn what_a_mistake_leaves_of_a_comment_is_not_a_second_mistake() {
+    let told = |text: &str| read(text).1.len();
+    assert_eq!(told("\"s\" /-"), 1);
+    assert_eq!(told("\"s\" /-\""), 1);
+    assert_eq!(told("\"s\" /-\"\nb"), 1);
+}
+
 /// Whether a text is KDL to us. Types have no meaning in a scenario, but are KDL.
 fn is_kdl(text: &str) -> bool {
     let mut diags = Diags::default();
@@ -296,8 +305,15 @@ fn is_kdl(text: &str) -> bool {
         .all(|d| d.message.starts_with("a type annotation has no meaning"))
 }
 
+/// Whether a `/-` is about another one, which is no KDL, and which the package accepts in some places.
+fn comments_out_a_comment(text: &str) -> bool {
+    let twice =
+        regex::Regex::new(r"/-(?:\s|/\*[^*]*\*/|//[^\n]*\n|\\)*/-").expect("it is a pattern");
+    twice.is_match(text)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5_000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_texts_are_accepted_if_the_package_accepts_them(pieces in proptest::collection::vec(proptest::sample::select(vec![
@@ -305,8 +321,9 @@ proptest! {
     ]), 0..24)) {
         let text = pieces.concat();
         // Of the differences between the package and the specification these texts can have one: see `GOOD`.
-        let apart = text.replace("/-", " /-");
-        let package = kdl::KdlDocument::parse_v2(&apart).is_ok();
+        // The end of a comment and a minus are none of them.
+        let apart = text.replace("*/", "*\0").replace("/-", " /-").replace("*\0", "*/");
+        let package = kdl::KdlDocument::parse_v2(&apart).is_ok() && !comments_out_a_comment(&text);
         prop_assert_eq!(is_kdl(&text), package, "{:?}", text);
         fuzz_kdl(text.as_bytes());
     }

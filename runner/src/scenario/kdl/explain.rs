@@ -110,8 +110,8 @@ impl<'a> Pass<'a> {
     /// Leaves out what stands on the line from the token of number `from` on.
     fn leave_out(&mut self, from: usize, keep_a_word: bool) {
         let to = line_end(&self.tokens, from);
-        let end = self.tokens.get(to).map_or(self.text.len(), |t| t.start);
-        let place = self.tokens[from].start..end;
+        let place_of = |at: usize| self.tokens.get(at).map_or(self.text.len(), |t| t.start);
+        let place = place_of(from)..place_of(to);
         match keep_a_word {
             true => self.draft.hole(place),
             false => self.draft.blank(place),
@@ -396,9 +396,16 @@ impl<'a> Pass<'a> {
 
     /// `/-` within a line.
     fn slashdash(&mut self) -> Next {
+        let from = self.at;
         self.at += 1;
         self.skip_lines();
         match self.peek() {
+            None => {
+                // What stood there has been blanked as a mistake, and told.
+                self.told += 1;
+                self.leave_out(from, false);
+                Next::Ends
+            }
             Some(t) if t.kind == Kind::Open => {
                 self.block();
                 Next::Goes

@@ -66,7 +66,14 @@ fn stages_of_the_start_are_told_in_order() {
         .collect();
     assert_eq!(
         stages,
-        ["mounts", "modules", "disks", "network", "workloads"]
+        [
+            "mounts",
+            "modules",
+            "disks",
+            "network",
+            "mounted",
+            "workloads"
+        ]
     );
 }
 
