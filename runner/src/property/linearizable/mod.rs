@@ -49,10 +49,10 @@ use register::{Edge, Limits, Op};
 use values::{Meaning, Values};
 
 const KIND: PropertyKind = PropertyKind::Linearizable;
-/// How far the search for an order of the operations on one object may go. A step takes about a
-/// microsecond; the configurations of a moment take less than 4 MiB.
+/// How far the search for an order of the operations on one object may go. A step takes up to
+/// half a microsecond; the configurations of a moment take less than 4 MiB.
 pub const LIMITS: Limits = Limits {
-    steps: 8_000_000,
+    steps: 20_000_000,
     configs: 20_000,
     thrifty: false,
     ahead: true,

@@ -17,7 +17,7 @@ use super::register::passes::once;
 use super::register::{ABSENT, Action, Edge, Found, Guard, Limits, Op, search};
 
 /// How many steps finding it may take.
-const STEPS: u64 = 3_000_000;
+const STEPS: u64 = 10_000_000;
 /// How far one look at a part may go.
 const LIMITS: Limits = Limits {
     steps: 400_000,
@@ -96,7 +96,13 @@ impl Writers {
     }
 
     /// Hands out those that begin before a moment and do not return before another one. Says how many it looked at.
-    fn between(&self, gone: usize, end: usize, of: &Whole<'_>, mut each: impl FnMut(usize)) -> usize {
+    fn between(
+        &self,
+        gone: usize,
+        end: usize,
+        of: &Whole<'_>,
+        mut each: impl FnMut(usize),
+    ) -> usize {
         let begun = |op: usize| of.begin[op] < end;
         let perhaps = self.perhaps.partition_point(|op| begun(*op));
         self.perhaps[..perhaps].iter().for_each(|op| each(*op));
@@ -151,13 +157,18 @@ impl Overwriters {
             Guard::Any => (0, 0),
             Guard::Is(seen) => {
                 let latest = ended.checked_sub(1).map(|at| self.latest[at]);
-                let gone = latest.map_or(0, |(first, value, second)| {
-                    if value == seen { second } else { first }
-                });
+                let gone = latest.map_or(
+                    0,
+                    |(first, value, second)| {
+                        if value == seen { second } else { first }
+                    },
+                );
                 (gone, 1)
             }
             Guard::IsNot(unseen) => {
-                let wrote = self.by_end[..ended].iter().filter(|(.., put)| *put == unseen);
+                let wrote = self.by_end[..ended]
+                    .iter()
+                    .filter(|(.., put)| *put == unseen);
                 (wrote.map(|(_, begin, _)| *begin).max().unwrap_or(0), ended)
             }
         }
@@ -257,7 +268,11 @@ impl<'a> Whole<'a> {
 
     /// A part with the operations whose values its operations can have seen, whose values those can have
     /// seen, and so on.
-    fn closed_with_needs(&mut self, mut chosen: Chosen, is_full: impl Fn(Action) -> bool) -> Chosen {
+    fn closed_with_needs(
+        &mut self,
+        mut chosen: Chosen,
+        is_full: impl Fn(Action) -> bool,
+    ) -> Chosen {
         loop {
             for (op, role) in &mut chosen {
                 if is_full(self.ops[*op].action) {
