@@ -25,6 +25,8 @@ const LIMITS: Limits = Limits {
     thrifty: false,
     ahead: true,
 };
+/// How many operations a part may have that is still of use to someone who looks at it.
+const LARGEST: usize = 64;
 /// How far the first look goes, in edges.
 const FIRST: usize = 16;
 
@@ -42,6 +44,9 @@ pub struct Part {
     pub any_start: bool,
     /// Whether leaving out any one of them was tried and made an order possible.
     pub minimal: bool,
+    /// What each counts for, and up to which edge.
+    roles: Chosen,
+    cut: usize,
 }
 
 /// What an operation of a part counts for.
@@ -65,7 +70,10 @@ pub fn smallest(ops: &[Op], edges: &[Edge], near: usize) -> Option<Part> {
     let minimal = whole.reduce(&mut chosen);
     let any_start = whole.has_no_order_from_anywhere(&chosen);
     let (unexplained, values) = whole.told(&chosen)?;
-    let mut ops: Vec<usize> = chosen.into_keys().collect();
+    let mut ops: Vec<usize> = chosen.keys().copied().collect();
+    if ops.len() > LARGEST {
+        return None;
+    }
     ops.sort_by_key(|op| whole.begin[*op]);
     Some(Part {
         ops,
@@ -73,7 +81,34 @@ pub fn smallest(ops: &[Op], edges: &[Edge], near: usize) -> Option<Part> {
         values,
         any_start,
         minimal,
+        roles: chosen,
+        cut: whole.cut,
     })
+}
+
+/// A part without one of its operations, and with what the others can have seen instead; nothing if they can
+/// have seen what that operation wrote.
+#[cfg(test)]
+pub fn without(ops: &[Op], edges: &[Edge], part: &Part, op: usize) -> Option<(Vec<Op>, Vec<Edge>)> {
+    let mut whole = Whole::new(ops, edges);
+    whole.cut = part.cut;
+    let mut fewer = part.roles.clone();
+    fewer.remove(&op);
+    let fewer = whole.closed(fewer);
+    whole
+        .is_smaller(&fewer, &part.roles)
+        .then(|| whole.history(&fewer, None))
+}
+
+/// The part of all that certain operations have seen, as far as it is known up to an edge.
+#[cfg(test)]
+pub fn part_of(ops: &[Op], edges: &[Edge], of: &[usize], cut: usize) -> (Vec<Op>, Vec<Edge>) {
+    let mut whole = Whole::new(ops, edges);
+    whole.cut = cut;
+    let ended = of.iter().filter(|op| whole.end[**op] <= cut);
+    let chosen: Chosen = ended.map(|op| (*op, Role::Full)).collect();
+    let chosen = whole.closed(chosen);
+    whole.history(&chosen, None)
 }
 
 /// Operations that write, by when they begin.
@@ -291,12 +326,12 @@ impl<'a> Whole<'a> {
     fn reduce(&mut self, chosen: &mut Chosen) -> bool {
         let mut size = chosen.len().div_ceil(2);
         loop {
-            let before = chosen.len();
+            let before = self.size(chosen);
             self.without_pieces(chosen, size);
             if self.steps > STEPS {
                 return false;
             }
-            if size == 1 && chosen.len() == before {
+            if size == 1 && self.size(chosen) == before {
                 return true;
             }
             size = (size / 2).max(1).min(chosen.len().div_ceil(2));
@@ -319,15 +354,16 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// Whether a part has fewer operations, or fewer that count for all that they do.
-    fn is_smaller(&self, part: &Chosen, than: &Chosen) -> bool {
-        let size = |part: &Chosen| {
-            let full = |(op, role): (&usize, &Role)| {
-                *role == Role::Full && self.ops[*op].action.guard != Guard::Any
-            };
-            (part.len(), part.iter().filter(|entry| full(*entry)).count())
+    /// How many operations a part has, and how many that count for all that they do.
+    fn size(&self, part: &Chosen) -> (usize, usize) {
+        let full = |(op, role): (&usize, &Role)| {
+            *role == Role::Full && self.ops[*op].action.guard != Guard::Any
         };
-        size(part) < size(than)
+        (part.len(), part.iter().filter(|entry| full(*entry)).count())
+    }
+
+    fn is_smaller(&self, part: &Chosen, than: &Chosen) -> bool {
+        self.size(part) < self.size(than)
     }
 
     /// Adds the operations whose values those of the part can have seen.
