@@ -257,11 +257,31 @@ impl<'a> Whole<'a> {
 
     /// The operations around one, as few as have no order.
     fn around(&mut self, near: usize) -> Option<Chosen> {
+        if let Some(chosen) = self.stale(near) {
+            return Some(chosen);
+        }
         // Mostly it does not take what needs another value than a certain one, which many operations can
         // have seen.
         let plain = |action: Action| !matches!(action.guard, Guard::IsNot(_));
         self.growing(near, STEPS / 3, plain)
             .or_else(|| self.growing(near, STEPS * 2 / 3, |_| true))
+    }
+
+    /// An operation and the last one that had certainly overwritten what it saw before it began, if that
+    /// is all.
+    fn stale(&mut self, near: usize) -> Option<Chosen> {
+        let Guard::Is(seen) = self.ops[near].action.guard else {
+            return None;
+        };
+        let overwrites =
+            |op: &usize| self.end[*op] < self.begin[near] && self.ops[*op].action.put != Some(seen);
+        let writers = self.all_writers.sure.iter().map(|(op, _)| *op);
+        let last = writers
+            .filter(overwrites)
+            .max_by_key(|op| self.begin[*op])?;
+        self.steps += self.all_writers.sure.len() as u64 / 8;
+        let chosen = self.closed(Chosen::from([(near, Role::Full), (last, Role::Writes)]));
+        (chosen.len() <= LARGEST && self.has_no_order(&chosen, None)).then_some(chosen)
     }
 
     /// The operations around one, twice as far each time; those count for all that they need for which
