@@ -26,25 +26,20 @@ pub fn check(ops: &[QueueOp]) -> Found {
     }
 }
 
-/// The smallest part of a queue's history up to a moment that has no order, and whether nothing more can
+/// The smallest part of a queue's history that has no order up to a moment, and whether nothing more can
 /// be left out. A queue of which some values are not looked at is a queue of the others, so that all
 /// operations of a value can go, and so can each dequeue that found the queue empty. A dequeue of unknown
 /// outcome may have had no effect.
 fn smallest(ops: &[QueueOp], moment: u64) -> (Vec<QueueOp>, bool) {
-    let begun = ops.iter().filter(|op| op.begin < moment).copied();
-    let mut part: Vec<QueueOp> = begun
-        .map(|mut op| {
-            if op.end > moment {
-                op.end = u64::MAX;
-            }
-            op
-        })
-        .collect();
-    let mut units: Vec<(Option<u32>, usize)> = part.iter().filter_map(unit).collect();
+    // Values of which nothing had begun by then say nothing about what was found.
+    let begun = ops.iter().filter(|op| op.begin < moment);
+    let mut units: Vec<(Option<u32>, usize)> = begun.filter_map(unit).collect();
     units.sort_unstable();
     units.dedup();
+    let is_begun = |op: &&QueueOp| unit(op).is_none_or(|unit| units.binary_search(&unit).is_ok());
+    let mut part: Vec<QueueOp> = ops.iter().filter(is_begun).copied().collect();
     let (mut visits, mut minimal) = (0, true);
-    for left_out in units {
+    for left_out in units.iter().copied() {
         let fewer = part.iter().filter(|op| unit(op) != Some(left_out)).copied();
         let fewer: Vec<QueueOp> = fewer.collect();
         let mut more = 0;
