@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::exit::loses_memory;
 use super::json::Json;
 use super::observation::{HistoryStep, Observation, ObservationKind, Step};
+use crate::report::HistoryOperation;
 use crate::report::time::seconds_micros;
 
 /// How many operations of one history are kept.
@@ -58,6 +59,21 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// The operation as reports have it.
+    #[must_use]
+    pub fn reported(&self) -> HistoryOperation {
+        HistoryOperation {
+            node: self.node.clone(),
+            process: self.process,
+            f: self.f.clone(),
+            key: self.key.clone(),
+            argument: shown(&self.argument),
+            result: (self.outcome == Outcome::Ok).then(|| shown(&self.result)),
+            invoked_ns: self.invoked.time_ns,
+            returned_ns: self.returned.map(|end| end.time_ns),
+        }
+    }
+
     /// The operation in one line, as evidence shows it.
     #[must_use]
     pub fn line(&self) -> String {

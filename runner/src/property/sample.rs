@@ -84,10 +84,10 @@ pub fn apply(model: HistoryModel, state: &[Json], op: &Operation) -> Option<Vec<
 }
 
 /// A small generator of numbers; its quality does not matter.
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

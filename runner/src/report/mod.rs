@@ -9,6 +9,7 @@ pub mod event;
 pub mod events;
 pub mod finding;
 pub mod github;
+pub mod history;
 pub mod json;
 pub mod junit;
 pub mod model;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use event::{Event, EventKind};
 pub use finding::{FaultSchedule, FaultStep, Finding, FindingKind};
+pub use history::{HistoryOperation, HistoryPart};
 pub use model::{
     Attachment, Counts, Document, Evidence, ExitStatus, Exploration, FileLocation, Moment,
     NetworkSummary, NodeSummary, Origin, Property, PropertyKind, Report, RunInfo, SkippedProperty,

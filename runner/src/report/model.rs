@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
+use super::history::HistoryPart;
 pub use super::summary::{Attachment, Exploration, NetworkSummary, NodeSummary};
 
 /// The version of the shape of `report.json`. It grows when a field changes its meaning or goes;
@@ -568,6 +569,9 @@ pub struct Evidence {
     pub label: String,
     /// What was seen; several lines are fine.
     pub text: String,
+    /// The part of a history that the text shows, where it shows one that no order explains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<HistoryPart>,
 }
 
 impl Evidence {
@@ -576,6 +580,7 @@ impl Evidence {
         Self {
             label: label.into(),
             text: text.into(),
+            part: None,
         }
     }
 }

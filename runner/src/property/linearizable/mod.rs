@@ -25,6 +25,7 @@
 //! The searches are bounded by counts of their steps, not by time; if a bound is reached, the verdict is
 //! inconclusive, never a pass. A violation comes with the smallest part of the history that shows it.
 
+mod explain;
 pub mod queue;
 pub mod register;
 mod set;
@@ -43,16 +44,16 @@ use super::judgement::{Judgement, Seen};
 use super::observation::Observation;
 use crate::plan::property::HistoryModel;
 use crate::report::time::counted;
-use crate::report::{FindingKind, PropertyKind};
+use crate::report::{FindingKind, HistoryPart, PropertyKind};
 use queue::QueueOp;
 use register::{Edge, Limits, Op};
 use values::{Meaning, Values};
 
 const KIND: PropertyKind = PropertyKind::Linearizable;
-/// How far the search for an order of the operations on one object may go. A step takes about a
-/// microsecond; the configurations of a moment take less than 4 MiB.
+/// How far the search for an order of the operations on one object may go. A step takes up to
+/// half a microsecond; the configurations of a moment take less than 4 MiB.
 pub const LIMITS: Limits = Limits {
-    steps: 8_000_000,
+    steps: 20_000_000,
     configs: 20_000,
     thrifty: false,
     ahead: true,
@@ -61,8 +62,6 @@ pub const LIMITS: Limits = Limits {
 pub const SMALLEST: &str = "smallest part that no order explains";
 /// How many operations an object has when it is judged for the first time.
 const FIRST_LOOK: usize = 64;
-/// How many operations evidence shows of each sort.
-const MAX_SHOWN: usize = 12;
 
 /// The checker.
 #[derive(Debug, Clone)]
@@ -97,6 +96,17 @@ pub struct Violation {
     pub operation: usize,
     /// Evidence: labels with operations.
     pub shown: Vec<(&'static str, Vec<usize>)>,
+    /// What is known of the operations under [`SMALLEST`].
+    pub part: Option<Facts>,
+}
+
+/// What is known of a part of a history that no order explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether that is so whatever there was before.
+    pub whatever_before: bool,
+    /// Whether nothing more can be left out.
+    pub minimal: bool,
 }
 
 /// What judging an object gives.
@@ -185,6 +195,18 @@ impl Linearizable {
         for (label, places) in &violation.shown {
             let lines: Vec<String> = places.iter().map(|at| operations[*at].line()).collect();
             failed = failed.evidence(label, lines.join("\n"));
+            if let Some(facts) = violation.part.filter(|_| *label == SMALLEST) {
+                let mut places = places.clone();
+                places.sort_by_key(|at| operations[*at].invoked);
+                let part = HistoryPart {
+                    operations: places.iter().map(|at| operations[*at].reported()).collect(),
+                    whatever_before: facts.whatever_before,
+                    minimal: facts.minimal,
+                };
+                if let Some(last) = failed.evidence.last_mut() {
+                    last.part = Some(part);
+                }
+            }
         }
         failed
     }
@@ -356,91 +378,19 @@ fn judge_value(
         }
         register::Found::Violation { op, .. } => {
             let part = smallest::smallest(&ops, &edges, op);
-            let named = |value: u32| value_text(model, values, value).to_owned();
-            Verdict::Broken(Box::new(explained(
-                object, operations, &kept, op, part, &named,
-            )))
+            let named = |value: u32| explain::value_text(model, values, value).to_owned();
+            let history = explain::History {
+                operations,
+                kept: &kept,
+                ops: &ops,
+            };
+            let violation = match part {
+                Some(part) => explain::explained(object, &history, &part, &named),
+                None => explain::unexplained(object, &history, op),
+            };
+            Verdict::Broken(Box::new(violation))
         }
     })
-}
-
-fn value_text(model: HistoryModel, values: &Values, value: u32) -> &str {
-    match (model, value) {
-        (HistoryModel::Set, register::ABSENT) => "absent",
-        (HistoryModel::Set, _) => "present",
-        _ => values.text(value),
-    }
-}
-
-/// A violation with the smallest part of the history that shows it, or, where that was not found,
-/// the operations before it.
-fn explained(
-    object: &str,
-    operations: &[Operation],
-    kept: &[usize],
-    near: usize,
-    part: Option<smallest::Part>,
-    named: &dyn Fn(u32) -> String,
-) -> Violation {
-    let Some(part) = part else {
-        let place = kept[near];
-        let ended = |other: &usize| operations[*other].returned.is_some();
-        let mut before: Vec<usize> = kept.iter().copied().filter(ended).collect();
-        before.retain(|other| operations[*other].returned < operations[place].returned);
-        before.sort_by_key(|at| operations[*at].returned);
-        before.drain(..before.len().saturating_sub(MAX_SHOWN));
-        return Violation {
-            object: object.to_owned(),
-            why: "no order explains all results. The operation is shown at whose end that was \
-                  certain; no small part of the history was found that has no order"
-                .to_owned(),
-            operation: place,
-            shown: vec![("operation", vec![place]), ("before", before)],
-        };
-    };
-    let place = kept[part.unexplained];
-    Violation {
-        object: object.to_owned(),
-        why: reason(&operations[place], &part, named),
-        operation: place,
-        shown: vec![
-            ("operation", vec![place]),
-            (SMALLEST, part.ops.iter().map(|at| kept[*at]).collect()),
-        ],
-    }
-}
-
-fn reason(operation: &Operation, part: &smallest::Part, named: &dyn Fn(u32) -> String) -> String {
-    let known = part.values.iter().flatten().take(MAX_SHOWN);
-    let mut texts: Vec<String> = known.map(|value| named(*value)).collect();
-    if part.values.contains(&None) {
-        texts.push("one that is asked for nowhere".to_owned());
-    }
-    let before = if texts.is_empty() {
-        String::new()
-    } else {
-        let values = texts.join(" or ");
-        format!("; before it, the value can only have been {values}")
-    };
-    let start = if part.any_start {
-        "whatever the value was before them"
-    } else {
-        "given that there was no value before them"
-    };
-    let minimal = if part.minimal {
-        "none of them can be left out"
-    } else {
-        "fewer may be enough"
-    };
-    let count = counted(part.ops.len() as u64, "operation has", "operations have");
-    format!(
-        "`{} {}` -> {} by {}/{} cannot be explained{before}. {count} no order, {start}; {minimal}",
-        operation.f,
-        super::history::shown(&operation.argument),
-        super::history::shown(&operation.result),
-        operation.node,
-        operation.process,
-    )
 }
 
 fn judge_queue(
@@ -484,7 +434,7 @@ fn judge_queue(
     Ok(match queue::check(&ops, values) {
         queue::Found::Order => Verdict::Holds,
         queue::Found::GaveUp(why) => Verdict::Undecided(why.to_owned()),
-        queue::Found::Violation { why, ops } => {
+        queue::Found::Violation { why, ops, minimal } => {
             let ended = |at: &usize| operations[*at].returned;
             let last = ops.iter().copied().max_by_key(ended).unwrap_or_default();
             Verdict::Broken(Box::new(Violation {
@@ -492,6 +442,10 @@ fn judge_queue(
                 why,
                 operation: last,
                 shown: vec![(SMALLEST, ops)],
+                part: Some(Facts {
+                    whatever_before: false,
+                    minimal,
+                }),
             }))
         }
     })

@@ -13,16 +13,13 @@
 //!
 //! A history in which values repeat is searched, as far as that goes.
 
+mod repeat;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::values::{Values, wrong_form};
 use crate::property::history::{Operation, Outcome};
 use crate::property::json::Json;
-
-/// How many configurations the search of a queue may visit.
-const MAX_VISITED: usize = 400_000;
-/// How many values the queues of all configurations of a moment may have, at four bytes each.
-const MAX_HELD: usize = 32 << 20;
 
 /// An operation on a queue. Times are places in the order of edges; one that never returned has the
 /// last place of all.
@@ -95,8 +92,10 @@ pub enum Found {
     Violation {
         /// Why, in words.
         why: String,
-        /// The operations that show it.
+        /// The operations that show it: some values' all, and dequeues that found nothing.
         ops: Vec<usize>,
+        /// Whether none of those can be left out.
+        minimal: bool,
     },
     /// It could not be found out.
     GaveUp(&'static str),
@@ -131,7 +130,7 @@ pub fn check(ops: &[QueueOp], values: &Values) -> Found {
     if distinct {
         distinct_values(ops, values)
     } else {
-        search(ops)
+        repeat::check(ops)
     }
 }
 
@@ -174,6 +173,15 @@ fn distinct_values(ops: &[QueueOp], values: &Values) -> Found {
     found
 }
 
+/// A violation that these operations show, and no fewer values.
+const fn violation(why: String, ops: Vec<usize>) -> Found {
+    Found::Violation {
+        why,
+        ops,
+        minimal: true,
+    }
+}
+
 fn is_unknown(item: &Item) -> bool {
     item.dequeue.is_some_and(|op| op.what == What::Unknown)
 }
@@ -204,20 +212,18 @@ fn match_up(ops: &[QueueOp], values: &Values) -> Result<Vec<Item>, Found> {
         let text = values.text(value);
         let Some(item) = items.get_mut(&value) else {
             let why = format!("{text} was dequeued, and nobody enqueued it");
-            return Err(Found::Violation {
-                why,
-                ops: vec![op.op],
-            });
+            let ops = vec![op.op];
+            return Err(violation(why, ops));
         };
         if let Some(first) = item.dequeue {
             let why = format!("{text} was dequeued twice");
             let ops = vec![item.enqueue.op, first.op, op.op];
-            return Err(Found::Violation { why, ops });
+            return Err(violation(why, ops));
         }
         if op.end < item.enqueue.begin {
             let why = format!("{text} was dequeued before it was enqueued");
             let ops = vec![op.op, item.enqueue.op];
-            return Err(Found::Violation { why, ops });
+            return Err(violation(why, ops));
         }
         item.dequeue = Some(*op);
     }
@@ -303,7 +309,7 @@ fn overtaken(items: &[Item], values: &Values) -> Option<Found> {
             let why = format!("{a} was enqueued before {b}, but {b} was dequeued {end}");
             let mut ops = vec![first.enqueue.op, item.enqueue.op, taken.op];
             ops.extend(first.dequeue.map(|op| op.op));
-            return Some(Found::Violation { why, ops });
+            return Some(violation(why, ops));
         }
     }
     None
@@ -311,146 +317,50 @@ fn overtaken(items: &[Item], values: &Values) -> Option<Found> {
 
 /// Looks for a dequeue that found the queue empty, though it never can have been.
 fn falsely_empty(items: &[Item], empties: &[QueueOp], values: &Values) -> Option<Found> {
-    // The times at which a value is certainly in the queue, joined where they overlap.
-    let mut inside: Vec<(u64, u64, u32, usize)> = items
+    // The times at which a value is certainly in the queue.
+    let mut inside: Vec<(u64, u64, &Item)> = items
         .iter()
-        .map(|item| {
-            (
-                item.enqueue.end,
-                item.gone_from(),
-                item.value,
-                item.enqueue.op,
-            )
-        })
-        .filter(|(from, until, _, _)| from < until)
+        .map(|item| (item.enqueue.end, item.gone_from(), item))
+        .filter(|(from, until, _)| from < until)
         .collect();
-    inside.sort_unstable();
-    let mut joined: Vec<(u64, u64, u32, usize)> = Vec::new();
-    for piece in inside {
-        match joined.last_mut() {
-            Some(last) if piece.0 < last.1 => last.1 = last.1.max(piece.1),
-            _ => joined.push(piece),
-        }
+    inside.sort_unstable_by_key(|(from, until, item)| (*from, *until, item.value));
+    // Of those before each, the one that stays longest.
+    let mut longest: Vec<usize> = Vec::with_capacity(inside.len());
+    for at in 0..inside.len() {
+        let before = longest.last().copied().unwrap_or(at);
+        longest.push(if inside[at].1 > inside[before].1 {
+            at
+        } else {
+            before
+        });
     }
     for empty in empties {
-        let at = joined.partition_point(|(from, ..)| *from < empty.begin);
-        let Some((_, until, value, op)) = at.checked_sub(1).map(|at| joined[at]) else {
-            continue;
-        };
-        if until > empty.end {
-            let text = values.text(value);
-            let why = format!("the queue was found empty, though {text} or one behind it is in it");
-            let ops = vec![op, empty.op];
-            return Some(Found::Violation { why, ops });
+        // Values that follow one another without a gap, as few as there are.
+        let mut cover: Vec<&Item> = Vec::new();
+        let mut moment = empty.begin;
+        loop {
+            let before = inside.partition_point(|(from, ..)| *from < moment);
+            let Some((_, until, item)) = before.checked_sub(1).map(|at| inside[longest[at]]) else {
+                break;
+            };
+            if until <= moment {
+                break;
+            }
+            cover.push(item);
+            moment = until;
+            if until > empty.end {
+                let text = values.text(cover[0].value);
+                let why = if cover.len() == 1 {
+                    format!("the queue was found empty, though {text} is in it")
+                } else {
+                    format!("the queue was found empty, though {text} or one behind it is in it")
+                };
+                let of = |item: &&Item| [Some(item.enqueue.op), item.dequeue.map(|op| op.op)];
+                let mut ops: Vec<usize> = cover.iter().flat_map(of).flatten().collect();
+                ops.push(empty.op);
+                return Some(violation(why, ops));
+            }
         }
     }
     None
-}
-
-/// A configuration of the search: what is in the queue, and which open operations took effect.
-type Config = (Vec<u32>, u128);
-
-/// Searches for an order, one return after the other, as [`super::register`] does, without any
-/// cleverness.
-#[must_use]
-pub fn search(ops: &[QueueOp]) -> Found {
-    let mut edges: Vec<(u64, usize, bool)> = Vec::new();
-    for (at, op) in ops.iter().enumerate() {
-        edges.push((op.begin, at, false));
-        if op.end != u64::MAX {
-            edges.push((op.end, at, true));
-        }
-    }
-    edges.sort_unstable();
-    let mut slots: Vec<Option<usize>> = Vec::new();
-    let mut configs: BTreeSet<Config> = BTreeSet::from([(Vec::new(), 0)]);
-    let mut visits = 0;
-    for (_, at, returns) in edges {
-        if !returns {
-            let free = slots.iter().position(Option::is_none);
-            let slot = free.unwrap_or(slots.len());
-            if slot == 128 {
-                return Found::GaveUp("too many operations are open at once");
-            }
-            if slot == slots.len() {
-                slots.push(None);
-            }
-            slots[slot] = Some(at);
-            continue;
-        }
-        let Some(slot) = slots.iter().position(|held| *held == Some(at)) else {
-            continue;
-        };
-        let Some(after) = extend(ops, &slots, slot, configs, &mut visits) else {
-            return Found::GaveUp(
-                "the search of a queue in which values repeat was given up after 400,000 states",
-            );
-        };
-        if after.is_empty() {
-            let why = "no order of the operations so far explains its result".to_owned();
-            return Found::Violation {
-                why,
-                ops: vec![ops[at].op],
-            };
-        }
-        slots[slot] = None;
-        configs = after;
-    }
-    Found::Order
-}
-
-/// All configurations in which the operation of a slot has taken effect. Nothing if there are too
-/// many.
-fn extend(
-    ops: &[QueueOp],
-    slots: &[Option<usize>],
-    target: usize,
-    before: BTreeSet<Config>,
-    visits: &mut usize,
-) -> Option<BTreeSet<Config>> {
-    let mut after = BTreeSet::new();
-    let mut todo: Vec<Config> = before.iter().cloned().collect();
-    let mut held: usize = before.iter().map(|(queue, _)| queue.len()).sum();
-    let mut visited = before;
-    while let Some((queue, done)) = todo.pop() {
-        *visits += 1;
-        if *visits > MAX_VISITED || held > MAX_HELD {
-            return None;
-        }
-        if done & (1 << target) != 0 {
-            after.insert((queue, done & !(1 << target)));
-            continue;
-        }
-        for (slot, at) in slots.iter().enumerate() {
-            let Some(at) = at.filter(|_| done & (1 << slot) == 0) else {
-                continue;
-            };
-            let Some(queue) = apply(&ops[at].what, &queue) else {
-                continue;
-            };
-            let next = (queue, done | (1 << slot));
-            if visited.insert(next.clone()) {
-                // It is kept in three places at most.
-                held += 3 * next.0.len();
-                todo.push(next);
-            }
-        }
-    }
-    Some(after)
-}
-
-/// The queue after an operation; nothing if the operation cannot take effect.
-fn apply(what: &What, queue: &[u32]) -> Option<Vec<u32>> {
-    match what {
-        What::Enqueue { value, .. } => {
-            let mut queue = queue.to_vec();
-            queue.push(*value);
-            Some(queue)
-        }
-        What::Dequeue { got: None } => queue.is_empty().then(Vec::new),
-        What::Dequeue { got: Some(value) } => {
-            (queue.first() == Some(value)).then(|| queue[1..].to_vec())
-        }
-        What::Unknown => (!queue.is_empty()).then(|| queue[1..].to_vec()),
-    }
 }

@@ -162,6 +162,80 @@ fn a_stale_read_in_a_long_history_is_found() {
     assert_eq!(part, &[read]);
 }
 
+/// Lets a late read see what an early one saw, which was certainly overwritten long before. Hands out the late one.
+fn spoil(ops: &mut [Operation]) -> usize {
+    let reads: Vec<usize> = (0..ops.len())
+        .filter(|at| ops[*at].f == "read" && ops[*at].returned.is_some())
+        .filter(|at| !ops[*at].result.is_null())
+        .collect();
+    let (early, late) = (reads[reads.len() / 4], reads[reads.len() * 3 / 4]);
+    assert_ne!(ops[early].result, ops[late].result);
+    ops[late].result = ops[early].result.clone();
+    late
+}
+
+#[test]
+fn histories_of_many_clients_are_decided() {
+    for model in [
+        HistoryModel::Register,
+        HistoryModel::CasRegister,
+        HistoryModel::Kv,
+    ] {
+        for open in [20, 50] {
+            let mut ops = simulated(model, 10_000, open, 1);
+            let unknown = ops.iter().filter(|op| op.returned.is_none()).count();
+            assert!((400..600).contains(&unknown), "{unknown}");
+            assert_eq!(verdict(model, &ops), Verdict::Holds, "{model:?} {open}");
+            let late = spoil(&mut ops);
+            let Verdict::Broken(violation) = verdict(model, &ops) else {
+                panic!("{model:?} {open}: not found");
+            };
+            let (label, part) = &violation.shown[1];
+            assert_eq!(*label, super::SMALLEST, "{model:?} {open}");
+            assert!(part.contains(&late), "{model:?} {open}: {late} in {part:?}");
+            assert!(part.len() < 8, "{part:?}");
+            assert!(violation.part.is_some_and(|facts| facts.minimal));
+            let alone: Vec<Operation> = part.iter().map(|at| ops[*at].clone()).collect();
+            assert!(matches!(verdict(model, &alone), Verdict::Broken(_)));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_part_of_a_queue_has_no_order_and_has_one_without_any_of_its_values(
+        ops in prop::collection::vec(an_operation(HistoryModel::Queue), 1..8),
+        distinct in any::<bool>(),
+    ) {
+        let mut ops = ops;
+        let mut next = 0;
+        for op in ops.iter_mut().filter(|op| distinct && op.f == "enqueue") {
+            next += 1;
+            op.argument = json!(next).into();
+        }
+        ops.sort_by_key(|op| op.invoked);
+        if let Verdict::Broken(violation) = verdict(HistoryModel::Queue, &ops) {
+            let part = &violation.shown[0].1;
+            let part: Vec<Operation> = part.iter().map(|at| ops[*at].clone()).collect();
+            prop_assert!(!has_order(HistoryModel::Queue, &part, 0, &[]), "{part:#?} of {ops:#?}");
+            let value = |op: &Operation| match op.f.as_str() {
+                "enqueue" => (op.argument.clone(), 0),
+                _ if op.outcome != Outcome::Ok => (json!("?").into(), 0),
+                _ if op.result.is_null() => (Json::Null, op.invoked.seq),
+                _ => (op.result.clone(), 0),
+            };
+            let unknown = part.iter().any(|op| op.f == "dequeue" && op.outcome != Outcome::Ok);
+            for left_out in part.iter().map(value).filter(|_| !unknown) {
+                let fewer = part.iter().filter(|op| value(op) != left_out).cloned();
+                let fewer: Vec<Operation> = fewer.collect();
+                prop_assert!(has_order(HistoryModel::Queue, &fewer, 0, &[]), "{fewer:#?} of {ops:#?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_lost_value_of_a_long_queue_is_found() {
     let ops = simulated(HistoryModel::Queue, 3_000, 8, 7);

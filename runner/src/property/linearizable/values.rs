@@ -113,7 +113,7 @@ fn register(
 }
 
 /// The value of an element that is in a set.
-const PRESENT: u32 = 1;
+pub const PRESENT: u32 = 1;
 
 /// What operations on one element of a set do: each element is an object of its own.
 fn set(operation: &Operation) -> Result<Option<Action>, String> {

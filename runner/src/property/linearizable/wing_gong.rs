@@ -13,12 +13,27 @@ use super::register::{ABSENT, Action, Edge, Guard, Op};
 /// Whether there is an order; nothing if that was not found out in as many steps.
 #[must_use]
 pub fn has_order(ops: &[Op], edges: &[Edge], steps: u64) -> Option<bool> {
-    let mut search = List::new(ops, edges);
-    let mut tried: BTreeSet<(Vec<u64>, u32)> = BTreeSet::new();
-    let mut done = vec![0_u64; ops.len().div_ceil(64)];
-    let mut left = ops.iter().filter(|op| !op.optional).count();
-    let mut value = ABSENT;
-    let mut path: Vec<(usize, u32)> = Vec::new();
+    let optional: Vec<bool> = ops.iter().map(|op| op.optional).collect();
+    search(&optional, edges, steps, ABSENT, |op, value| {
+        apply(&ops[op].action, *value)
+    })
+}
+
+/// Whether there is an order of operations on any object, given what is the case before them and what
+/// each does to it, if it can take effect.
+pub fn search<S: Ord + Clone>(
+    optional: &[bool],
+    edges: &[Edge],
+    steps: u64,
+    start: S,
+    apply: impl Fn(usize, &S) -> Option<S>,
+) -> Option<bool> {
+    let mut search = List::new(optional.len(), edges);
+    let mut tried: BTreeSet<(Vec<u64>, S)> = BTreeSet::new();
+    let mut done = vec![0_u64; optional.len().div_ceil(64)];
+    let mut left = optional.iter().filter(|optional| !**optional).count();
+    let mut value = start;
+    let mut path: Vec<(usize, S)> = Vec::new();
     let mut at = search.next[0];
     let mut taken = 0;
     loop {
@@ -33,13 +48,11 @@ pub fn has_order(ops: &[Op], edges: &[Edge], steps: u64) -> Option<bool> {
         // is possible.
         let call = search.edges.get(at.wrapping_sub(1)).copied();
         if let Some(Edge::Invoke(op)) = call {
-            let after = apply(&ops[op].action, value);
-            if let Some(after) = after {
+            if let Some(after) = apply(op, &value) {
                 done[op / 64] |= 1 << (op % 64);
-                if tried.insert((done.clone(), after)) {
-                    path.push((op, value));
-                    value = after;
-                    left -= usize::from(!ops[op].optional);
+                if tried.insert((done.clone(), after.clone())) {
+                    path.push((op, std::mem::replace(&mut value, after)));
+                    left -= usize::from(!optional[op]);
                     search.lift(op);
                     at = search.next[0];
                     continue;
@@ -54,7 +67,7 @@ pub fn has_order(ops: &[Op], edges: &[Edge], steps: u64) -> Option<bool> {
         };
         value = before;
         done[op / 64] &= !(1 << (op % 64));
-        left += usize::from(!ops[op].optional);
+        left += usize::from(!optional[op]);
         search.unlift(op);
         at = search.next[search.call[op]];
     }
@@ -80,15 +93,15 @@ struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    fn new(ops: &[Op], edges: &'a [Edge]) -> Self {
+    fn new(ops: usize, edges: &'a [Edge]) -> Self {
         let mut list = Self {
             edges,
             next: (1..=edges.len() + 1).collect(),
             before: (0..=edges.len() + 1)
                 .map(|at| at.saturating_sub(1))
                 .collect(),
-            call: vec![0; ops.len()],
-            ret: vec![0; ops.len()],
+            call: vec![0; ops],
+            ret: vec![0; ops],
         };
         list.next.push(0);
         for (at, edge) in edges.iter().enumerate() {

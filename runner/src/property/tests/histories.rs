@@ -28,6 +28,21 @@ fn linearizable_histories() {
         part.contains("write 1") && part.lines().count() == 2,
         "{part}"
     );
+    let part = failed.evidence[1]
+        .part
+        .as_ref()
+        .expect("it is there as fields, too");
+    let told: Vec<(&str, &str, Option<&str>)> = part
+        .operations
+        .iter()
+        .map(|op| (op.f.as_str(), op.argument.as_str(), op.result.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [("write", "1", Some("null")), ("read", "null", Some("null"))]
+    );
+    assert_eq!(part.operations[1].returned_ns, Some(6 * MS));
+    assert!(part.whatever_before && part.minimal);
     assert_eq!(failed.moment.unwrap().vtime_ns, 6 * MS);
     let mut run = Run::of("linearizable \"h\" model=\"register\"");
     run.step(1, 1, Step::Ok, "write", json!(1));

@@ -1,8 +1,8 @@
-//! Three searches, the cheap ones first, so that most histories are decided by a cheap one.
+//! Several searches, the cheap ones first, so that most histories are decided by a cheap one.
 //!
-//! 1. Only the most promising configurations are kept, and an operation of unknown outcome that needs
-//!    a value is used only where the operation that returns cannot do without. An order that is found
-//!    is one.
+//! 1. Only the most promising configurations are kept, and operations of unknown outcome that need a
+//!    value are left out, but for those whose value was seen. An order that is found is one. It is tried
+//!    with hardly any configurations, and with a few.
 //! 2. Operations are taken for ones that are easier to put in order: what asks for another value than
 //!    a certain one asks for nothing, and operations of unknown outcome need nothing. Without an order
 //!    of those there is none of the history.
@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ABSENT, Action, Edge, Found, Guard, Limits, Op, Search};
 
-/// How many configurations the first search keeps.
+/// How many configurations the first search keeps, if each value has no more than one.
+const HARDLY_ANY: usize = 2;
+/// How many the next one keeps.
 const FEW: usize = 16;
-/// What part of all steps the first search may take: one in so many.
+/// What part of all steps each of these may take: one in so many.
 const PART: u64 = 4;
-
 /// How many edges there are between the places that a search can go back to.
 const BACK: usize = 32;
 /// How often it goes back for one place, each time four times as far and with four times as many
@@ -35,15 +36,19 @@ pub fn search(ops: &[Op], edges: &[Edge], limits: Limits) -> (Found, u64) {
 }
 
 fn decide(ops: &[Op], edges: &[Edge], limits: Limits) -> (Found, u64) {
-    let few = Limits {
-        steps: limits.steps / PART,
-        configs: FEW.min(limits.configs),
-        thrifty: true,
-        ..limits
+    let greedy = |configs: usize| {
+        let few = Limits {
+            steps: limits.steps / PART,
+            configs: configs.min(limits.configs),
+            thrifty: true,
+            ..limits
+        };
+        let (found, steps) = once(ops, edges, few);
+        (found == Found::Order, steps)
     };
-    let (found, mut steps) = once(ops, edges, few);
-    if !matches!(found, Found::GaveUp { .. }) {
-        return (found, steps);
+    let (found, mut steps) = greedy(HARDLY_ANY);
+    if found {
+        return (Found::Order, steps);
     }
     let rest = |steps: u64| Limits {
         steps: limits.steps.saturating_sub(steps),
@@ -57,6 +62,11 @@ fn decide(ops: &[Op], edges: &[Edge], limits: Limits) -> (Found, u64) {
             return (Found::Violation { op, values }, steps);
         }
     }
+    let (found, more) = greedy(FEW);
+    steps += more;
+    if found {
+        return (Found::Order, steps);
+    }
     let half = Limits {
         steps: limits.steps.saturating_sub(steps) / 2,
         ..limits
@@ -66,7 +76,12 @@ fn decide(ops: &[Op], edges: &[Edge], limits: Limits) -> (Found, u64) {
     if found {
         return (Found::Order, steps);
     }
-    let (found, more) = once(ops, edges, rest(steps));
+    let (mut found, more) = once(ops, edges, rest(steps));
+    if let Found::GaveUp { why, .. } = &mut found
+        && steps + more > limits.steps
+    {
+        *why = format!("the search was given up after {} steps", limits.steps);
+    }
     (found, steps + more)
 }
 
@@ -137,15 +152,19 @@ fn settled(ops: &[Op], edges: &[Edge]) -> Settled {
         if let Edge::Invoke(op) = *edge {
             begun.insert(op);
         }
-        if let Edge::Return(op) = *edge
-            && let Guard::Is(value) = ops[op].action.guard
-            && let Some([writer]) = writers.get(&value).map(Vec::as_slice)
-            && ops.get(*writer).is_some_and(|writer| writer.optional)
-            && begun.contains(writer)
-        {
-            ops[*writer].optional = false;
-            out.push(Edge::Return(*writer));
-            because_of.insert(*writer, op);
+        if let Edge::Return(op) = *edge {
+            // What one of them needs, another one may have written that was not known to be done either.
+            let mut chain = vec![op];
+            while let Some(Guard::Is(value)) = chain.last().map(|op| ops[*op].action.guard)
+                && let Some([writer]) = writers.get(&value).map(Vec::as_slice)
+                && ops.get(*writer).is_some_and(|writer| writer.optional)
+                && begun.contains(writer)
+            {
+                ops[*writer].optional = false;
+                because_of.insert(*writer, op);
+                chain.push(*writer);
+            }
+            out.extend(chain[1..].iter().rev().map(|writer| Edge::Return(*writer)));
         }
         out.push(*edge);
     }

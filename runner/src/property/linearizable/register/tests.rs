@@ -2,7 +2,8 @@
 
 use super::passes::once;
 use super::*;
-use crate::property::linearizable::{LIMITS, smallest::smallest, wing_gong::has_order};
+use crate::property::linearizable::smallest::{part_of, smallest, without};
+use crate::property::linearizable::{LIMITS, wing_gong::has_order};
 
 /// A small generator of numbers; its quality does not matter.
 struct Numbers(u64);
@@ -95,7 +96,7 @@ fn every_search_agrees_with_one_that_tries_all_orders() {
 fn the_smallest_part_has_no_order_by_itself_and_loses_that_with_any_operation() {
     let mut numbers = Numbers(0x0fed_cba9_8765_4321);
     let mut found = 0;
-    let mut smaller = 0;
+    let (mut smaller, mut left_out) = (0, 0);
     while found < 5_000 {
         let timed = small(&mut numbers);
         let (ops, all) = edges(&timed);
@@ -110,6 +111,13 @@ fn the_smallest_part_has_no_order_by_itself_and_loses_that_with_any_operation() 
             "{part:?}"
         );
         smaller += u32::from(part.ops.len() < ops.len());
+        for op in &part.ops {
+            if let Some((ops, edges)) = without(&ops, &all, &part, *op) {
+                left_out += 1;
+                let order = has_order(&ops, &edges, u64::MAX);
+                assert_eq!(order, Some(true), "{op} of {part:?} of {timed:#?}");
+            }
+        }
         let alone: Vec<Timed> = part.ops.iter().map(|op| timed[*op]).collect();
         let (ops, all) = edges(&alone);
         assert_eq!(
@@ -119,6 +127,30 @@ fn the_smallest_part_has_no_order_by_itself_and_loses_that_with_any_operation() 
         );
     }
     assert!(smaller > 4_000, "{smaller}");
+    assert!(left_out > 5_000, "{left_out}");
+}
+
+/// The rule by which parts leave operations out: those of a part, what they can have seen, and nothing else.
+#[test]
+fn a_history_with_an_order_has_no_part_without_one() {
+    let mut numbers = Numbers(0x5eed_0123_4567_89ab);
+    let (mut none, mut some) = (0, 0);
+    for _ in 0..40_000 {
+        let timed = small(&mut numbers);
+        let (ops, all) = edges(&timed);
+        let mut of: Vec<usize> = (0..ops.len()).collect();
+        of.retain(|_| numbers.below(3) > 0);
+        let cut = numbers.below(all.len() as u64 + 1) as usize;
+        let part = part_of(&ops, &all, &of, cut);
+        if has_order(&part.0, &part.1, u64::MAX) == Some(false) {
+            none += 1;
+            let whole = has_order(&ops, &all, u64::MAX);
+            assert_eq!(whole, Some(false), "{of:?} up to {cut} of {timed:#?}");
+        } else {
+            some += 1;
+        }
+    }
+    assert!(none > 5_000 && some > 5_000, "{none} and {some}");
 }
 
 #[test]
