@@ -153,6 +153,8 @@ pub struct Cpu {
     pub(crate) trap_due: bool,
     /// The #DB being delivered does not set RF in its frame.
     pub(crate) debug_trap: bool,
+    /// A walk of the page tables fails where it would change code.
+    pub(crate) spares_code: bool,
     pub(crate) tlb: Box<Tlb>,
     pub(crate) cursor: ProtectionCursor,
     pub(crate) model: CpuModel,
@@ -222,6 +224,7 @@ impl Cpu {
             no_step_trap: false,
             trap_due: false,
             debug_trap: false,
+            spares_code: false,
             tlb,
             cursor: ProtectionCursor::default(),
             model,

@@ -267,12 +267,17 @@ impl Cpu {
         }
         let user = self.cpl == 3;
         let kind = if write { Kind::Write } else { Kind::Read };
-        let Ok(Place::Ram(offset)) = self.translate(linear, kind, user) else {
+        // Page tables may lie beside instructions, so that to note the access changes code, perhaps that of the
+        // page which is executed, and the machine may not have decoded this block. So the handler does it:
+        // before that, its block is looked for, while the page is still what it was.
+        self.spares_code = true;
+        let place = self.translate(linear, kind, user);
+        self.spares_code = false;
+        let Ok(Place::Ram(offset)) = place else {
             return None;
         };
         if self.leave {
-            // Page tables may lie beside instructions, so that to note the access has changed code. The handler
-            // leaves the block then, if it has to translate the address itself.
+            // The handler leaves the block, if it has to translate the address itself.
             self.tlb.take_back(kind, user, linear);
             return None;
         }

@@ -149,14 +149,25 @@ impl Cpu {
         if denied {
             return Err(self.page_fault(walk, error::PRESENT));
         }
-        for (position, &(address, entry)) in walk.entries[..walk.depth].iter().enumerate() {
-            let last = position + 1 == walk.depth;
-            let wanted = entry | pte::ACCESSED | if write && last { pte::DIRTY } else { 0 };
-            if wanted != entry {
-                self.write_entry(address, &wanted.to_le_bytes());
-            }
+        let entries = walk.entries[..walk.depth].iter().enumerate();
+        let changes = entries.filter_map(|(position, &(address, entry))| {
+            let dirty = write && position + 1 == walk.depth;
+            let wanted = entry | pte::ACCESSED | if dirty { pte::DIRTY } else { 0 };
+            (wanted != entry).then_some((address, wanted))
+        });
+        if self.spares_code && changes.clone().any(|(address, _)| self.is_code(address)) {
+            return Err(Raised);
+        }
+        for (address, wanted) in changes {
+            self.write_entry(address, &wanted.to_le_bytes());
         }
         Ok(())
+    }
+
+    /// Whether instructions that were decoded lie beside an entry of a page table.
+    fn is_code(&mut self, address: u64) -> bool {
+        let offset = self.memory().offset(address);
+        offset.is_some_and(|offset| self.memory().has_code(offset))
     }
 
     /// Writes an entry of a page table, which may be where code is.
