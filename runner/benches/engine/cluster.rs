@@ -95,7 +95,8 @@ fn once(compiled: &Compiled) -> (Duration, u64) {
     (ready.elapsed(), watch.after - watch.before)
 }
 
-fn compiled(text: &str) -> Compiled {
+/// The plan of a scenario whose crates are those of `guests`.
+pub fn compiled(text: &str) -> Compiled {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests");
     let mut loaded = load_text(text, Language::Kdl, "speed.kdl", &folder);
     let files = HostFiles {

@@ -1,16 +1,13 @@
 //! What threads bring when there is one run: the time of the whole run, with one thread and with one for each
 //! core, as `chaosrun --replay none --jobs N` takes it.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chaosrun::artifact::node_image::node_images;
 use chaosrun::artifact::{Progress as Told, Store};
-use chaosrun::plan::{Compiled, HostFiles, compile_all};
+use chaosrun::plan::Compiled;
 use chaosrun::run::campaign::{Board, Task, TaskError, campaign};
 use chaosrun::run::{End, Outcome, Progress};
-use chaosrun::scenario::load_text;
-use chaosrun::scenario::source::Language;
 use chaosrun_vmm::engine::EngineOptions;
 
 use super::{RUNS, cluster};
@@ -47,7 +44,7 @@ pub fn report() {
         ("50 nodes boot", FIFTY.to_owned()),
         ("raft, 4 nodes", cluster::SCENARIO.replace("KERNEL", "tiny")),
     ] {
-        let compiled = compiled(&text);
+        let compiled = cluster::compiled(&text);
         let mut hashes = Vec::new();
         let mut median = |jobs| {
             let mut times: Vec<Duration> = (0..RUNS)
@@ -91,16 +88,4 @@ fn once(compiled: &Compiled, jobs: usize) -> (Duration, Option<u128>) {
     let outcome = outcome.expect("the world works");
     assert_eq!(outcome.end, End::Complete);
     (took, outcome.chain.last().map(|hash| hash.chain))
-}
-
-fn compiled(text: &str) -> Compiled {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests");
-    let mut loaded = load_text(text, Language::Kdl, "speed.kdl", &folder);
-    let files = HostFiles {
-        kernels: Default::default(),
-        presence_only: false,
-    };
-    compile_all(&mut loaded, &files)
-        .pop()
-        .expect("the scenario is right")
 }
