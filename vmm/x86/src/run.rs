@@ -50,7 +50,6 @@ impl Cpu {
 
     fn run_attached(&mut self, store: &CodeStore) -> Exit {
         self.stop = false;
-        self.leave = false;
         let mut entered = store.enter();
         self.enter_code();
         loop {
@@ -84,12 +83,19 @@ impl Cpu {
             self.budget = if single { 1 } else { left.min(CHUNK) };
             self.reserve = left - self.budget;
             self.no_step_trap = false;
+            // Whoever overwrote code in between was in no block that could be left for it.
+            self.leave = false;
+            let found = self.find();
+            if self.leave && found.is_ok() {
+                // To note that the page is accessed has overwritten code, perhaps what was found, and has taken
+                // the budget from whatever comes next.
+                continue;
+            }
             let before = (self.system.interrupt_shadow, self.rflags);
             if single {
                 // RF covers one instruction, which itself finds it cleared.
                 self.rflags &= !flags::RF;
             }
-            let found = self.find();
             self.follow_landings();
             let flow = match found {
                 Ok(Found::Compiled(target)) => jit::start(self, target),
@@ -226,11 +232,14 @@ impl Cpu {
             },
             None => None,
         };
+        // To look for the second page may have overwritten the block.
+        // SAFETY: the cache's blocks live until it is cleared.
+        let found = found.filter(|&block| unsafe { (*block).valid.get() });
         let block = match found {
             Some(block) => block,
             None => self.decode(linear, key)?,
         };
-        // SAFETY: the cache's blocks live until it is cleared.
+        // SAFETY: as above.
         let (valid, spans) = unsafe { ((*block).valid.get(), (*block).spans) };
         assert!(valid, "the cache has only blocks whose code did not change");
         if !spans {

@@ -141,11 +141,6 @@ impl Tlb {
         self.largest = self.largest.max(span & !GLOBAL);
     }
 
-    /// Forgets the translation that was just inserted.
-    pub(crate) fn take_back(&mut self, kind: Kind, user: bool, linear: u64) {
-        self.entries[kind as usize][usize::from(user)][index(linear)] = NONE;
-    }
-
     /// Lets stores use the translation of the page at `linear` without further ado, if there is
     /// one.
     pub(crate) fn unprotect(&mut self, user: bool, linear: u64) {

@@ -47,6 +47,9 @@
 //!   block that it is in behind the instruction that did it, before anything looks at it again.
 //! - **Links** of blocks are looked at when they are followed: whether the block is valid, and out of the page,
 //!   whether it has the right key.
+//! - **`leave`** of the CPU, which asks for a block to be left, is cleared before a block is looked for: who wrote
+//!   to code in between, as a walk of the page tables does or the delivery of an interrupt, was in none. What
+//!   was found while that happened is looked for again, since it may be what was overwritten.
 //! - **`code_place`** of the CPU is found anew when it enters a page, when code was bound, and before each chain of
 //!   blocks, which ends when code was overwritten.
 //! - **`lost`** and the counts decide what is worth while.

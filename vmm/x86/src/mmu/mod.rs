@@ -276,11 +276,10 @@ impl Cpu {
         let Ok(Place::Ram(offset)) = place else {
             return None;
         };
-        if self.leave {
-            // The handler leaves the block, if it has to translate the address itself.
-            self.tlb.take_back(kind, user, linear);
-            return None;
-        }
+        assert!(
+            !self.leave,
+            "compiled code is left when code was overwritten"
+        );
         if write {
             if self.memory().has_code(offset) {
                 return None;

@@ -5,7 +5,7 @@ use iced_x86::code_asm::*;
 
 use crate::code::Writer;
 use crate::harness::Machine;
-use crate::harness::layout::{CODE, PML4, USER_CODE, page, selector};
+use crate::harness::layout::{CODE, PML4, USER_CODE, flag, page, selector, vector};
 use crate::harness::program::Program;
 use crate::layout::*;
 
@@ -35,6 +35,11 @@ pub fn install(g: &mut Writer, m: &mut Machine) {
         a.sti()?;
         a.ret()
     });
+    m.gate(vector::DB, STEP_HANDLER, 0, 0);
+    m.place(STEP_HANDLER, 64, |a| {
+        a.inc(qword_ptr(STEPS))?;
+        a.iretq()
+    });
     for number in 0..ACTION_COUNT {
         let at = ACTIONS + number * ACTION;
         let program = loop {
@@ -50,7 +55,7 @@ pub fn install(g: &mut Writer, m: &mut Machine) {
 }
 
 fn action(g: &mut Writer, a: &mut CodeAssembler, m: &mut Machine, compatible: u64) -> Done {
-    match g.below(26) {
+    match g.below(27) {
         0..=6 => call(g, a)?,
         7..=10 => patch(g, a)?,
         11 => toggle(g, a)?,
@@ -69,6 +74,7 @@ fn action(g: &mut Writer, a: &mut CodeAssembler, m: &mut Machine, compatible: u6
         }
         20..=22 => to_starts_of_pages(g, a)?,
         23 | 24 => as_user(g, a)?,
+        25 => step_by_step(g, a)?,
         _ => return other_return(g, a),
     }
     a.ret()
@@ -232,6 +238,20 @@ fn as_user(g: &mut Writer, a: &mut CodeAssembler) -> Done {
     a.mov(rax, target)?;
     a.push(rax)?;
     a.iretq()
+}
+
+/// Calls a function with a trap behind each instruction.
+fn step_by_step(g: &mut Writer, a: &mut CodeAssembler) -> Done {
+    let level = FIRST + g.below((SLOTS.len() - FIRST) as u64) as usize;
+    let callee = g.page() + SLOTS[level].0;
+    a.pushfq()?;
+    a.or(dword_ptr(rsp), flag::TF as i32)?;
+    a.popfq()?;
+    a.mov(rax, callee)?;
+    a.call(rax)?;
+    a.pushfq()?;
+    a.and(dword_ptr(rsp), !(flag::TF as i32))?;
+    a.popfq()
 }
 
 /// Calls a function on a stack that is in a page of code.

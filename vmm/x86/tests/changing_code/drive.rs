@@ -25,6 +25,7 @@ pub struct Numbers {
     pieces: u64,
     compared_completely: u64,
     interrupts: u64,
+    steps: u64,
     writes_from_outside: u64,
     restarts: u64,
     blocks_compiled: u64,
@@ -45,6 +46,7 @@ impl Numbers {
         self.pieces += other.pieces;
         self.compared_completely += other.compared_completely;
         self.interrupts += other.interrupts;
+        self.steps += other.steps;
         self.writes_from_outside += other.writes_from_outside;
         self.restarts += other.restarts;
         self.blocks_compiled += other.blocks_compiled;
@@ -60,6 +62,7 @@ impl Numbers {
     pub fn assert_all_happened(&self) {
         let rare = [
             self.interrupts,
+            self.steps,
             self.writes_from_outside,
             self.stores_forgotten,
             self.foreign_returns,
@@ -162,6 +165,7 @@ fn run_thread(seed: u64, thread: u64, store: &CodeStore) -> Numbers {
         numbers.pieces += pair.pieces;
         numbers.compared_completely += 1;
         numbers.restarts += pair.restarts;
+        numbers.steps += pair.compiled.machine.peek64(STEPS);
         numbers.blocks_compiled += counts.compiled;
         numbers.blocks_adopted += counts.adopted;
         numbers.pages_bound += counts.bound;
@@ -183,7 +187,7 @@ impl Pair {
         assert_eq!(self.compiled.run(cpu, budget), exit, "exit");
         self.pieces += 1;
         assert_eq!(self.plain.state(cpu), self.compiled.state(cpu), "CPU {cpu}");
-        if self.pieces.is_multiple_of(32) {
+        if self.pieces.is_multiple_of(8) {
             let same = self.plain.fingerprint(cpu) == self.compiled.fingerprint(cpu);
             assert!(same, "CPU {cpu}: the translations differ");
         }

@@ -51,6 +51,9 @@ pub const VECTOR: u8 = 0x40;
 /// What brings a program back from the user's privilege level, and what it calls for that.
 pub const BACK: u8 = 0x81;
 pub const BACK_HANDLER: u64 = COMPATIBLE + 0x8000;
+/// What counts single steps, and where.
+pub const STEP_HANDLER: u64 = BACK_HANDLER + 0x100;
+pub const STEPS: u64 = INTERRUPTS + 8;
 /// The TSS of the second CPU.
 pub const SECOND_TSS: u64 = 0x2_b000;
 pub const SECOND_STACK0: u64 = 0x9_e000;

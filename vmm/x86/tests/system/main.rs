@@ -1,6 +1,7 @@
 //! Bare-metal guest programs that hold the CPU's privileged and system behaviour against the Intel
 //! SDM, and that show that it is deterministic.
 
+mod beside_tables;
 mod breakpoints;
 mod budgets;
 mod code_changes;
