@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use chaosrun::artifact::HostFiles;
 use chaosrun::artifact::node_image::node_images;
 use chaosrun::artifact::{Progress as Told, Store};
-use chaosrun::plan::{Compiled, HostFiles, compile_all};
+use chaosrun::plan::{Compiled, compile_all};
 use chaosrun::run::{Progress, Setup, Watch, cluster, run};
 use chaosrun::scenario::load_text;
 use chaosrun::scenario::source::Language;

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| chaosrun::scenario::fuzz::fuzz_toml(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| chaosrun_language::scenario::fuzz::fuzz_toml(bytes));

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::color::ColorChoice;
 use super::files::Found;
+use crate::artifact::HostFiles;
 use crate::artifact::{Progress, Store};
-use crate::plan::{Compiled, HostFiles, compile};
-use crate::report::terminal::ColorChoice;
+use crate::plan::{Compiled, compile};
 use crate::scenario::codes;
 use crate::scenario::diag::{Diag, Rendering, Severity, render};
 use crate::scenario::source::{Sources, Span};

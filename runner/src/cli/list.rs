@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::diagnostics::{Checked, check_all};
 use super::{Exit, Failure, OrExit, files, print};
 use crate::filter::{Selection, Subject};
-use crate::report::text;
-use crate::report::time::counted;
+use crate::outcome::text;
+use crate::outcome::time::counted;
 use crate::scenario::diag::{Rendering, render};
 
 /// How scenarios are listed.

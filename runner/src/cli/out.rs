@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use crate::outcome::model::{Document, Report};
+use crate::outcome::summary::Attachment;
 use crate::plan::Plan;
 use crate::report::events::EventWriter;
-use crate::report::model::{Document, Report};
-use crate::report::summary::Attachment;
 use crate::report::write::{Targets, WriteError, write_all};
 use crate::run::Outcome;
 
@@ -161,7 +161,7 @@ impl Places {
 
     /// The verdicts of the guests' assertions alone.
     fn write_assertions(&self, folder: &Path, report: &Report) -> Result<(), Unwritable> {
-        use crate::report::model::Origin;
+        use crate::outcome::model::Origin;
         let own: Vec<_> = report
             .properties
             .iter()

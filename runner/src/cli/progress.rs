@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::run::Walls;
+use crate::outcome::model::{Verdict, WallClock};
+use crate::outcome::time::counted;
 use crate::plan::Plan;
-use crate::report::model::{Verdict, WallClock};
-use crate::report::time::counted;
 use crate::run::campaign::{Board, Task, TaskError};
 use crate::run::{End, Outcome, Progress};
 

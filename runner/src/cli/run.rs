@@ -9,14 +9,14 @@ use chaosrun_vmm::engine::EngineOptions;
 use super::artifact::open_store;
 use super::diagnostics::{Checked, Messages, check_all};
 use super::out::{Places, Unwritable};
+use super::outputs::{Outputs, style};
 use super::progress::say;
 use super::sweep::{Sweep, interrupted};
 use super::{Exit, Failure, OrExit, engines, files, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
 use crate::filter::{Seeds, Selection, Subject};
+use crate::outcome::model::{Document, ExitStatus, Report, WallClock};
 use crate::plan::{Compiled, Plan};
-use crate::report::model::{Document, ExitStatus, Report, WallClock};
-use crate::report::outputs::{Outputs, style};
 use crate::report::terminal;
 use crate::scenario::diag::Severity;
 

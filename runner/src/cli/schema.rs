@@ -6,8 +6,8 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::{Exit, Failure, OrExit, print};
-use crate::scenario::suggest;
-use crate::schema::{ALL, find};
+use chaosrun_language::scenario::suggest;
+use chaosrun_language::schema::SchemaFile;
 
 /// Print the schemas of what chaosrun reads and writes.
 ///
@@ -35,6 +35,13 @@ enum SchemaError {
     },
 }
 
+/// All schemas.
+fn all() -> impl Iterator<Item = &'static SchemaFile> {
+    use chaosrun_judge::schema::ALL as OF_REPORTS;
+    use chaosrun_language::schema::ALL as OF_THE_LANGUAGE;
+    OF_THE_LANGUAGE.iter().chain(OF_REPORTS)
+}
+
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match (&self.name, &self.write) {
@@ -47,15 +54,14 @@ impl Args {
 }
 
 fn list() {
-    let lines = ALL
-        .iter()
-        .map(|schema| format!("{:<14} {}\n", schema.name, schema.describes));
+    let lines = all().map(|schema| format!("{:<14} {}\n", schema.name, schema.describes));
     print(&lines.collect::<String>());
 }
 
 fn one(name: &str) -> Result<(), SchemaError> {
-    let schema = find(name).ok_or_else(|| {
-        let names = || ALL.iter().map(|schema| schema.name);
+    let schema = all().find(|schema| schema.name == name);
+    let schema = schema.ok_or_else(|| {
+        let names = || all().map(|schema| schema.name);
         let help = suggest::did_you_mean(name, names());
         SchemaError::Unknown {
             name: name.chars().take(60).collect(),
@@ -67,11 +73,54 @@ fn one(name: &str) -> Result<(), SchemaError> {
 }
 
 fn write_all(folder: &std::path::Path) -> Result<(), SchemaError> {
-    for schema in ALL {
+    for schema in all() {
         let path = folder.join(schema.file);
         let written =
             std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, schema.text()));
         written.map_err(|source| SchemaError::Write { path, source })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::all;
+
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas")
+    }
+
+    /// Set `CHAOSRUN_WRITE_SCHEMAS=1` to write the files instead of comparing them.
+    #[test]
+    fn checked_in_schemas_are_up_to_date() {
+        let write = std::env::var_os("CHAOSRUN_WRITE_SCHEMAS").is_some();
+        for schema in all() {
+            let path = folder().join(schema.file);
+            let text = schema.text();
+            if write {
+                std::fs::write(&path, &text).expect("the folder of schemas can be written to");
+            }
+            let known = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                known == text,
+                "{} is stale; run `chaosrun schema --write schemas`",
+                schema.file
+            );
+        }
+    }
+
+    #[test]
+    fn no_file_in_the_folder_is_unknown() {
+        let entries = std::fs::read_dir(folder()).expect("the folder of schemas is there");
+        for entry in entries {
+            let name = entry.expect("it can be listed").file_name();
+            let name = name.to_string_lossy();
+            let known = all().any(|schema| schema.file == name)
+                || name == "README.md"
+                || name == "sdk-protocol.md";
+            assert!(known, "{name} belongs to no schema");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::files::is_folder;
 use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
 use super::{Exit, Failure, OrExit, interrupt, units, verify_scenario};
-use crate::plan::artefacts::KERNELS;
+use crate::plan::artifacts::KERNELS;
 
 /// Run a scenario, or boot one machine, several times and compare the chains of state hashes.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use super::guest::exit_of_engine;
 use super::progress::{Bars, say};
 use super::run::{Options, Selected, images};
 use super::{Exit, Failure, OrExit, interrupt, print};
-use crate::report::time::human_duration;
+use crate::outcome::time::human_duration;
 use crate::run::campaign::{Task, TaskError, campaign};
 use crate::run::replay::{Replay, compare};
 use crate::run::{End, Outcome};

@@ -16,6 +16,7 @@ use super::outcome::{End, Outcome};
 use super::prospects::Prospects;
 use super::readiness::Readiness;
 use super::record::{Record, fault};
+use crate::outcome::event::EventKind;
 use crate::plan::Plan;
 use crate::property::checker::Line;
 use crate::property::decode::decode;
@@ -24,7 +25,6 @@ use crate::property::observation::{
     InitReport, NodeChange, Observation, ObservationKind, Phase, Stuck,
 };
 use crate::property::{End as JudgedEnd, EndKind, Judge};
-use crate::report::event::EventKind;
 
 /// The number of init among the processes of a node.
 const INIT: u32 = 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::director::Stage;
 use super::record::WITHOUT_EFFECT;
-use crate::report::event::Fault;
+use crate::outcome::event::Fault;
 
 /// The faults that go on, each with the moment when it began, in nanoseconds of virtual time.
 #[derive(Debug, Default)]

@@ -5,12 +5,12 @@ use super::allowance::PER_SECOND;
 use super::cluster::CAPTURE_MAX;
 use super::record::WITHOUT_EFFECT;
 use super::{End, Outcome};
+use crate::outcome::event::{Event, EventKind, NodeState};
+use crate::outcome::model::{ErrorCause, Evidence, PropertyKind, ToolError, Verdict};
+use crate::outcome::time::{counted, human_duration, thousands};
 use crate::plan::Plan;
 use crate::plan::property::Check;
 use crate::property::Judgement;
-use crate::report::event::{Event, EventKind, NodeState};
-use crate::report::model::{ErrorCause, Evidence, PropertyKind, ToolError, Verdict};
-use crate::report::time::{counted, human_duration, thousands};
 
 /// How many programs that ended by themselves are named.
 const MAX_PROGRAMS: usize = 8;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chaosrun_vmm::machine::StateHash;
 use chaosrun_vmm::world::Counters;
 
+use crate::outcome::event::Event;
 use crate::plan::Plan;
 use crate::property::{Judgement, NeverReady};
-use crate::report::event::Event;
 
 /// Why a run is over.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 
 use super::outcome::Lost;
+use crate::outcome::time::human_duration;
 use crate::plan::Plan;
 use crate::plan::model::ReadySignal;
 use crate::property::observation::InitReport;
-use crate::report::time::human_duration;
 
 /// How many programs are named as the reason.
 const MAX_PROGRAMS: usize = 4;

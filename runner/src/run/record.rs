@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::outcome::event::{
+    AssertLocation, AssertType, AssertionRecord, Event, EventKind, FaultRecord, NodeState,
+    SetupRecord,
+};
+use crate::outcome::weight::of_json;
 use crate::property::observation::{
     AssertionHit, AssertionKind, AssertionSite, InitReport, NodeChange, Observation,
     ObservationKind, Phase, Stuck,
 };
-use crate::report::event::{
-    AssertLocation, AssertType, AssertionRecord, Event, EventKind, FaultRecord, NodeState,
-    SetupRecord,
-};
-use crate::report::weight::of_json;
 
 /// What guests say that is kept, in events of all nodes together. Each node has its share, so that one
 /// that floods the record leaves room to the others; and what is not said by guests is always kept.
@@ -274,7 +274,7 @@ fn assertion(site: &AssertionSite, hit: Option<&AssertionHit>) -> EventKind {
 }
 
 /// The event of a fault.
-pub(super) fn fault(time_ns: u64, fault: crate::report::event::Fault) -> EventKind {
+pub(super) fn fault(time_ns: u64, fault: crate::outcome::event::Fault) -> EventKind {
     EventKind::Fault(FaultRecord::new(time_ns, fault))
 }
 

@@ -9,18 +9,18 @@ use super::{End, Outcome};
 use chaosrun_vmm::engine::EngineError;
 use chaosrun_vmm::world::fabric::LinkCounters;
 
+use crate::outcome::event::{Event, EventKind};
+use crate::outcome::finding::{FaultSchedule, FaultStep};
+use crate::outcome::model::{
+    Counts, ErrorCause, Evidence, FileLocation, Moment, Property, PropertyKind, Report, RunInfo,
+    SkippedProperty, ToolError, Verdict, WallClock,
+};
+use crate::outcome::summary::{NetworkSummary, NodeSummary};
+use crate::outcome::time::human_duration;
 use crate::plan::model::Engine;
 use crate::plan::{Location, Origins, Plan};
 use crate::property::no_hang::never_ready;
 use crate::property::{Judgement, NeverReady};
-use crate::report::event::{Event, EventKind};
-use crate::report::finding::{FaultSchedule, FaultStep};
-use crate::report::model::{
-    Counts, ErrorCause, Evidence, FileLocation, Moment, Property, PropertyKind, Report, RunInfo,
-    SkippedProperty, ToolError, Verdict, WallClock,
-};
-use crate::report::summary::{NetworkSummary, NodeSummary};
-use crate::report::time::human_duration;
 
 /// Events shown before a failure.
 const NEAREST: usize = 15;
@@ -86,7 +86,7 @@ fn info(plan: &Plan, outcome: &Outcome, context: &Context) -> RunInfo {
         seed: context.seed.to_string(),
         engine: engine(plan).to_owned(),
         caveats: caveats(plan, outcome),
-        artefacts: artefacts(plan),
+        artifacts: artifacts(plan),
         timelines: 1,
         virtual_time_ns: outcome.end_ns,
         instructions: outcome.instructions,
@@ -121,12 +121,12 @@ fn caveats(plan: &Plan, outcome: &Outcome) -> Vec<String> {
 }
 
 /// The hashes of what nodes are made of, by a name for people.
-fn artefacts(plan: &Plan) -> BTreeMap<String, String> {
+fn artifacts(plan: &Plan) -> BTreeMap<String, String> {
     use crate::plan::model::{DiskSource, Program};
     let mut all = BTreeMap::new();
     for node in &plan.nodes {
         all.insert(
-            format!("kernel {}", node.kernel.artefact()),
+            format!("kernel {}", node.kernel.artifact()),
             node.kernel.image.hash().to_owned(),
         );
         for disk in &node.disks {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use chaosrun::artifact::node_image::NodeImage;
-use chaosrun::report::Verdict;
-use chaosrun::report::event::{EventKind, NodeState};
+use chaosrun::outcome::Verdict;
+use chaosrun::outcome::event::{EventKind, NodeState};
 use chaosrun::run::{End, Outcome};
 
 use crate::elf::{executable, out};

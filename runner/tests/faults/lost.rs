@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chaosrun::report::event::{EventKind, Fault};
+use chaosrun::outcome::event::{EventKind, Fault};
 use chaosrun::run::{End, Outcome};
 use serde_json::Value;
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use chaosrun::artifact::HostFiles;
 use chaosrun::artifact::node_image::{NodeImage, node_images};
 use chaosrun::artifact::{Progress, Store};
-use chaosrun::plan::{Compiled, HostFiles, compile_all};
+use chaosrun::outcome::event::EventKind;
+use chaosrun::plan::{Compiled, compile_all};
 use chaosrun::property::Judgement;
-use chaosrun::report::event::EventKind;
 use chaosrun::run::{End, Outcome, Setup, Unwatched, cluster, run};
 use chaosrun::scenario::diag::{Rendering, render};
 use chaosrun::scenario::load_text;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use chaosrun::artifact::HostFiles;
 use chaosrun::artifact::node_image::{NodeImage, node_images};
 use chaosrun::artifact::{Progress, Store};
-use chaosrun::plan::{HostFiles, compile_all};
+use chaosrun::plan::compile_all;
 use chaosrun_vmm::machine::{Machine, MachineConfig, Stop};
 use chaosrun_vmm::time::VirtTime;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use chaosrun::plan::artefacts::{Artefacts, HostFiles, NamesOnly, Package, Problem};
+use chaosrun::artifact::HostFiles;
+use chaosrun::plan::artifacts::{Artifacts, NamesOnly, Package, Problem};
 use chaosrun::plan::compile;
-use chaosrun::plan::model::Artefact;
+use chaosrun::plan::model::Artifact;
 use chaosrun::scenario::codes;
 use chaosrun::scenario::diag::{Diag, Rendering, render};
 use chaosrun::scenario::source::{Language, Sources};
@@ -16,20 +17,20 @@ use chaosrun::scenario::{load, load_text};
 /// No files, but a guest whose assertions are known.
 struct WithCatalogue;
 
-impl Artefacts for WithCatalogue {
-    fn kernel(&self, name: &str) -> Result<Artefact, Problem> {
+impl Artifacts for WithCatalogue {
+    fn kernel(&self, name: &str) -> Result<Artifact, Problem> {
         NamesOnly.kernel(name)
     }
-    fn file(&self, path: &Path) -> Result<Artefact, Problem> {
+    fn file(&self, path: &Path) -> Result<Artifact, Problem> {
         NamesOnly.file(path)
     }
-    fn tree(&self, path: &Path) -> Result<Artefact, Problem> {
+    fn tree(&self, path: &Path) -> Result<Artifact, Problem> {
         NamesOnly.tree(path)
     }
     fn package(&self, path: &Path) -> Result<Package, Problem> {
         NamesOnly.package(path)
     }
-    fn packages(&self, names: &[String]) -> Result<Artefact, Problem> {
+    fn packages(&self, names: &[String]) -> Result<Artifact, Problem> {
         NamesOnly.packages(names)
     }
     fn assertions(&self, package: &Path) -> Option<Vec<String>> {
@@ -60,7 +61,7 @@ fn diagnose(path: &Path) -> (Sources, Vec<Diag>) {
         ..HostFiles::default()
     };
     let wants_files = name.starts_with("missing_file") || name.starts_with("bad_file");
-    let files: &dyn Artefacts = if wants_files { &host } else { &WithCatalogue };
+    let files: &dyn Artifacts = if wants_files { &host } else { &WithCatalogue };
     for scenario in &loaded.scenarios {
         let _ = compile(scenario, &loaded.sources, files, &mut loaded.diags);
     }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::Crate;
+use super::sources::{self, Sources};
 use crate::artifact::error::ArtifactError;
 use crate::artifact::{Product, Workshop, tools};
-use crate::plan::package::{self, Sources};
 
 /// What programs are built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -38,7 +38,7 @@ impl<'a> Build<'a> {
             folder: wanted.folder.clone(),
             why,
         };
-        let sources = package::sources(&wanted.folder, true).map_err(|p| bad(p.to_string()))?;
+        let sources = sources::sources(&wanted.folder, true).map_err(|p| bad(p.to_string()))?;
         if wanted.source.as_ref().is_some_and(|s| *s != sources.blake3) {
             return Err(ArtifactError::Changed {
                 path: wanted.folder.clone(),

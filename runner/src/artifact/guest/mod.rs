@@ -9,6 +9,7 @@ use super::error::ArtifactError;
 
 mod cargo;
 mod init;
+pub(super) mod sources;
 
 #[cfg(test)]
 mod tests;

@@ -111,17 +111,19 @@ fn a_checkout_that_cannot_be_written_is_no_obstacle() {
         }
     };
     set(0o555);
-    let before =
-        crate::plan::tree::hash_tree(project.path(), crate::plan::tree::Detail::Sources, &|_| {
-            true
-        })
-        .unwrap();
+    let before = crate::artifact::tree::hash_tree(
+        project.path(),
+        crate::artifact::tree::Detail::Sources,
+        &|_| true,
+    )
+    .unwrap();
     let built = build(&store(cache.path()), &app(project.path()));
-    let after =
-        crate::plan::tree::hash_tree(project.path(), crate::plan::tree::Detail::Sources, &|_| {
-            true
-        })
-        .unwrap();
+    let after = crate::artifact::tree::hash_tree(
+        project.path(),
+        crate::artifact::tree::Detail::Sources,
+        &|_| true,
+    )
+    .unwrap();
     set(0o755);
     built.unwrap();
     // Root can write anywhere, so look that it did not.

@@ -9,7 +9,7 @@
 //! The tree of a directory guest is the root itself, and added files are where the plan says. A guest
 //! that is a whole initial RAM disk keeps its own `/init`; only programs and files are added to it.
 //!
-//! The same plan and the same artefacts give the same bytes. All but `node.json` is shared among
+//! The same plan and the same artifacts give the same bytes. All but `node.json` is shared among
 //! nodes that are alike; nothing is compressed, since decompression costs the guest time.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use super::initrd::{Compression, Initrd};
 use super::{Kernel, Store};
 use crate::plan::Origins;
 use crate::plan::model::{
-    AddedFile, Artefact, Disk, DiskSource, FileContent, Filesystem, Guest, Node, Plan, Program,
+    AddedFile, Artifact, Disk, DiskSource, FileContent, Filesystem, Guest, Node, Plan, Program,
 };
 
 mod config;
@@ -97,7 +97,7 @@ impl NodeImage {
 /// Makes the images of all nodes of a plan, in the plan's order. What is missing is fetched and built.
 ///
 /// # Errors
-/// An artefact cannot be had, has changed since the plan was made, or does not fit.
+/// An artifact cannot be had, has changed since the plan was made, or does not fit.
 pub fn node_images(
     store: &Store,
     plan: &Plan,
@@ -142,11 +142,11 @@ struct Shared {
 /// The file systems of which a node can have only one.
 enum Whole<'a> {
     /// An initial RAM disk with an init of its own.
-    Initrd(&'a Artefact),
+    Initrd(&'a Artifact),
     /// A directory tree.
-    Tree(&'a Artefact),
+    Tree(&'a Artifact),
     /// A tree of packages.
-    Packages(&'a [String], &'a Artefact),
+    Packages(&'a [String], &'a Artifact),
     /// None: only programs.
     Nothing,
 }
@@ -202,7 +202,7 @@ impl<'a> Images<'a> {
         if let Some(loaded) = self.kernels.get(wanted.hash()) {
             return Ok(Arc::clone(loaded));
         }
-        let name = &node.kernel.artefact();
+        let name = &node.kernel.artifact();
         let loaded = if name == "file" {
             let bytes = self.contents.file(wanted, "a kernel")?;
             let kernel = Kernel {
@@ -217,8 +217,8 @@ impl<'a> Images<'a> {
         } else {
             let kernel = self.store.kernel(name)?;
             let same = match wanted {
-                Artefact::Content { blake3, .. } => *blake3 == kernel.hash,
-                Artefact::Recipe { blake3, .. } => {
+                Artifact::Content { blake3, .. } => *blake3 == kernel.hash,
+                Artifact::Recipe { blake3, .. } => {
                     super::kernel_recipe(name).as_ref() == Some(blake3)
                 }
             };
@@ -236,7 +236,7 @@ impl<'a> Images<'a> {
 
     fn shared(&mut self, node: &Node, kernel: &Loaded) -> Result<Arc<Shared>, ArtifactError> {
         let guests: Vec<&str> = node.workloads.iter().map(|w| w.guest.as_str()).collect();
-        let initrd = node.kernel.initrd.as_ref().map(Artefact::hash);
+        let initrd = node.kernel.initrd.as_ref().map(Artifact::hash);
         let devices = (!node.disks.is_empty(), !node.nics.is_empty());
         let key =
             serde_json::to_string(&(&kernel.kernel.hash, initrd, guests, devices, &node.files))
@@ -325,8 +325,8 @@ impl<'a> Images<'a> {
     fn add_file(&mut self, root: &mut Initrd, file: &AddedFile) -> Result<(), ArtifactError> {
         match &file.content {
             FileContent::Text(text) => root.file(&file.path, file.mode, text.as_bytes())?,
-            FileContent::Artefact(artefact) => {
-                let content = self.contents.file(artefact, "a file")?;
+            FileContent::Artifact(artifact) => {
+                let content = self.contents.file(artifact, "a file")?;
                 root.file(&file.path, file.mode, content.to_vec())?;
             }
         }
@@ -411,15 +411,15 @@ impl<'a> Images<'a> {
 pub fn fetch_missing(store: &Store, plan: &Plan) -> Result<bool, ArtifactError> {
     let mut fetched = false;
     for node in &plan.nodes {
-        if let Artefact::Recipe { .. } = node.kernel.image {
-            store.kernel(&node.kernel.artefact())?;
+        if let Artifact::Recipe { .. } = node.kernel.image {
+            store.kernel(&node.kernel.artifact())?;
             fetched = true;
         }
     }
     for guest in plan.guests.values() {
         if let Program::Packages {
             packages,
-            tree: Artefact::Recipe { .. },
+            tree: Artifact::Recipe { .. },
         } = &guest.program
         {
             super::packages::tree(store, packages)?;

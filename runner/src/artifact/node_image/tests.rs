@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::plan::{Compiled, HostFiles, compile_all};
+use crate::artifact::HostFiles;
+use crate::plan::{Compiled, compile_all};
 
 /// A folder with files that scenarios name.
 fn folder() -> tempfile::TempDir {

@@ -9,9 +9,9 @@ use super::kinds::lasts;
 use super::prepare::Prepared;
 use super::words::words;
 use super::{Active, Deed, Director, Stage};
+use crate::outcome::event::Fault as FaultEvent;
 use crate::plan::fault::{Action, Fault};
 use crate::plan::model::Range;
-use crate::report::event::Fault as FaultEvent;
 
 impl Director<'_> {
     /// Starts a fault, if somebody can be hit and the budget allows it.

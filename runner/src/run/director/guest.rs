@@ -13,7 +13,7 @@ use super::agenda::Item;
 use super::effect::{Effect, Undo};
 use super::prepare::Prepared;
 use super::{Deed, Director, Stage};
-use crate::report::event::Fault as FaultEvent;
+use crate::outcome::event::Fault as FaultEvent;
 
 /// An init that has not answered in this many nanoseconds does not.
 const ANSWER_NS: u64 = 1_000_000_000;

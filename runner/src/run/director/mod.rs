@@ -33,11 +33,11 @@ use std::collections::{BTreeMap, VecDeque};
 use chaosrun_vmm::tape::{Stream, Tape};
 use chaosrun_vmm::world::Command;
 
+use crate::outcome::event::Fault as FaultEvent;
 use crate::plan::Plan;
 use crate::plan::fault::{Fault, Signal, Trigger};
 use crate::property::checker::Line;
 use crate::property::pattern::Matcher;
-use crate::report::event::Fault as FaultEvent;
 use agenda::{Agenda, Item};
 use budget::Ledger;
 use effect::Undo;

@@ -2,9 +2,9 @@
 
 use chaosrun_protocol::control::Action as GuestAction;
 
+use crate::outcome::event::Fault;
 use crate::plan::fault::Action;
 use crate::plan::model::{Range, Ratio};
-use crate::report::event::Fault;
 
 use super::effect::Effect;
 

@@ -165,7 +165,13 @@ fn run_thread(seed: u64, thread: u64, store: &CodeStore) -> Numbers {
         numbers.pieces += pair.pieces;
         numbers.compared_completely += 1;
         numbers.restarts += pair.restarts;
-        numbers.steps += pair.compiled.machine.peek64(STEPS);
+        // A guest that lost itself may have written anything there.
+        let steps = pair.compiled.machine.peek64(STEPS);
+        numbers.steps += if steps <= pair.compiled.retired() {
+            steps
+        } else {
+            0
+        };
         numbers.blocks_compiled += counts.compiled;
         numbers.blocks_adopted += counts.adopted;
         numbers.pages_bound += counts.bound;

@@ -1,0 +1,4 @@
+//! Tests of the writers on the sample reports.
+
+mod junit_schema;
+mod writers;

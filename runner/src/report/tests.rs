@@ -1,5 +1,0 @@
-//! Tests of the writers on the sample reports.
-
-mod junit_schema;
-mod roll_up;
-mod writers;
