@@ -125,3 +125,32 @@ pub(super) fn hash_file(path: &Path) -> std::io::Result<(blake3::Hash, u64)> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_or_something_else_is_told() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let there = folder.path();
+        let gone = there.join("gone");
+        let missing = || Problem::Missing("there is nothing at this path".into());
+        for presence_only in [true, false] {
+            let host = HostFiles {
+                presence_only,
+                ..HostFiles::default()
+            };
+            for path in [host.file(&gone), host.disk(&gone), host.tree(&gone)] {
+                assert_eq!(path, Err(missing()));
+            }
+            assert_eq!(host.package(&gone), Err(missing()));
+            let no_file = Problem::Wrong("it is not a file".into());
+            assert_eq!(host.file(there), Err(no_file.clone()));
+            assert_eq!(host.disk(there), Err(no_file));
+            let no_package = "its Cargo.toml can't be read: there is nothing at this path";
+            assert_eq!(host.package(there), Err(Problem::Wrong(no_package.into())));
+            assert!(host.tree(there).is_ok());
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Random scenarios, printed in both languages and read again, mean the same.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chaosrun_language::scenario::block::{Block, Datum, Field};
+use chaosrun_language::scenario::load_text;
+use chaosrun_language::scenario::print::print;
+use chaosrun_language::scenario::scalar::{Rate, Ratio};
+use chaosrun_language::scenario::source::{Language, Span, Spanned};
+use chaosrun_language::scenario::vocab::{FAMILIES, Key, Kind, ROOT, Ref, Section};
+use proptest::prelude::*;
+
+use super::json;
+
+/// A source of choices.
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n.max(1)
+    }
+
+    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+        list[usize::try_from(self.next(list.len() as u64)).unwrap()]
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.next(100) < percent
+    }
+}
+
+/// Keys that exclude each other, by section: at most one is written, or exactly one.
+const EXCLUSIVE: &[(&str, &[&str], bool)] = &[
+    ("kernel", &["name", "path"], true),
+    ("file", &["from", "content"], true),
+    // A node can have one guest that is a whole file system, so most are not.
+    (
+        "guest",
+        &[
+            "crate",
+            "binary",
+            "crate",
+            "binary",
+            "crate",
+            "binary",
+            "initrd",
+            "directory",
+        ],
+        true,
+    ),
+    ("disk", &["size", "image", "base"], true),
+    ("ready", &["console", "event", "after"], false),
+    ("run", &["seed", "seeds"], false),
+    ("partition", &["groups", "isolate"], true),
+    ("after", &["event", "console"], true),
+    ("link", &["from"], true),
+];
+
+/// Keys that are left out: texts with a form of their own, and what is tested elsewhere.
+const LEFT_OUT: &[&str] = &[
+    "package",
+    "version",
+    "suite",
+    "include",
+    "matrix",
+    "subnet",
+    "address",
+    "mac",
+    "topology",
+    "hub",
+    "between",
+    "side",
+    "bin",
+    "packages",
+    "command",
+    "mount",
+    "filesystem",
+    "features",
+    "mode",
+    "interleave",
+    "tag",
+    "role",
+    "template",
+    "after",
+    "until",
+    "start",
+    "end",
+    "minority",
+    "majority",
+];
+
+fn spanned<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, Span::default())
+}
+
+fn field(key: &'static Key, datum: Datum) -> Field {
+    Field {
+        key,
+        key_span: Span::default(),
+        value: spanned(datum),
+    }
+}
+
+fn block(c: &mut Choices, section: &'static Section, depth: usize) -> Block {
+    let mut out = Block::empty(section, Span::default());
+    let groups: Vec<_> = EXCLUSIVE
+        .iter()
+        .filter(|(s, _, _)| *s == section.name)
+        .collect();
+    let mut kept: Vec<&str> = Vec::new();
+    for (_, keys, must) in &groups {
+        if *must || c.chance(50) {
+            kept.push(c.pick(keys));
+        }
+    }
+    let forbidden = |name: &str| {
+        groups.iter().any(|(_, keys, _)| keys.contains(&name)) && !kept.contains(&name)
+    };
+    for key in section.keys() {
+        let trigger_after =
+            key.name == "after" && matches!(key.kind, Kind::Block(_)) && section.name == "faults";
+        let needed = key.required
+            || kept.contains(&key.name)
+            || (section.name == "between" && matches!(key.name, "start" | "end"));
+        if forbidden(key.name)
+            || (LEFT_OUT.contains(&key.name) && !trigger_after && !needed)
+            || (key.name == "name"
+                && matches!(
+                    section.name,
+                    "network"
+                        | "disk"
+                        | "guest"
+                        | "node"
+                        | "template"
+                        | "node.network"
+                        | "scenario"
+                ))
+        {
+            continue;
+        }
+        let is_block = matches!(key.kind, Kind::Block(_) | Kind::Named(_));
+        let percent = if depth > 3 {
+            10
+        } else if is_block && section.name != "scenario" && section.keys().count() > 30 {
+            6
+        } else {
+            30
+        };
+        if !needed && !c.chance(percent) {
+            continue;
+        }
+        match key.kind {
+            Kind::Block(inner) => {
+                let times = if key.many { 1 + c.next(2) } else { 1 };
+                for _ in 0..times {
+                    out.fields.push(field(
+                        key,
+                        Datum::Block(Arc::new(block(c, inner, depth + 1))),
+                    ));
+                }
+            }
+            Kind::Named(_) => {}
+            _ => out.fields.push(field(key, datum(c, section, key))),
+        }
+    }
+    out
+}
+
+fn named(
+    c: &mut Choices,
+    section: &'static Section,
+    key: &'static Key,
+    name: &str,
+    mut fields: Vec<Field>,
+) -> Field {
+    let mut inner = block(c, section, 1);
+    inner.name = Some(spanned(name.to_owned()));
+    inner
+        .fields
+        .retain(|f| !fields.iter().any(|g| g.key.name == f.key.name));
+    inner.fields.append(&mut fields);
+    field(key, Datum::Block(Arc::new(inner)))
+}
+
+fn ns(c: &mut Choices) -> u64 {
+    let unit = c.pick(&[1, 1_000, 1_000_000, 1_000_000_000]);
+    1 + c.next(5) * unit + if c.chance(50) { 0 } else { c.next(999) }
+}
+
+fn names(c: &mut Choices, of: Ref) -> Vec<&'static str> {
+    match of {
+        Ref::Selector => c
+            .pick(&[
+                &["n1"][..],
+                &["n1", "n2"],
+                &["all"],
+                &["tag:db"],
+                &["n3", "tag:db"],
+                &["any"],
+            ])
+            .to_vec(),
+        Ref::Network => vec![c.pick(&["lan", "wan"])],
+        Ref::Guest | Ref::Process => vec![c.pick(&["app", "aux"])],
+        Ref::Disk => vec!["data"],
+        Ref::Tag => vec!["db"],
+        Ref::Role => vec!["client"],
+        Ref::FaultKind => vec![c.pick(FAMILIES).0],
+        Ref::Template => vec!["base"],
+        Ref::Definition | Ref::Free => vec!["x"],
+    }
+}
+
+fn datum(c: &mut Choices, section: &Section, key: &Key) -> Datum {
+    let texts =
+        |words: Vec<&str>| Datum::Texts(words.into_iter().map(|w| spanned(w.to_owned())).collect());
+    match key.kind {
+        Kind::Bool => Datum::Bool(c.chance(50)),
+        Kind::Int(low, high) => {
+            let room = u64::try_from(high.saturating_sub(low)).unwrap_or(0).min(2);
+            Datum::Int(low + i64::try_from(c.next(room + 1)).unwrap())
+        }
+        Kind::Ints(low, _) => Datum::Ints(vec![spanned(low + 1), spanned(low)]),
+        Kind::Text if section.name == "kernel" => {
+            Datum::Text(c.pick(&["tiny", "debian"]).to_owned())
+        }
+        Kind::Text if section.name == "file" && key.name == "path" => {
+            Datum::Text(c.pick(&["/etc/a", "/b"]).to_owned())
+        }
+        Kind::Text => Datum::Text(
+            c.pick(&[
+                "simple",
+                "with \"quotes\" and \\",
+                "zeile\nzwei",
+                "é ü 日本",
+                "#true",
+                "1",
+                "a, b",
+            ])
+            .to_owned()
+                + &c.next(1000).to_string(),
+        ),
+        Kind::Texts => texts(vec![c.pick(&["--flag", "a b", "\"q\""]), "last"]),
+        Kind::Pattern => Datum::Text(
+            c.pick(&["panicked at", "/[0-9]+ errors?/", "\"", "\\"])
+                .to_owned(),
+        ),
+        Kind::Path => Datum::Text(c.pick(&["a", "b/c.img"]).to_owned()),
+        Kind::Name(of) => Datum::Text(names(c, of)[0].to_owned()),
+        Kind::Names(of) => texts(names(c, of)),
+        Kind::Choice(words) => Datum::Text(c.pick(words).to_owned()),
+        Kind::Choices(words) => texts(vec![c.pick(words)]),
+        Kind::Duration => {
+            // A span has to end behind its beginning.
+            let late = if key.name == "end" || key.name == "within" {
+                6_000_000_000
+            } else {
+                0
+            };
+            Datum::Amount(late + ns(c))
+        }
+        Kind::SignedDuration => {
+            Datum::Int(i64::try_from(ns(c)).unwrap() * if c.chance(50) { -1 } else { 1 })
+        }
+        Kind::DurationRange => {
+            let (a, b) = (ns(c), ns(c));
+            Datum::Range(a.min(b), a.max(b))
+        }
+        Kind::Size => Datum::Amount((16 << 20) + 4096 * c.next(5000)),
+        Kind::Bandwidth => Datum::Amount(1 + c.next(10) * c.pick(&[1, 1000, 1_000_000])),
+        Kind::Ratio => Datum::Ratio(Ratio::new(1 + c.next(9), 10 + c.next(100))),
+        Kind::Rate => Datum::Rate(Rate {
+            count: 1,
+            per_ns: 1 + ns(c),
+        }),
+        Kind::Drift => Datum::Int(i64::try_from(c.next(100_000)).unwrap() - 50_000),
+        Kind::SeedRange => Datum::Range(c.next(10), 10 + c.next(10)),
+        Kind::Count => Datum::Count(c.chance(50).then_some(3)),
+        Kind::Map => Datum::Map(vec![
+            (spanned("A".into()), "1".into()),
+            (spanned("B_2".into()), "x \"y\"".into()),
+        ]),
+        Kind::Any | Kind::Block(_) | Kind::Named(_) => Datum::Any(Vec::new()),
+    }
+}
+
+/// A scenario with a fixed frame of names and everything else drawn.
+fn scenario(seed: u64) -> Block {
+    let mut c = Choices(seed);
+    for _ in 0..4 {
+        c.next(2);
+    }
+    let mut root = block(&mut c, &ROOT, 0);
+    root.fields.retain(|f| !matches!(f.key.name, "schema"));
+    let key =
+        |section: &'static Section, name: &str, block: bool| section.key(name, block).unwrap();
+    let inner = |name: &str| match ROOT.key(name, true).unwrap().kind {
+        Kind::Named(s) | Kind::Block(s) => s,
+        _ => unreachable!(),
+    };
+    let mut frame = vec![
+        field(key(&ROOT, "name", false), Datum::Text("random".into())),
+        field(key(&ROOT, "schema", false), Datum::Int(1)),
+    ];
+    for name in ["app", "aux"] {
+        frame.push(named(
+            &mut c,
+            inner("guest"),
+            key(&ROOT, "guest", true),
+            name,
+            vec![],
+        ));
+    }
+    for name in ["lan", "wan"] {
+        frame.push(named(
+            &mut c,
+            inner("network"),
+            key(&ROOT, "network", true),
+            name,
+            vec![],
+        ));
+    }
+    let node = inner("node");
+    let sub = |name: &str| match node.key(name, true).unwrap().kind {
+        Kind::Named(s) | Kind::Block(s) => s,
+        _ => unreachable!(),
+    };
+    for name in ["n1", "n2", "n3", "n4", "n5"] {
+        let mut fields = vec![
+            field(
+                key(node, "tag", false),
+                Datum::Texts(vec![spanned("db".into())]),
+            ),
+            field(
+                key(node, "role", false),
+                Datum::Texts(vec![spanned("client".into())]),
+            ),
+        ];
+        fields.push(named(
+            &mut c,
+            sub("disk"),
+            key(node, "disk", true),
+            "data",
+            vec![],
+        ));
+        for network in ["lan", "wan"] {
+            fields.push(named(
+                &mut c,
+                sub("network"),
+                key(node, "network", true),
+                network,
+                vec![],
+            ));
+        }
+        for guest in ["app", "aux"] {
+            let mut inner = Block::empty(sub("guest"), Span::default());
+            inner.fields.push(field(
+                inner.section.key("name", false).unwrap(),
+                Datum::Text(guest.into()),
+            ));
+            fields.push(field(
+                key(node, "guest", true),
+                Datum::Block(Arc::new(inner)),
+            ));
+        }
+        let mut field = named(&mut c, node, key(&ROOT, "node", true), name, fields);
+        if let Datum::Block(block) = &mut field.value.value {
+            Arc::make_mut(block)
+                .fields
+                .retain(|f| f.key.name != "replicas");
+        }
+        frame.push(field);
+    }
+    root.fields.retain(|f| f.key.name != "name");
+    frame.append(&mut root.fields);
+    root.fields = frame;
+    root
+}
+
+/// The plans' JSON, and the codes of what is wrong.
+fn meaning(text: &str, language: Language) -> (String, Vec<&'static str>) {
+    let name = if language == Language::Kdl {
+        "x.kdl"
+    } else {
+        "x.toml"
+    };
+    let mut loaded = load_text(text, language, name, Path::new("/folder"));
+    let plans: Vec<_> = loaded
+        .scenarios
+        .iter()
+        .map(|s| {
+            chaosrun_language::plan::compile(
+                s,
+                &loaded.sources,
+                &chaosrun_language::plan::NamesOnly,
+                &mut loaded.diags,
+            )
+        })
+        .collect();
+    let good = !loaded.diags.has_errors();
+    let mut codes: Vec<_> = std::mem::take(&mut loaded.diags)
+        .into_sorted()
+        .into_iter()
+        .map(|d| d.code.id)
+        .collect();
+    codes.sort_unstable();
+    codes.dedup();
+    (if good { json(&plans) } else { String::new() }, codes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_languages_mean_the_same(seed in any::<u64>()) {
+        let document = scenario(seed);
+        let (kdl, toml) = (print(&document, Language::Kdl), print(&document, Language::Toml));
+        let (of_kdl, of_toml) = (meaning(&kdl, Language::Kdl), meaning(&toml, Language::Toml));
+        prop_assert_eq!(&of_kdl.1, &of_toml.1, "{}\n{}", kdl, toml);
+        prop_assert_eq!(&of_kdl.0, &of_toml.0, "{}\n{}", kdl, toml);
+        let syntax = of_kdl.1.iter().any(|c| c.contains("syntax") || c.contains("unknown_key") || c.contains("wrong_type"));
+        prop_assert!(!syntax, "{:?}\n{}", of_kdl.1, kdl);
+        // Printing what was read changes nothing.
+        let again = load_text(&kdl, Language::Kdl, "x.kdl", Path::new("/folder")).root.unwrap();
+        prop_assert_eq!(print(&again, Language::Kdl), kdl);
+    }
+}
+
+#[test]
+fn enough_of_the_random_scenarios_are_right() {
+    let good = (0..200)
+        .filter(|seed| {
+            !meaning(&print(&scenario(*seed), Language::Kdl), Language::Kdl)
+                .0
+                .is_empty()
+        })
+        .count();
+    assert!(good >= 40, "only {good} of 200 have a plan");
+}
