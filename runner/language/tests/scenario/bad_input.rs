@@ -83,7 +83,7 @@ fn files_that_are_no_scenarios_are_refused_by_name() {
         huge.set_len(100 << 20).unwrap();
         expect(&file("huge"), codes::TOO_LARGE);
         std::fs::write(file("empty"), "").unwrap();
-        assert!(code_of(&file("empty")).starts_with("chaosrun_language::scenario::"));
+        assert!(code_of(&file("empty")).starts_with("chaosrun::scenario::"));
     }
     std::fs::write(at("a.yaml"), "").unwrap();
     expect(&at("a.yaml"), codes::UNKNOWN_LANGUAGE);
