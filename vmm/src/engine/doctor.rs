@@ -7,69 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::EngineKind;
-
-/// How good what was found is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// As it should be.
-    Good,
-    /// It works, with limits.
-    Limited,
-    /// It does not work.
-    Bad,
-    /// It could not be found out.
-    Unknown,
-}
-
-/// What a finding stands in the way of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Blocks {
-    /// Any guest on this engine.
-    Everything,
-    /// Linux.
-    Linux,
-    /// A run that is a function of its inputs, whatever the guest does.
-    Determinism,
-    /// Stopping a guest that does not exit at an exact point.
-    Preemption,
-}
-
-/// What one probe found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The probe's name.
-    pub probe: String,
-    /// What it looks at, in a few words.
-    pub subject: String,
-    /// How good it is.
-    pub verdict: Verdict,
-    /// What was measured.
-    pub measured: String,
-    /// What that means for scenarios.
-    pub means: String,
-    /// What it stands in the way of.
-    pub blocks: Vec<Blocks>,
-}
-
-/// What a probe has to say, which its name and subject make a [`Finding`] of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    pub verdict: Verdict,
-    pub measured: String,
-    pub means: String,
-    pub blocks: Vec<Blocks>,
-}
-
-/// A probe: its name, what it looks at, and how.
-pub(super) struct Probe {
-    pub name: &'static str,
-    pub subject: &'static str,
-    /// What it means if the probe itself does not come back.
-    pub if_lost: (&'static str, &'static [Blocks]),
-    pub run: fn() -> Said,
-}
+pub use super::probe::{Blocks, Finding, Verdict};
+use super::probe::{Probe, Said};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn probes() -> &'static [Probe] {

@@ -8,6 +8,7 @@ pub mod doctor;
 mod exact;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kvm;
+mod probe;
 
 use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
 use serde::{Deserialize, Serialize};
@@ -237,4 +238,11 @@ fn build_kvm(_model: &CpuModel, _options: &EngineOptions) -> Result<Box<dyn Engi
         engine: "kvm",
         why: "it needs Linux on an x86-64 processor".to_owned(),
     })
+}
+
+/// What tests of machines on an engine need.
+#[cfg(test)]
+pub(crate) mod tests {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) use super::kvm::has_kvm;
 }

@@ -10,7 +10,6 @@ use super::config::{MachineConfig, MachineError, power_on};
 use super::hash::PageHashes;
 use super::io::OutputKind;
 use super::log::Log;
-use super::memory::GuestRam;
 use super::platform::{Plan, Platform, Shutdown, Signals};
 use super::sched::{Scheduler, Turn, VCPUS_MAX};
 use super::stop::{Stop, VcpuAt};
@@ -18,6 +17,7 @@ use crate::devices::Deadline;
 use crate::devices::virtio::VirtioState;
 use crate::dlog::{DlogError, Event};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
+use crate::ram::GuestRam;
 use crate::time::VirtTime;
 
 /// RFLAGS.IF.

@@ -30,6 +30,8 @@ use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
 use kvm_ioctls::VmFd;
 
 use super::{Engine, EngineError, EngineOptions};
+#[cfg(test)]
+pub(crate) use tests::has_kvm;
 use vcpu::Vcpu;
 
 /// The engine's name.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OEM_ID, OEM_REVISION, OEM_TABLE, bytes_of};
 use crate::devices::{reset, serial};
-use crate::machine::map;
+use crate::ram::map;
 
 /// The length of a table header.
 const HEADER: u32 = 36;

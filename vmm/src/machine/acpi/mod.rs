@@ -13,8 +13,8 @@ use acpi_tables::Aml;
 use acpi_tables::rsdp::Rsdp;
 use acpi_tables::xsdt::XSDT;
 
-use super::map;
-use super::memory::GuestRam;
+use crate::ram::GuestRam;
+use crate::ram::map;
 
 /// Who made the tables.
 const OEM_ID: [u8; 6] = *b"CHAOSR";

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use linux_loader::loader::KernelLoader;
 
-use crate::machine::map;
-use crate::machine::memory::GuestRam;
+use crate::ram::GuestRam;
+use crate::ram::map;
 
 /// The size of the ELF header and of a program header (ELF-64 object file format, version 1.5).
 const HEADER_SIZE: usize = 64;

@@ -21,8 +21,8 @@ pub use bzimage::BzImageError;
 pub use elf::ElfError;
 pub use unpack::UnpackError;
 
-use super::map;
-use super::memory::GuestRam;
+use crate::ram::GuestRam;
+use crate::ram::map;
 
 /// Why a machine can't be booted.
 #[derive(Debug, thiserror::Error)]

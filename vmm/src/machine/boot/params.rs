@@ -5,7 +5,7 @@ use std::ops::Range;
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params, setup_header};
 
 use super::bzimage::{BOOT_FLAG, HEADER_MAGIC, LOADED_HIGH};
-use crate::machine::map;
+use crate::ram::map;
 
 /// E820 type of usable RAM.
 const E820_RAM: u32 = 1;

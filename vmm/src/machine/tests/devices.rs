@@ -7,6 +7,7 @@ use super::*;
 use crate::devices::virtio::tests::driver::{Buffer, Guest, bytes_at, set_up};
 use crate::disk::{Disk, DiskFault, DiskFaultKind};
 use crate::machine::boot::elf::tests::executable;
+use crate::ram::map;
 
 const CODE_AT: u64 = 0x10_0000;
 const RINGS: u64 = 0x30_0000;

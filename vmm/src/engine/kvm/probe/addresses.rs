@@ -3,8 +3,8 @@
 
 use super::lab::{DATA, Did, Lab, guest};
 use super::{good, limited};
-use crate::engine::doctor::Said;
 use crate::engine::kvm::exit::Left;
+use crate::engine::probe::Said;
 
 guest!(
     write_address,

@@ -4,10 +4,10 @@ use kvm_bindings::{KVM_CAP_TSC_CONTROL, KVM_CAP_VCPU_ATTRIBUTES};
 
 use super::lab::{Did, Lab, USER_CODE, guest, to_user};
 use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::exit::Left;
 use crate::engine::kvm::host::HostError;
 use crate::engine::kvm::ioctl;
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 guest!(
     kernel_clock,

@@ -5,9 +5,9 @@ use std::path::Path;
 use kvm_bindings::KVM_CAP_PMU_CAPABILITY;
 
 use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::cpuid;
 use crate::engine::kvm::host::{self, HostError};
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 /// Whether there is a KVM that will do.
 pub(super) fn device() -> Said {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::lab::{Did, Lab, USER_CODE, guest, to_user};
 use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::cpuid;
 use crate::engine::kvm::host::{self, HostError};
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 /// What leaf 0, EBX, is set to.
 const MARK: u32 = 0x6f61_6863;

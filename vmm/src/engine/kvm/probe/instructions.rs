@@ -4,9 +4,9 @@ use kvm_bindings::{KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, kvm_guest_debug
 
 use super::lab::{Did, Lab, USER_CODE, guest};
 use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::exit::{Failure, Left};
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 guest!(popcnt, "popcnt eax, ebx", "out 0x10, al");
 guest!(sse, "movaps xmm1, xmm0", "addpd xmm1, xmm0", "out 0x10, al");

@@ -2,10 +2,10 @@
 
 use super::lab::{Did, Lab, guest};
 use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::exit::Left;
 use crate::engine::kvm::host::HostError;
 use crate::engine::kvm::ioctl;
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 guest!(halts, "sti", "hlt", "out 0x10, al");
 guest!(

@@ -2,8 +2,8 @@
 
 use super::lab::{Did, Lab, guest};
 use super::{good, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 guest!(
     writes,

@@ -13,7 +13,7 @@ mod vectors;
 
 use std::sync::OnceLock;
 
-use crate::engine::doctor::{Blocks, Probe, Said, Verdict};
+use crate::engine::probe::{Blocks, Probe, Said, Verdict};
 
 /// What a guest on this engine gets from the host's processor without anybody in between, on every host.
 pub(super) const NATIVE: [&str; 1] =

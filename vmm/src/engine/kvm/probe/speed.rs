@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::lab::{Did, Lab, USER_CODE, guest, to_user};
 use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::{Blocks, Said, Verdict};
 
 guest!(ports, "2: out 0x80, al", "jmp 2b");
 guest!(memory, "mov ebx, 0x3f000000", "2: mov [rbx], eax", "jmp 2b");

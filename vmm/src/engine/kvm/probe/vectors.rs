@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use super::lab::{Did, Lab, USER_CODE, guest};
 use super::{good, limited};
-use crate::engine::doctor::Said;
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::Said;
 
 guest!(
     enable_ymm,

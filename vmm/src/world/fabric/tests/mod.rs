@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::world::config::{Layer, LinkRule, NetworkConfig, Reach};
+use super::config::{Layer, LinkRule, NetworkConfig, Reach};
 use crate::world::pcap::tests::{Shared, read};
 
 mod faults;

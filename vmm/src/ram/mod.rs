@@ -1,5 +1,9 @@
-//! Guest RAM: one lazily touched host mapping, seen by loaders and devices as vm-memory regions and
+//! The memory of a machine, and its map.
+//!
+//! [`GuestRam`] is one lazily touched host mapping, seen by loaders and devices as vm-memory regions and
 //! by the CPUs as [`chaosrun_x86::Memory`].
+
+pub mod map;
 
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
@@ -11,8 +15,6 @@ use vm_memory::{
     GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
     MmapRegion,
 };
-
-use super::map;
 
 /// Guest RAM as vm-memory sees it, with a dirty bit per page.
 pub type Regions = GuestMemoryMmap<AtomicBitmap>;
