@@ -22,7 +22,7 @@ pub use acpi::VirtioSlot;
 pub use attention::{AttentionState, PATIENCE_NS};
 pub use config::{MachineConfig, MachineError};
 pub use hash::{Component, StateHash};
-pub use io::{Input, Output, OutputKind};
+pub use io::{Input, MachineEvent, Output, OutputKind};
 pub use node::Machine;
 pub use platform::{PlatformState, Shutdown, Signals};
 pub use sched::Interleaving;

@@ -8,7 +8,7 @@ use super::acpi;
 use super::boot::{self, BootSource, Booted};
 use super::config::{MachineConfig, MachineError, power_on};
 use super::hash::PageHashes;
-use super::io::OutputKind;
+use super::io::{MachineEvent, OutputKind};
 use super::log::Log;
 use super::platform::{Plan, Platform, Shutdown, Signals};
 use super::sched::{Scheduler, Turn, VCPUS_MAX};
@@ -424,7 +424,7 @@ impl Machine {
         let lost: u32 = self.platform.state.attention.look(now, deaf);
         for vcpu in (0..self.engine.vcpus()).filter(|vcpu| lost >> vcpu & 1 != 0) {
             let rip = self.engine.state(vcpu)?.rip;
-            let kind = OutputKind::IgnoresInterrupts { vcpu, rip };
+            let kind = OutputKind::Event(MachineEvent::IgnoresInterrupts { vcpu, rip });
             self.platform.outputs.push(now, kind);
         }
         Ok(())
@@ -433,7 +433,7 @@ impl Machine {
     /// `vcpu` would take an interrupt now.
     fn listens(&mut self, vcpu: u32) {
         if self.platform.state.attention.listens(vcpu) {
-            let kind = OutputKind::TakesInterrupts { vcpu };
+            let kind = OutputKind::Event(MachineEvent::TakesInterrupts { vcpu });
             self.platform.outputs.push(self.now(), kind);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::machine::Stop;
+use crate::machine::{MachineEvent, Stop};
 use script::{Act, Meeting, STEP, Script, blueprint, frame, mac};
 
 mod lives;
@@ -39,7 +39,7 @@ fn told(world: &mut World) -> Vec<(u64, usize, String)> {
     let events = world.take_events().into_iter();
     events
         .filter_map(|event| match event.kind {
-            WorldEventKind::Sdk(bytes) => Some((
+            WorldEventKind::Machine(MachineEvent::Sdk(bytes)) => Some((
                 event.time.0,
                 event.node?,
                 String::from_utf8_lossy(&bytes).into_owned(),
