@@ -1,5 +1,6 @@
 //! The device itself, and the host's performance counters.
 
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 
 use kvm_bindings::KVM_CAP_PMU_CAPABILITY;
@@ -49,15 +50,13 @@ fn open_counter() -> std::io::Result<()> {
     attributes[0] = HARDWARE | (ATTRIBUTES as u64) << 32;
     attributes[1] = BRANCHES;
     attributes[5] = FLAGS;
-    // SAFETY: the structure has the size that it tells and lives through the call; the descriptor that
-    // comes back is closed at once.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0);
-        if fd < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        libc::close(fd as libc::c_int);
+    // SAFETY: the structure has the size that it tells and lives through the call.
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
     }
+    // SAFETY: the kernel has just opened the descriptor for us, and nobody else knows it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) });
     Ok(())
 }
 
