@@ -1,23 +1,14 @@
 //! The memory of a machine, and its map.
 //!
-//! [`GuestRam`] is one lazily touched host mapping, seen by loaders and devices as vm-memory regions and
-//! by the CPUs as [`chaosrun_x86::Memory`].
+//! [`GuestRam`] is one lazily touched host mapping, which loaders, devices and processors see as
+//! [`chaosrun_x86::Memory`].
 
 pub mod map;
 
-use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 
 use chaosrun_x86::{Memory, PAGE_SIZE};
-use vm_memory::bitmap::AtomicBitmap;
-use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{
-    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
-    MmapRegion,
-};
-
-/// Guest RAM as vm-memory sees it, with a dirty bit per page.
-pub type Regions = GuestMemoryMmap<AtomicBitmap>;
+use vm_memory::MmapRegion;
 
 /// The least RAM of a machine, enough for the boot structures of the first mebibyte and a program.
 pub const RAM_MIN: u64 = 2 << 20;
@@ -45,12 +36,11 @@ pub enum MemoryError {
     },
 }
 
-/// The RAM of one machine. Dereferences to the view of the CPUs.
+/// The RAM of one machine.
 pub struct GuestRam {
     memory: Memory,
-    regions: Regions,
     low: u64,
-    // Both views point into this mapping; it is dropped last.
+    // `memory` points into this mapping, which is dropped last.
     _mapping: MmapRegion<()>,
 }
 
@@ -67,21 +57,11 @@ impl GuestRam {
         let mapping = MmapRegion::<()>::new(size as usize).map_err(failed)?;
         let low = size.min(map::LOW_RAM_MAX);
         let high = size - low;
-        let base = mapping.as_ptr();
-        let mut regions = vec![region(base, low, 0).map_err(failed)?];
-        if high > 0 {
-            // SAFETY: `low` is less than the size of the mapping.
-            let start = unsafe { base.add(low as usize) };
-            regions.push(region(start, high, map::HIGH_RAM_START).map_err(failed)?);
-        }
-        let regions =
-            Regions::from_regions(regions).expect("the two ranges are disjoint and ascending");
         // SAFETY: the mapping is `low + high` bytes, readable and writable, and lives as long as the
-        // result. The regions are only written through while no CPU runs, for they are lent together.
-        let memory = unsafe { Memory::new(base, low, high) };
+        // result, through which alone it is written.
+        let memory = unsafe { Memory::new(mapping.as_ptr(), low, high) };
         Ok(Self {
             memory,
-            regions,
             low,
             _mapping: mapping,
         })
@@ -95,38 +75,6 @@ impl GuestRam {
     /// Bytes of RAM from 4 GiB on.
     pub fn high(&self) -> u64 {
         self.memory.size() - self.low
-    }
-
-    /// RAM as vm-memory regions. What is written there becomes visible to the dirty tracking of the
-    /// CPUs' view by [`Self::merge_region_writes`].
-    pub fn regions(&self) -> &Regions {
-        &self.regions
-    }
-
-    /// Tells the CPUs' view which pages were written through the regions, so that they are hashed
-    /// and code decoded from them is dropped.
-    pub fn merge_region_writes(&mut self) {
-        let mut page = [0; PAGE_SIZE as usize];
-        for region in self.regions.iter() {
-            let start = region.start_addr().0;
-            for (word, bits) in region
-                .get_mmap()
-                .bitmap()
-                .get_and_reset()
-                .into_iter()
-                .enumerate()
-            {
-                let mut bits = bits;
-                while bits != 0 {
-                    let bit = u64::from(bits.trailing_zeros());
-                    bits &= bits - 1;
-                    let gpa = start + (word as u64 * 64 + bit) * PAGE_SIZE;
-                    // Writing a page's own bytes is how the other view learns of it.
-                    let known = self.memory.read(gpa, &mut page) && self.memory.write(gpa, &page);
-                    debug_assert!(known, "the views disagree about {gpa:#x}");
-                }
-            }
-        }
     }
 }
 
@@ -144,65 +92,25 @@ impl DerefMut for GuestRam {
     }
 }
 
-/// A region of `size` bytes at `base` for guest-physical addresses from `gpa` on.
-fn region(
-    base: *mut u8,
-    size: u64,
-    gpa: u64,
-) -> Result<GuestRegionMmap<AtomicBitmap>, vm_memory::mmap::MmapRegionError> {
-    let page = NonZeroUsize::new(PAGE_SIZE as usize).expect("a page is not empty");
-    let bitmap = AtomicBitmap::new(size as usize, page);
-    let builder = MmapRegionBuilder::new_with_bitmap(size as usize, bitmap);
-    // SAFETY: the caller's mapping covers the range and outlives the region, for `GuestRam` owns both.
-    let mapping = unsafe { builder.with_raw_mmap_pointer(base) }.build()?;
-    Ok(GuestRegionMmap::new(mapping, GuestAddress(gpa)).expect("guest RAM ends below 2^64"))
-}
-
 #[cfg(test)]
 mod tests {
-    use vm_memory::Bytes;
-
     use super::*;
 
     const GIB: u64 = 1 << 30;
 
-    fn dirty(ram: &mut GuestRam) -> Vec<u64> {
-        let mut pages = Vec::new();
-        ram.drain_dirty(|page, _| pages.push(page));
-        pages
-    }
-
     #[test]
-    fn ram_above_the_hole_is_seen_alike_by_both_views() {
+    fn the_rest_of_large_ram_lies_above_the_hole() {
         let mut ram = GuestRam::new(5 * GIB).unwrap();
         assert_eq!((ram.low(), ram.high()), (3 * GIB, 2 * GIB));
-        ram.regions()
-            .write_slice(b"high", GuestAddress(4 * GIB + 8))
-            .unwrap();
+        assert!(ram.write(4 * GIB + 8, b"high"));
         let mut bytes = [0; 4];
         assert!(ram.read(4 * GIB + 8, &mut bytes));
         assert_eq!(&bytes, b"high");
         assert!(!ram.read(3 * GIB, &mut bytes));
-        assert!(
-            ram.regions()
-                .write_slice(b"hole", GuestAddress(3 * GIB))
-                .is_err()
-        );
-        ram.merge_region_writes();
-        assert_eq!(dirty(&mut ram), [3 * GIB / PAGE_SIZE]);
-    }
-
-    #[test]
-    fn writes_through_the_regions_become_dirty_once_merged() {
-        let mut ram = GuestRam::new(4 << 20).unwrap();
-        ram.regions()
-            .write_slice(&[1; 5000], GuestAddress(0x1ffc))
-            .unwrap();
-        assert!(dirty(&mut ram).is_empty());
-        ram.merge_region_writes();
-        assert_eq!(dirty(&mut ram), [1, 2, 3]);
-        ram.merge_region_writes();
-        assert!(dirty(&mut ram).is_empty());
+        assert!(!ram.write(3 * GIB, b"hole"));
+        let mut dirty = Vec::new();
+        ram.drain_dirty(|page, _| dirty.push(page));
+        assert_eq!(dirty, [3 * GIB / PAGE_SIZE]);
     }
 
     #[test]
