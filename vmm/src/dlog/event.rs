@@ -81,7 +81,7 @@ pub enum Event {
         due: VirtTime,
     },
     /// Bytes went out on the console.
-    Console(Vec<u8>),
+    Console(#[serde(with = "serde_bytes")] Vec<u8>),
     /// All vCPUs were idle, and time jumped.
     Idle {
         /// The moment jumped to.

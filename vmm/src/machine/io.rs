@@ -70,10 +70,11 @@ pub enum Input {
         /// The index of the network interface.
         nic: usize,
         /// The frame.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Bytes for the control console, which wait until the guest reads them.
-    Control(Vec<u8>),
+    Control(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A pulse on an interrupt line: below 16 an ISA interrupt, from there on a global system
     /// interrupt. It changes nothing while a device asserts the line.
     Irq {
