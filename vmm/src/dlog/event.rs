@@ -94,7 +94,7 @@ pub enum Event {
         /// All of its architectural state.
         state: Box<CpuState>,
     },
-    /// Hashes of RAM pages that changed since they were last told: page index and hash.
+    /// Hashes of RAM pages that changed since they were last written: page index and hash.
     Pages(Vec<(u64, u128)>),
     /// A state hash was taken.
     Hash {

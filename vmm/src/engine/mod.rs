@@ -24,7 +24,7 @@ pub enum EngineKind {
     Kvm,
 }
 
-/// What an engine may be told besides the identity of its processors.
+/// The settings of an engine besides the identity of its processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Go on when a guest had to be stopped at a point that is not a function of its inputs, instead
@@ -73,7 +73,7 @@ pub enum EngineError {
     Lacks {
         /// The engine's name.
         engine: &'static str,
-        /// What it lacks, and where that can be had.
+        /// What it lacks, and which engine has it.
         what: &'static str,
     },
     /// The host refused or misbehaved.

@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 /// How good what was found is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Grade {
     /// As it should be.
     Good,
     /// It works, with limits.
     Limited,
     /// It does not work.
     Bad,
-    /// It could not be found out.
+    /// It could not be determined.
     Unknown,
 }
 
-/// What a finding stands in the way of.
+/// What a measurement stands in the way of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blocks {
@@ -34,13 +34,14 @@ pub enum Blocks {
 
 /// What one probe found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct Measurement {
     /// The probe's name.
     pub probe: String,
     /// What it looks at, in a few words.
     pub subject: String,
-    /// How good it is.
-    pub verdict: Verdict,
+    /// How good it is. In JSON it keeps the name that people's scripts read.
+    #[serde(rename = "verdict")]
+    pub grade: Grade,
     /// What was measured.
     pub measured: String,
     /// What that means for scenarios.
@@ -49,10 +50,10 @@ pub struct Finding {
     pub blocks: Vec<Blocks>,
 }
 
-/// What a probe has to say, which its name and subject make a [`Finding`] of.
+/// What a probe has to say, which its name and subject make a [`Measurement`] of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    pub verdict: Verdict,
+pub(super) struct Answer {
+    pub grade: Grade,
     pub measured: String,
     pub means: String,
     pub blocks: Vec<Blocks>,
@@ -62,7 +63,7 @@ pub(super) struct Said {
 pub(super) struct Probe {
     pub name: &'static str,
     pub subject: &'static str,
-    /// What it means if the probe itself does not come back.
+    /// What it means if the probe itself never returns.
     pub if_lost: (&'static str, &'static [Blocks]),
-    pub run: fn() -> Said,
+    pub run: fn() -> Answer,
 }

@@ -30,7 +30,7 @@ pub struct MachineConfig<'a> {
     pub name: String,
     /// What executes its instructions.
     pub engine: EngineKind,
-    /// What that is told.
+    /// Its settings.
     pub engine_options: EngineOptions,
     /// Where the exact engine keeps compiled code. Machines that are given clones of one store share what
     /// they have in common, which changes nothing but the time that things take.
@@ -111,7 +111,7 @@ impl MachineConfig<'_> {
         }
     }
 
-    /// Where the firmware tells of them.
+    /// Where the firmware announces them.
     pub(super) fn virtio(&self) -> Vec<VirtioSlot> {
         let count = self.parts().count();
         (0..)
@@ -139,7 +139,7 @@ pub enum MachineError {
     /// The ACPI tables don't fit.
     #[error(transparent)]
     Acpi(#[from] AcpiError),
-    /// The engine can't be had on this host.
+    /// This host can't run the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

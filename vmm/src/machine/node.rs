@@ -179,7 +179,7 @@ impl Machine {
     /// RAM and devices stay as they are.
     ///
     /// # Errors
-    /// If the host can't run the engine, or the state can't be had or taken.
+    /// If the host can't run the engine, or the state can't be read or set.
     pub fn change_engine(
         &mut self,
         kind: EngineKind,
@@ -231,7 +231,7 @@ impl Machine {
             .step(|state, effects| state.serial.enqueue(bytes, effects))
     }
 
-    /// Starts a determinism log. A log that was being written ends without its errors being told.
+    /// Starts a determinism log. A log that was being written ends, and its errors are lost.
     ///
     /// # Errors
     /// If `out` can't be written to.
@@ -414,7 +414,7 @@ impl Machine {
         if at_once { 1 } else { budget }
     }
 
-    /// Looks which vCPUs execute with interrupts off, and tells of those that did at the last look, too.
+    /// Looks which vCPUs execute with interrupts off, and reports those that did so at the last look as well.
     fn look_for_attention(&mut self) -> Result<(), EngineError> {
         let now = self.now();
         let deaf = (0..self.engine.vcpus())

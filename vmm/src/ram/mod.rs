@@ -20,7 +20,7 @@ pub const RAM_MAX: u64 = 1 << 40;
 pub enum MemoryError {
     /// The size is not a multiple of 4 KiB, or outside the range that a machine can have.
     #[error(
-        "{size} bytes of guest RAM are not possible; use a multiple of 4 KiB from {RAM_MIN} to {RAM_MAX}"
+        "a machine can't have {size} bytes of RAM; use a multiple of 4 KiB from {RAM_MIN} to {RAM_MAX}"
     )]
     Size {
         /// The size asked for in bytes.

@@ -29,7 +29,7 @@ pub struct NodeConfig {
     pub name: String,
     /// What executes its instructions.
     pub engine: EngineKind,
-    /// What that is told.
+    /// The engine's settings.
     pub engine_options: EngineOptions,
     /// An ELF executable or a bzImage.
     pub kernel: Arc<[u8]>,

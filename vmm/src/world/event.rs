@@ -1,4 +1,4 @@
-//! What a world tells of what happens in it.
+//! What happened in a world, for whoever watches it.
 
 use crate::machine::{MachineEvent, Stop};
 use crate::time::VirtTime;

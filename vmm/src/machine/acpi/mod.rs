@@ -36,7 +36,7 @@ pub enum AcpiError {
     },
     /// A virtio device has no place in the memory map.
     #[error(
-        "a machine has at most {} virtio devices, so that there is no number {index}",
+        "a machine has at most {} virtio devices, so there is no device number {index}",
         map::VIRTIO_MMIO_MAX
     )]
     VirtioIndex {

@@ -36,7 +36,7 @@ pub(super) fn plain_header() -> setup_header {
     }
 }
 
-/// The memory map told to the guest: RAM and what is reserved in the first mebibyte.
+/// The memory map that the guest is given: RAM and what is reserved in the first mebibyte.
 pub(super) fn e820(low: u64, high: u64) -> Vec<boot_e820_entry> {
     let entry = |range: Range<u64>, kind| boot_e820_entry {
         addr: range.start,

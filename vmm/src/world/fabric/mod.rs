@@ -155,8 +155,8 @@ impl Fabric {
         self.flight.first(node)
     }
 
-    /// Takes the frames that arrive at `node` before `end`, in their order. What became of each has
-    /// to be told by [`Fabric::settle`].
+    /// Takes the frames that arrive at `node` before `end`, in their order. Whoever takes them says what
+    /// became of each with [`Fabric::settle`].
     pub fn take_arrivals(&mut self, node: usize, end: VirtTime) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         while let Some((time, frame)) = self.flight.pop(node, end) {

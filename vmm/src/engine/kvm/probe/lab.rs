@@ -10,7 +10,7 @@ use crate::engine::kvm::exit::{self, Left};
 use crate::engine::kvm::host::{self, HostError};
 use crate::engine::kvm::kick::Watch;
 use crate::engine::kvm::{ram, state};
-use crate::engine::probe::{Blocks, Said, Verdict};
+use crate::engine::probe::{Answer, Blocks, Grade};
 use crate::ram::GuestRam;
 
 /// Defines a function `$name`, a name that no other probe may use, that returns the machine code of some assembly, which has to be
@@ -111,10 +111,10 @@ impl std::fmt::Display for Did {
     }
 }
 
-impl From<HostError> for Said {
+impl From<HostError> for Answer {
     fn from(error: HostError) -> Self {
         Self {
-            verdict: Verdict::Unknown,
+            grade: Grade::Unknown,
             measured: error.to_string(),
             means: "it could not be tried".to_owned(),
             blocks: vec![Blocks::Determinism],
