@@ -69,54 +69,41 @@ impl Drop for Bound {
 mod system {
     use std::io;
 
-    pub(super) type Set = libc::cpu_set_t;
+    use rustix::io::Errno;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    fn empty() -> Set {
-        // SAFETY: a set of processors is plain data for which zeros are valid.
-        unsafe { std::mem::zeroed() }
-    }
-
-    fn told(result: libc::c_int) -> io::Result<()> {
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
-    }
+    pub(super) type Set = CpuSet;
 
     /// The processors on which the calling thread may run.
     pub(super) fn get() -> io::Result<Set> {
-        let mut set = empty();
-        // SAFETY: the set lives through the call, which is told its size.
-        told(unsafe { libc::sched_getaffinity(0, size_of::<Set>(), &mut set) })?;
-        Ok(set)
+        Ok(sched_getaffinity(None)?)
     }
 
     /// Lets the calling thread run on `cpus` only.
     pub(super) fn set(cpus: &[u32]) -> io::Result<()> {
-        let mut set = empty();
+        let mut set = CpuSet::new();
         for &cpu in cpus {
             let cpu = cpu as usize;
-            if cpu >= libc::CPU_SETSIZE as usize {
-                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            // A set has no room for it, and putting it there would be a panic.
+            if cpu >= CpuSet::MAX_CPU {
+                return Err(Errno::INVAL.into());
             }
-            // SAFETY: the index lies in the set.
-            unsafe { libc::CPU_SET(cpu, &mut set) };
+            set.set(cpu);
         }
         restore(&set)
     }
 
     pub(super) fn restore(set: &Set) -> io::Result<()> {
-        // SAFETY: the set lives through the call, which is told its size.
-        told(unsafe { libc::sched_setaffinity(0, size_of::<Set>(), set) })
+        Ok(sched_setaffinity(None, set)?)
     }
 
     /// The numbers in a set.
     #[cfg(test)]
     pub(super) fn numbers(set: &Set) -> Vec<u32> {
-        (0..libc::CPU_SETSIZE as u32)
-            // SAFETY: the index lies in the set.
-            .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu as usize, set) })
+        let numbers = 0..CpuSet::MAX_CPU;
+        numbers
+            .filter(|&cpu| set.is_set(cpu))
+            .map(|cpu| cpu as u32)
             .collect()
     }
 }

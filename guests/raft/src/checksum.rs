@@ -1,48 +1,5 @@
-//! Checksums: CRC-32C for what is on the disk and the wire, a relative of FNV-1a for comparing states.
-
-/// What a byte does to the checksum, for the reflected Castagnoli polynomial (RFC 3720, appendix B.4), if
-/// as many bytes follow it in a group of eight as the number of the table says.
-const TABLES: [[u32; 256]; 8] = tables();
-
-const fn tables() -> [[u32; 256]; 8] {
-    let mut tables = [[0u32; 256]; 8];
-    let mut i = 0;
-    while i < 256 {
-        let mut crc = i as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0x82f6_3b78
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        tables[0][i] = crc;
-        i += 1;
-    }
-    let mut at = 256;
-    while at < 8 * 256 {
-        let before = tables[at / 256 - 1][at % 256];
-        tables[at / 256][at % 256] = (before >> 8) ^ tables[0][(before & 0xff) as usize];
-        at += 1;
-    }
-    tables
-}
-
-/// The CRC-32C of `bytes` (RFC 3720). Eight bytes are taken at a time, which is twice as fast as one.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    let (groups, rest) = bytes.as_chunks::<8>();
-    let crc = groups.iter().fold(!0u32, |crc, group| {
-        let low = u64::from_le_bytes(*group) ^ u64::from(crc);
-        (0..8).fold(0, |crc, at| {
-            crc ^ TABLES[7 - at][(low >> (8 * at)) as usize & 0xff]
-        })
-    });
-    !rest.iter().fold(crc, |crc, &byte| {
-        TABLES[0][((crc ^ u32::from(byte)) & 0xff) as usize] ^ (crc >> 8)
-    })
-}
+//! A digest for comparing states, a relative of FNV-1a. What is on the disk and the wire has a CRC-32C
+//! (RFC 3720), which is the crate crc32c's.
 
 /// A digest that tells different states apart; it is no defence against anyone who tries to collide.
 #[derive(Clone, Copy, Debug)]
@@ -99,26 +56,6 @@ fn mix(hash: u64, word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn crc32c_has_the_values_of_rfc_3720() {
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-    }
-
-    #[test]
-    fn crc32c_of_eight_bytes_at_a_time_is_that_of_one_at_a_time() {
-        let bytes: Vec<u8> = (0..100u32).map(|i| (i * i + 3) as u8).collect();
-        for end in 0..bytes.len() {
-            let one_at_a_time = !bytes[..end].iter().fold(!0u32, |crc, &byte| {
-                (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-                    (crc >> 1) ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 }
-                })
-            });
-            assert_eq!(crc32c(&bytes[..end]), one_at_a_time, "{end} bytes");
-        }
-    }
 
     #[test]
     fn digests_notice_every_flipped_bit_and_how_long_the_bytes_are() {

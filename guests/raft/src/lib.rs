@@ -8,7 +8,6 @@ pub mod bugs;
 pub mod checksum;
 pub mod client;
 pub mod clock;
-mod octets;
 pub mod protocol;
 pub mod rng;
 mod sdk;

@@ -1,8 +1,8 @@
 //! What travels over a connection: frames of a length, a CRC-32C, and the content in postcard.
 
+use crc32c::crc32c;
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::crc32c;
 use crate::protocol::{Message, NodeId, Reply, Request};
 
 /// The longest content of a frame, in bytes; a snapshot of the fullest state is shorter.
@@ -118,6 +118,27 @@ mod tests {
             }),
             Wire::Reply(7, Reply::NotLeader(Some(2))),
         ]
+    }
+
+    #[test]
+    fn a_frame_is_its_length_the_crc_32c_and_bytes_behind_their_length() {
+        let op = Op::Cas {
+            key: "k".into(),
+            expect: Some(vec![1, 2]),
+            value: Vec::new(),
+        };
+        let request = Request {
+            session: 1,
+            sequence: 2,
+            op,
+        };
+        let mut bytes = Vec::new();
+        encode(&Wire::Request(7, request), &mut bytes);
+        assert_eq!(bytes[..4], [12, 0, 0, 0]);
+        assert_eq!(bytes[4..8], 0xa566_4635u32.to_le_bytes());
+        assert_eq!(bytes[8..], [2, 7, 1, 2, 2, 1, b'k', 1, 2, 1, 2, 0]);
+        // The check value of RFC 3720.
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
     #[test]

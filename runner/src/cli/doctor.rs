@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use chaosrun_vmm::engine::EngineKind;
-use chaosrun_vmm::engine::doctor::{self, Finding, Report, Verdict};
+use chaosrun_vmm::engine::doctor::{self, Diagnosis, Grade, Measurement};
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Run one probe in this process and print its finding as JSON. A probe may hang.
+    /// Run one probe in this process and print its measurement as JSON. A probe may hang.
     #[arg(long, value_name = "NAME", hide = true)]
     probe: Option<String>,
 }
@@ -68,18 +68,18 @@ impl Args {
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("findings have a JSON form")
+    serde_json::to_string_pretty(value).expect("measurements have a JSON form")
 }
 
 fn one_probe(name: &str) -> Result<Exit, Failure> {
     let known = || doctor::names().collect::<Vec<_>>().join(", ");
-    let finding = doctor::run(name)
+    let measurement = doctor::run(name)
         .ok_or_else(|| DoctorError::Unknown {
             name: name.to_owned(),
             known: known(),
         })
         .or_exit(Exit::Usage)?;
-    super::print(&json(&finding));
+    super::print(&json(&measurement));
     Ok(Exit::Passed)
 }
 
@@ -112,7 +112,7 @@ pub(super) fn against_linux() -> Result<Option<String>, Failure> {
 pub(super) fn auto() -> Result<EngineKind, Failure> {
     static FOUND: OnceLock<EngineKind> = OnceLock::new();
     once(&FOUND, || {
-        let decides = |finding: &Finding| !finding.blocks.is_empty();
+        let decides = |measurement: &Measurement| !measurement.blocks.is_empty();
         Ok(examine(doctor::names(), decides)?.auto)
     })
 }
@@ -131,28 +131,28 @@ fn once<T: Clone>(
     }
 }
 
-/// Runs probes, each in a process of its own, up to one whose finding is `enough`. If the first one says
+/// Runs probes, each in a process of its own, up to one whose measurement is `enough`. If the first one says
 /// that there is nothing to try, the others are left out.
 fn examine(
     names: impl Iterator<Item = &'static str>,
-    enough: impl Fn(&Finding) -> bool,
-) -> Result<Report, Failure> {
+    enough: impl Fn(&Measurement) -> bool,
+) -> Result<Diagnosis, Failure> {
     let program = std::env::current_exe()
         .map_err(|source| DoctorError::Executable { source })
         .or_exit(Exit::HostCannot)?;
-    let mut findings = Vec::new();
+    let mut measurements = Vec::new();
     for name in names {
-        findings.extend(probe(&program, name));
-        let nothing_to_try = findings.len() == 1 && findings[0].verdict == Verdict::Bad;
-        if nothing_to_try || findings.last().is_some_and(&enough) {
+        measurements.extend(probe(&program, name));
+        let nothing_to_try = measurements.len() == 1 && measurements[0].grade == Grade::Bad;
+        if nothing_to_try || measurements.last().is_some_and(&enough) {
             break;
         }
     }
-    Ok(Report::new(findings))
+    Ok(Diagnosis::new(measurements))
 }
 
-/// Runs one probe in a process of its own. Whatever becomes of that, there is a finding.
-fn probe(program: &PathBuf, name: &str) -> Option<Finding> {
+/// Runs one probe in a process of its own. Whatever becomes of that, there is a measurement.
+fn probe(program: &PathBuf, name: &str) -> Option<Measurement> {
     let spawned = Command::new(program)
         .args(["doctor", "--probe", name])
         .stdin(Stdio::null())
@@ -172,7 +172,7 @@ fn probe(program: &PathBuf, name: &str) -> Option<Finding> {
         .take()
         .map(|mut out| out.read_to_string(&mut output));
     match (read, serde_json::from_str(&output)) {
-        (Some(Ok(_)), Ok(finding)) => Some(finding),
+        (Some(Ok(_)), Ok(measurement)) => Some(measurement),
         _ => doctor::lost(name, "its process said nothing that makes sense"),
     }
 }
@@ -203,27 +203,27 @@ fn wait(child: &mut Child) -> Result<(), String> {
     }
 }
 
-fn mark(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Good => "good",
-        Verdict::Limited => "limited",
-        Verdict::Bad => "BAD",
-        Verdict::Unknown => "unknown",
+fn mark(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Good => "good",
+        Grade::Limited => "limited",
+        Grade::Bad => "BAD",
+        Grade::Unknown => "unknown",
     }
 }
 
 /// The report for people.
-fn table(report: &Report) -> String {
+fn table(report: &Diagnosis) -> String {
     let mut text = String::new();
-    for finding in &report.findings {
-        let Finding {
+    for measurement in &report.measurements {
+        let Measurement {
             subject,
-            verdict,
+            grade,
             measured,
             means,
             ..
-        } = finding;
-        text += &format!("{:<8} {subject}\n", mark(*verdict));
+        } = measurement;
+        text += &format!("{:<8} {subject}\n", mark(*grade));
         text += &wrapped(measured, "         ");
         text += &wrapped(&format!("-> {means}"), "         ");
     }
@@ -281,21 +281,25 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_fails_or_talks_nonsense_is_a_finding() {
-        let finding = probe(&PathBuf::from("/bin/false"), "device").unwrap();
-        assert_eq!(finding.verdict, Verdict::Bad);
-        let finding = probe(&PathBuf::from("/bin/true"), "device").unwrap();
-        assert_eq!(finding.verdict, Verdict::Bad);
-        let finding = probe(&PathBuf::from("/nonexistent"), "device").unwrap();
-        assert!(finding.measured.contains("started"), "{}", finding.measured);
+    fn a_process_that_fails_or_talks_nonsense_is_a_bad_measurement() {
+        let measurement = probe(&PathBuf::from("/bin/false"), "device").unwrap();
+        assert_eq!(measurement.grade, Grade::Bad);
+        let measurement = probe(&PathBuf::from("/bin/true"), "device").unwrap();
+        assert_eq!(measurement.grade, Grade::Bad);
+        let measurement = probe(&PathBuf::from("/nonexistent"), "device").unwrap();
+        assert!(
+            measurement.measured.contains("started"),
+            "{}",
+            measurement.measured
+        );
     }
 
     #[test]
-    fn the_table_tells_every_finding_and_the_choice() {
-        let finding = doctor::lost("device", "nobody home").unwrap();
-        let table = table(&Report::new(vec![finding]));
+    fn the_table_has_every_measurement_and_the_choice() {
+        let measurement = doctor::lost("device", "no answer").unwrap();
+        let table = table(&Diagnosis::new(vec![measurement]));
         assert!(table.contains("BAD      KVM\n"), "{table}");
-        assert!(table.contains("nobody home"), "{table}");
+        assert!(table.contains("no answer"), "{table}");
         assert!(table.contains("`auto` chooses exact"), "{table}");
     }
 }

@@ -1,6 +1,6 @@
 //! The loop of a run.
 
-use chaosrun_vmm::machine::{StateHash, Stop};
+use chaosrun_vmm::machine::{MachineEvent, StateHash, Stop};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
 use chaosrun_vmm::world::{Command, World, WorldError, WorldEvent, WorldEventKind};
@@ -337,18 +337,7 @@ impl<'a> Drive<'a> {
             return;
         };
         match event.kind {
-            WorldEventKind::Console(bytes) => self.console(time, node, bytes),
-            WorldEventKind::Sdk(bytes) => self.sdk(time, node, &bytes),
-            WorldEventKind::BadSdkCall(why) => {
-                if !self.allowances[node].takes(time, 0) {
-                    return;
-                }
-                let kind = ObservationKind::BadMessage {
-                    why: why.to_owned(),
-                };
-                self.tell(time, Some(node), None, kind);
-            }
-            WorldEventKind::Control(_) => {}
+            WorldEventKind::Machine(event) => self.heard(time, node, event),
             WorldEventKind::Stopped(stop) => self.stopped(time, node, &stop),
             WorldEventKind::Started => {
                 self.prospects.started(node);
@@ -359,12 +348,30 @@ impl<'a> Drive<'a> {
                 };
                 self.tell_node(time, node, change);
             }
-            WorldEventKind::IgnoresInterrupts { vcpu, rip } => {
+        }
+    }
+
+    /// Takes notice of what a machine gave out.
+    fn heard(&mut self, time: u64, node: usize, event: MachineEvent) {
+        match event {
+            MachineEvent::Console(bytes) => self.console(time, node, bytes),
+            MachineEvent::Sdk(bytes) => self.sdk(time, node, &bytes),
+            MachineEvent::BadSdkCall(why) => {
+                if !self.allowances[node].takes(time, 0) {
+                    return;
+                }
+                let kind = ObservationKind::BadMessage {
+                    why: why.to_owned(),
+                };
+                self.tell(time, Some(node), None, kind);
+            }
+            MachineEvent::Control(_) => {}
+            MachineEvent::IgnoresInterrupts { vcpu, rip } => {
                 self.lives[node].ignores(vcpu);
                 let how = Stuck::InterruptsOff { vcpu, rip };
                 self.tell_node(time, node, NodeChange::Stuck { how });
             }
-            WorldEventKind::TakesInterrupts { vcpu } => {
+            MachineEvent::TakesInterrupts { vcpu } => {
                 if self.lives[node].takes(vcpu) {
                     self.tell_node(time, node, NodeChange::Unstuck);
                 }

@@ -1,7 +1,9 @@
 //! Linux's own drivers with the virtio devices, and faults of disks as programs see them.
 
 use chaosrun_vmm::disk::{Base, Disk, DiskConfig, DiskFault, DiskFaultKind};
-use chaosrun_vmm::machine::{Input, Machine, MachineConfig, OutputKind, StateHash, Stop};
+use chaosrun_vmm::machine::{
+    Input, Machine, MachineConfig, MachineEvent, OutputKind, StateHash, Stop,
+};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
 
@@ -92,8 +94,8 @@ impl<'a> Bench<'a> {
     fn exchange(&self, machine: &mut Machine, run: &mut Run) {
         for output in machine.take_outputs() {
             match output.kind {
-                OutputKind::Console(bytes) => run.console += &text(&bytes),
-                OutputKind::Control(bytes) => run.control += &text(&bytes),
+                OutputKind::Event(MachineEvent::Console(bytes)) => run.console += &text(&bytes),
+                OutputKind::Event(MachineEvent::Control(bytes)) => run.control += &text(&bytes),
                 OutputKind::Frame { nic, bytes } => {
                     run.frames += 1;
                     if let Some(bytes) = arp_reply(&bytes) {

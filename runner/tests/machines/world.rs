@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chaosrun_vmm::disk::Disk;
-use chaosrun_vmm::machine::StateHash;
+use chaosrun_vmm::machine::{MachineEvent, StateHash};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
 use chaosrun_vmm::world::{
@@ -71,7 +71,9 @@ impl Cluster {
                 self.hashes.push(self.world.state_hash().unwrap());
             }
             for event in self.world.take_events() {
-                if let (Some(node), WorldEventKind::Console(bytes)) = (event.node, event.kind) {
+                if let (Some(node), WorldEventKind::Machine(MachineEvent::Console(bytes))) =
+                    (event.node, event.kind)
+                {
                     let text = String::from_utf8_lossy(&bytes).replace('\r', "");
                     self.consoles[node].push_str(&text);
                 }

@@ -55,7 +55,7 @@ pub struct DiskConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiskError {
     /// The size is zero or not a multiple of a sector.
-    #[error("a disk of {size} bytes is not possible; use a positive multiple of {SECTOR}")]
+    #[error("a disk can't have {size} bytes; use a positive multiple of {SECTOR}")]
     Size {
         /// The size asked for.
         size: u64,

@@ -7,7 +7,7 @@ use std::io::BufRead;
 use super::event::Record;
 use super::format::{DlogError, Reader};
 
-/// Records told before a divergence, for context.
+/// Records shown before a divergence, for context.
 const CONTEXT: usize = 5;
 
 /// What a comparison leaves out.

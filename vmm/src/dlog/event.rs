@@ -81,7 +81,7 @@ pub enum Event {
         due: VirtTime,
     },
     /// Bytes went out on the console.
-    Console(Vec<u8>),
+    Console(#[serde(with = "serde_bytes")] Vec<u8>),
     /// All vCPUs were idle, and time jumped.
     Idle {
         /// The moment jumped to.
@@ -94,7 +94,7 @@ pub enum Event {
         /// All of its architectural state.
         state: Box<CpuState>,
     },
-    /// Hashes of RAM pages that changed since they were last told: page index and hash.
+    /// Hashes of RAM pages that changed since they were last written: page index and hash.
     Pages(Vec<(u64, u128)>),
     /// A state hash was taken.
     Hash {

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::format::{DlogError, Reader};
 use crate::time::VirtTime;
 
-/// Addresses told by the text form.
+/// How many addresses the text form shows.
 const BUSIEST: usize = 10;
 
 /// The contents of a log in numbers.

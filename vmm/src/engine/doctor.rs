@@ -2,74 +2,13 @@
 //!
 //! Each probe runs a tiny guest on the host's KVM. Some hosts let a vCPU hang for ever, so a probe is
 //! meant to be run in a process of its own that can be given up; [`run`] is what such a process does,
-//! and [`Report`] is what all of them together mean.
+//! and [`Diagnosis`] is what all of them together mean.
 
 use serde::{Deserialize, Serialize};
 
 use super::EngineKind;
-
-/// How good what was found is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// As it should be.
-    Good,
-    /// It works, with limits.
-    Limited,
-    /// It does not work.
-    Bad,
-    /// It could not be found out.
-    Unknown,
-}
-
-/// What a finding stands in the way of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Blocks {
-    /// Any guest on this engine.
-    Everything,
-    /// Linux.
-    Linux,
-    /// A run that is a function of its inputs, whatever the guest does.
-    Determinism,
-    /// Stopping a guest that does not exit at an exact point.
-    Preemption,
-}
-
-/// What one probe found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The probe's name.
-    pub probe: String,
-    /// What it looks at, in a few words.
-    pub subject: String,
-    /// How good it is.
-    pub verdict: Verdict,
-    /// What was measured.
-    pub measured: String,
-    /// What that means for scenarios.
-    pub means: String,
-    /// What it stands in the way of.
-    pub blocks: Vec<Blocks>,
-}
-
-/// What a probe has to say, which its name and subject make a [`Finding`] of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
-    pub verdict: Verdict,
-    pub measured: String,
-    pub means: String,
-    pub blocks: Vec<Blocks>,
-}
-
-/// A probe: its name, what it looks at, and how.
-pub(super) struct Probe {
-    pub name: &'static str,
-    pub subject: &'static str,
-    /// What it means if the probe itself does not come back.
-    pub if_lost: (&'static str, &'static [Blocks]),
-    pub run: fn() -> Said,
-}
+use super::probe::{Answer, Probe};
+pub use super::probe::{Blocks, Grade, Measurement};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn probes() -> &'static [Probe] {
@@ -82,8 +21,8 @@ fn probes() -> &'static [Probe] {
         name: "device",
         subject: "KVM",
         if_lost: ("the kvm engine can't be used", &[Blocks::Everything]),
-        run: || Said {
-            verdict: Verdict::Bad,
+        run: || Answer {
+            grade: Grade::Bad,
             measured: "this is not Linux on an x86-64 processor".to_owned(),
             means: "the kvm engine can't be used".to_owned(),
             blocks: vec![Blocks::Everything],
@@ -112,43 +51,44 @@ fn names_for(what: &'static [Blocks]) -> impl Iterator<Item = &'static str> {
 }
 
 /// Runs a probe in this process, which may hang. `None` if there is no such probe.
-pub fn run(name: &str) -> Option<Finding> {
+pub fn run(name: &str) -> Option<Measurement> {
     let probe = probes().iter().find(|probe| probe.name == name)?;
-    let Said {
-        verdict,
+    let Answer {
+        grade,
         measured,
         means,
         blocks,
     } = (probe.run)();
-    Some(Finding {
+    Some(Measurement {
         probe: probe.name.to_owned(),
         subject: probe.subject.to_owned(),
-        verdict,
+        grade,
         measured,
         means,
         blocks,
     })
 }
 
-/// The finding of a probe whose process did not come back, because of `why`.
-pub fn lost(name: &str, why: &str) -> Option<Finding> {
+/// The measurement of a probe whose process did not come back, because of `why`.
+pub fn lost(name: &str, why: &str) -> Option<Measurement> {
     let probe = probes().iter().find(|probe| probe.name == name)?;
     let (means, blocks) = probe.if_lost;
-    Some(Finding {
+    Some(Measurement {
         probe: probe.name.to_owned(),
         subject: probe.subject.to_owned(),
-        verdict: Verdict::Bad,
+        grade: Grade::Bad,
         measured: why.to_owned(),
         means: means.to_owned(),
         blocks: blocks.to_vec(),
     })
 }
 
-/// All findings, and what follows from them.
+/// All measurements, and what follows from them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// What was found.
-    pub findings: Vec<Finding>,
+pub struct Diagnosis {
+    /// What was found. In JSON it keeps the name that people's scripts read.
+    #[serde(rename = "findings")]
+    pub measurements: Vec<Measurement>,
     /// Whether the kvm engine can run guests without an operating system.
     pub runs_bare: bool,
     /// Whether it can run Linux.
@@ -163,15 +103,15 @@ pub struct Report {
     pub why: String,
 }
 
-impl Report {
+impl Diagnosis {
     /// Draws the conclusions.
-    pub fn new(findings: Vec<Finding>) -> Self {
+    pub fn new(measurements: Vec<Measurement>) -> Self {
         let free_of = |what: Blocks| {
-            findings
+            measurements
                 .iter()
-                .all(|finding| !finding.blocks.contains(&what))
+                .all(|measurement| !measurement.blocks.contains(&what))
         };
-        let runs_bare = !findings.is_empty() && free_of(Blocks::Everything);
+        let runs_bare = !measurements.is_empty() && free_of(Blocks::Everything);
         let runs_linux = runs_bare && free_of(Blocks::Linux);
         let deterministic = runs_bare && free_of(Blocks::Determinism);
         let preempts = runs_bare && free_of(Blocks::Preemption);
@@ -199,7 +139,7 @@ impl Report {
             preempts,
             auto,
             why: why.to_owned(),
-            findings,
+            measurements,
         }
     }
 
@@ -215,12 +155,14 @@ impl Report {
     }
 
     fn against(&self, what: &[Blocks]) -> String {
-        let blocks = |finding: &&Finding| finding.blocks.iter().any(|block| what.contains(block));
+        let blocks = |measurement: &&Measurement| {
+            measurement.blocks.iter().any(|block| what.contains(block))
+        };
         let against: Vec<String> = self
-            .findings
+            .measurements
             .iter()
             .filter(blocks)
-            .map(|finding| format!("{}: {}", finding.subject, finding.measured))
+            .map(|measurement| format!("{}: {}", measurement.subject, measurement.measured))
             .collect();
         against.join("; ")
     }
@@ -230,11 +172,11 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn finding(blocks: &[Blocks]) -> Finding {
-        Finding {
+    fn measurement(blocks: &[Blocks]) -> Measurement {
+        Measurement {
             probe: "p".to_owned(),
             subject: "clock".to_owned(),
-            verdict: Verdict::Bad,
+            grade: Grade::Bad,
             measured: "stands".to_owned(),
             means: String::new(),
             blocks: blocks.to_vec(),
@@ -243,7 +185,7 @@ mod tests {
 
     #[test]
     fn auto_is_kvm_only_if_nothing_stands_against_it() {
-        let auto = |blocks: &[Blocks]| Report::new(vec![finding(blocks)]).auto;
+        let auto = |blocks: &[Blocks]| Diagnosis::new(vec![measurement(blocks)]).auto;
         assert_eq!(auto(&[]), EngineKind::Kvm);
         for what in [
             Blocks::Everything,
@@ -253,29 +195,29 @@ mod tests {
         ] {
             assert_eq!(auto(&[what]), EngineKind::Exact, "{what:?}");
         }
-        assert_eq!(Report::new(Vec::new()).auto, EngineKind::Exact);
+        assert_eq!(Diagnosis::new(Vec::new()).auto, EngineKind::Exact);
     }
 
     #[test]
     fn the_reason_against_linux_is_what_was_measured() {
-        let report = Report::new(vec![
-            finding(&[Blocks::Linux]),
-            finding(&[Blocks::Preemption]),
+        let report = Diagnosis::new(vec![
+            measurement(&[Blocks::Linux]),
+            measurement(&[Blocks::Preemption]),
         ]);
         assert_eq!(report.against_linux().unwrap(), "clock: stands");
         assert_eq!(report.against_bare(), None);
-        let report = Report::new(vec![finding(&[Blocks::Everything])]);
+        let report = Diagnosis::new(vec![measurement(&[Blocks::Everything])]);
         assert_eq!(report.against_bare().unwrap(), "clock: stands");
         assert_eq!(report.against_linux(), report.against_bare());
-        assert_eq!(Report::new(vec![finding(&[])]).against_linux(), None);
+        assert_eq!(Diagnosis::new(vec![measurement(&[])]).against_linux(), None);
     }
 
     #[test]
     fn a_lost_probe_stands_against_what_it_decides() {
         let first = names().next().unwrap();
-        let finding = lost(first, "it hung").unwrap();
-        assert_eq!(finding.measured, "it hung");
-        assert!(finding.blocks.contains(&Blocks::Everything));
+        let measurement = lost(first, "it hung").unwrap();
+        assert_eq!(measurement.measured, "it hung");
+        assert!(measurement.blocks.contains(&Blocks::Everything));
         assert_eq!(lost("nonsense", ""), None);
         assert_eq!(run("nonsense"), None);
     }

@@ -8,6 +8,7 @@ pub mod doctor;
 mod exact;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kvm;
+mod probe;
 
 use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub enum EngineKind {
     Kvm,
 }
 
-/// What an engine may be told besides the identity of its processors.
+/// The settings of an engine besides the identity of its processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Go on when a guest had to be stopped at a point that is not a function of its inputs, instead
@@ -72,7 +73,7 @@ pub enum EngineError {
     Lacks {
         /// The engine's name.
         engine: &'static str,
-        /// What it lacks, and where that can be had.
+        /// What it lacks, and which engine has it.
         what: &'static str,
     },
     /// The host refused or misbehaved.
@@ -237,4 +238,11 @@ fn build_kvm(_model: &CpuModel, _options: &EngineOptions) -> Result<Box<dyn Engi
         engine: "kvm",
         why: "it needs Linux on an x86-64 processor".to_owned(),
     })
+}
+
+/// What tests of machines on an engine need.
+#[cfg(test)]
+pub(crate) mod tests {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) use super::kvm::has_kvm;
 }

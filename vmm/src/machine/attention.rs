@@ -1,16 +1,16 @@
 //! Whether the vCPUs let interrupts in.
 //!
-//! A vCPU that goes round with interrupts off looks busy, and would for ever. So all vCPUs are looked at
-//! every [`PATIENCE_NS`]: one that executes with interrupts off is watched, which is that it stops as
-//! soon as it would take an interrupt; if it does not until the next look, that is told. The moments
-//! of the looks are multiples in the machine's time, so that it makes no difference where a run is cut.
+//! A vCPU that loops with interrupts off looks busy, and would for ever. So all vCPUs are looked at every
+//! [`PATIENCE_NS`]: one that executes with interrupts off is watched, which means that it stops as soon as
+//! it would take an interrupt; if it has not by the next look, that is reported. The looks are at multiples
+//! of that time on the machine's clock, so that it makes no difference where a run is cut.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::VirtTime;
 
 /// The distance of two looks in nanoseconds of the machine's time. A vCPU has to execute with
-/// interrupts off for at least so long, and at most twice, before that is told: a multiple of what
+/// interrupts off for at least so long, and at most twice, before that is reported: a multiple of what
 /// a kernel in good health needs, even one that starts or that prints with interrupts off.
 pub const PATIENCE_NS: u64 = 1_000_000_000;
 
@@ -21,8 +21,8 @@ pub struct AttentionState {
     next: VirtTime,
     /// The vCPUs that have not taken an interrupt since the last look, and could not.
     watched: u32,
-    /// The vCPUs of which it was told.
-    told: u32,
+    /// The vCPUs of which that was reported.
+    reported: u32,
 }
 
 impl Default for AttentionState {
@@ -30,7 +30,7 @@ impl Default for AttentionState {
         Self {
             next: VirtTime(PATIENCE_NS),
             watched: 0,
-            told: 0,
+            reported: 0,
         }
     }
 }
@@ -42,11 +42,11 @@ impl AttentionState {
     }
 
     /// A look at `now`, at which the vCPUs in `deaf` execute and would not take an interrupt. Returns
-    /// those of which that is to be told.
+    /// those that are to be reported.
     pub(super) fn look(&mut self, now: VirtTime, deaf: u32) -> u32 {
         self.schedule(now);
-        let lost = deaf & self.watched & !self.told;
-        self.told |= lost;
+        let lost = deaf & self.watched & !self.reported;
+        self.reported |= lost;
         self.watched = deaf;
         lost
     }
@@ -56,18 +56,18 @@ impl AttentionState {
         self.watched >> vcpu & 1 != 0
     }
 
-    /// `vcpu` would take an interrupt. Returns whether it was told that it does not.
+    /// `vcpu` would take an interrupt. Returns whether it was reported that it would not.
     pub(super) fn listens(&mut self, vcpu: u32) -> bool {
-        let told = self.told >> vcpu & 1 != 0;
+        let reported = self.reported >> vcpu & 1 != 0;
         self.watched &= !(1 << vcpu);
-        self.told &= !(1 << vcpu);
-        told
+        self.reported &= !(1 << vcpu);
+        reported
     }
 
     /// Time passed up to `now` in which nothing was executed: patience begins anew.
     pub(super) fn stood_still(&mut self, now: VirtTime) {
         self.schedule(now);
-        self.watched &= self.told;
+        self.watched &= self.reported;
     }
 
     fn schedule(&mut self, now: VirtTime) {
@@ -84,12 +84,12 @@ mod tests {
         let mut attention = AttentionState::default();
         let at = |looks: u64| VirtTime(looks * PATIENCE_NS);
         assert_eq!(attention.look(at(1), 0b011), 0);
-        assert!(!attention.listens(0), "nothing was told");
+        assert!(!attention.listens(0), "nothing was reported");
         assert_eq!(attention.look(at(2), 0b111), 0b010);
         assert_eq!(
             attention.look(at(3), 0b110),
             0b100,
-            "what was told is not told again"
+            "what was reported is not reported again"
         );
         assert!(attention.is_watched(1) && !attention.is_watched(0));
         assert!(attention.listens(1));

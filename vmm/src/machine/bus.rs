@@ -5,7 +5,6 @@
 
 use chaosrun_x86::{Access, Bus};
 
-use super::map;
 use super::platform::{Platform, PlatformState};
 use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
@@ -15,6 +14,7 @@ use crate::devices::sdk::SdkState;
 use crate::devices::serial::SerialState;
 use crate::devices::{Effect, ioapic, lapic};
 use crate::dlog::{Event, Transfer};
+use crate::ram::map;
 use crate::time::VirtTime;
 
 /// A register page of 32-bit registers, by the offset in it.

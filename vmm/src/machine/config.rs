@@ -6,21 +6,20 @@ use super::acpi::{AcpiError, IOAPIC_ID, VirtioSlot};
 use super::attention::AttentionState;
 use super::boot::BootError;
 use super::clock::Clock;
-use super::memory::MemoryError;
 use super::platform::{PlatformState, Signals};
 use super::sched::{Interleaving, VCPUS_MAX};
-use super::wall::WallClock;
 use crate::devices::ioapic::IoapicState;
 use crate::devices::lapic::LapicState;
 use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::{self, RtcState};
-use crate::devices::sdk::SdkState;
+use crate::devices::sdk::{SdkState, WallClock};
 use crate::devices::serial::SerialState;
 use crate::devices::virtio::{Parts, VirtioState};
 use crate::disk::Disk;
 use crate::engine::{EngineError, EngineKind, EngineOptions};
+use crate::ram::MemoryError;
 use crate::tape::Tape;
 use crate::time::{TscClock, VirtTime};
 
@@ -31,7 +30,7 @@ pub struct MachineConfig<'a> {
     pub name: String,
     /// What executes its instructions.
     pub engine: EngineKind,
-    /// What that is told.
+    /// Its settings.
     pub engine_options: EngineOptions,
     /// Where the exact engine keeps compiled code. Machines that are given clones of one store share what
     /// they have in common, which changes nothing but the time that things take.
@@ -112,7 +111,7 @@ impl MachineConfig<'_> {
         }
     }
 
-    /// Where the firmware tells of them.
+    /// Where the firmware announces them.
     pub(super) fn virtio(&self) -> Vec<VirtioSlot> {
         let count = self.parts().count();
         (0..)
@@ -140,7 +139,7 @@ pub enum MachineError {
     /// The ACPI tables don't fit.
     #[error(transparent)]
     Acpi(#[from] AcpiError),
-    /// The engine can't be had on this host.
+    /// This host can't run the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

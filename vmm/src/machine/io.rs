@@ -32,6 +32,13 @@ pub enum OutputKind {
         /// The frame.
         bytes: Vec<u8>,
     },
+    /// Everything else, which no machine takes.
+    Event(MachineEvent),
+}
+
+/// What whoever watches a machine learns from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineEvent {
     /// The payload of an SDK message.
     Sdk(Vec<u8>),
     /// Bytes that the guest wrote to its control console.
@@ -40,7 +47,7 @@ pub enum OutputKind {
     Console(Vec<u8>),
     /// A call to the SDK port that was refused, and why.
     BadSdkCall(&'static str),
-    /// A vCPU has executed with interrupts off for [`super::PATIENCE_NS`] and longer.
+    /// A vCPU has executed with interrupts off for [`super::PATIENCE_NS`] of the machine's time and longer.
     IgnoresInterrupts {
         /// The index of the vCPU.
         vcpu: u32,
@@ -63,10 +70,11 @@ pub enum Input {
         /// The index of the network interface.
         nic: usize,
         /// The frame.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// Bytes for the control console, which wait until the guest reads them.
-    Control(Vec<u8>),
+    Control(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A pulse on an interrupt line: below 16 an ISA interrupt, from there on a global system
     /// interrupt. It changes nothing while a device asserts the line.
     Irq {
@@ -119,11 +127,11 @@ impl Outputs {
         // Lines are no longer told apart once there are too many.
         let full = self.waiting.len() >= OUTPUTS_MAX;
         match self.waiting.last_mut().map(|output| &mut output.kind) {
-            Some(OutputKind::Console(line)) if full || goes_on(line, kept) => {
+            Some(OutputKind::Event(MachineEvent::Console(line))) if full || goes_on(line, kept) => {
                 line.extend_from_slice(kept);
             }
             _ => {
-                let kind = OutputKind::Console(kept.to_vec());
+                let kind = OutputKind::Event(MachineEvent::Console(kept.to_vec()));
                 self.waiting.push(Output { time, kind });
             }
         }
@@ -140,7 +148,7 @@ impl Outputs {
         self.console_bytes = 0;
         let mut console = Vec::new();
         self.waiting.retain(|output| match &output.kind {
-            OutputKind::Console(bytes) => {
+            OutputKind::Event(MachineEvent::Console(bytes)) => {
                 console.extend_from_slice(bytes);
                 false
             }
@@ -168,10 +176,16 @@ fn goes_on(line: &[u8], bytes: &[u8]) -> bool {
 impl OutputKind {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frame { bytes, .. }
-            | Self::Sdk(bytes)
-            | Self::Control(bytes)
-            | Self::Console(bytes) => bytes,
+            Self::Frame { bytes, .. } => bytes,
+            Self::Event(event) => event.bytes(),
+        }
+    }
+}
+
+impl MachineEvent {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sdk(bytes) | Self::Control(bytes) | Self::Console(bytes) => bytes,
             Self::BadSdkCall(_) | Self::IgnoresInterrupts { .. } | Self::TakesInterrupts { .. } => {
                 &[]
             }

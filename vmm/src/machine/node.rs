@@ -8,9 +8,8 @@ use super::acpi;
 use super::boot::{self, BootSource, Booted};
 use super::config::{MachineConfig, MachineError, power_on};
 use super::hash::PageHashes;
-use super::io::OutputKind;
+use super::io::{MachineEvent, OutputKind};
 use super::log::Log;
-use super::memory::GuestRam;
 use super::platform::{Plan, Platform, Shutdown, Signals};
 use super::sched::{Scheduler, Turn, VCPUS_MAX};
 use super::stop::{Stop, VcpuAt};
@@ -18,6 +17,7 @@ use crate::devices::Deadline;
 use crate::devices::virtio::VirtioState;
 use crate::dlog::{DlogError, Event};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
+use crate::ram::GuestRam;
 use crate::time::VirtTime;
 
 /// RFLAGS.IF.
@@ -179,7 +179,7 @@ impl Machine {
     /// RAM and devices stay as they are.
     ///
     /// # Errors
-    /// If the host can't run the engine, or the state can't be had or taken.
+    /// If the host can't run the engine, or the state can't be read or set.
     pub fn change_engine(
         &mut self,
         kind: EngineKind,
@@ -231,7 +231,7 @@ impl Machine {
             .step(|state, effects| state.serial.enqueue(bytes, effects))
     }
 
-    /// Starts a determinism log. A log that was being written ends without its errors being told.
+    /// Starts a determinism log. A log that was being written ends, and its errors are lost.
     ///
     /// # Errors
     /// If `out` can't be written to.
@@ -414,7 +414,7 @@ impl Machine {
         if at_once { 1 } else { budget }
     }
 
-    /// Looks which vCPUs execute with interrupts off, and tells of those that did at the last look, too.
+    /// Looks which vCPUs execute with interrupts off, and reports those that did so at the last look as well.
     fn look_for_attention(&mut self) -> Result<(), EngineError> {
         let now = self.now();
         let deaf = (0..self.engine.vcpus())
@@ -424,7 +424,7 @@ impl Machine {
         let lost: u32 = self.platform.state.attention.look(now, deaf);
         for vcpu in (0..self.engine.vcpus()).filter(|vcpu| lost >> vcpu & 1 != 0) {
             let rip = self.engine.state(vcpu)?.rip;
-            let kind = OutputKind::IgnoresInterrupts { vcpu, rip };
+            let kind = OutputKind::Event(MachineEvent::IgnoresInterrupts { vcpu, rip });
             self.platform.outputs.push(now, kind);
         }
         Ok(())
@@ -433,7 +433,7 @@ impl Machine {
     /// `vcpu` would take an interrupt now.
     fn listens(&mut self, vcpu: u32) {
         if self.platform.state.attention.listens(vcpu) {
-            let kind = OutputKind::TakesInterrupts { vcpu };
+            let kind = OutputKind::Event(MachineEvent::TakesInterrupts { vcpu });
             self.platform.outputs.push(self.now(), kind);
         }
     }

@@ -5,16 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::AttentionState;
 use super::clock::Clock;
-use super::io::{OutputKind, Outputs};
+use super::io::{MachineEvent, OutputKind, Outputs};
 use super::log::Log;
-use super::wall::WallClock;
 use crate::devices::ioapic::{self, IoapicState};
 use crate::devices::lapic::{self, Accepted, LapicState};
 use crate::devices::pic::PicState;
 use crate::devices::pit::PitState;
 use crate::devices::reset::ResetState;
 use crate::devices::rtc::RtcState;
-use crate::devices::sdk::{self, SdkState};
+use crate::devices::sdk::{self, SdkState, WallClock};
 use crate::devices::serial::SerialState;
 use crate::devices::virtio::{Environment, VirtioState};
 use crate::devices::{Deadline, Effect};
@@ -334,9 +333,15 @@ impl Platform {
             Effect::Frame { nic, bytes } => {
                 self.outputs.push(now, OutputKind::Frame { nic, bytes });
             }
-            Effect::Control(bytes) => self.outputs.push(now, OutputKind::Control(bytes)),
-            Effect::Sdk(payload) => self.outputs.push(now, OutputKind::Sdk(payload)),
-            Effect::BadSdkCall(why) => self.outputs.push(now, OutputKind::BadSdkCall(why)),
+            Effect::Control(bytes) => self
+                .outputs
+                .push(now, OutputKind::Event(MachineEvent::Control(bytes))),
+            Effect::Sdk(payload) => self
+                .outputs
+                .push(now, OutputKind::Event(MachineEvent::Sdk(payload))),
+            Effect::BadSdkCall(why) => self
+                .outputs
+                .push(now, OutputKind::Event(MachineEvent::BadSdkCall(why))),
             Effect::PowerOff => state.shutdown = Some(Shutdown::PowerOff),
             // A guest that asks for both at once is off.
             Effect::Reset => state.shutdown = state.shutdown.or(Some(Shutdown::Reset)),

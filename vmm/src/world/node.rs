@@ -271,8 +271,8 @@ impl Node {
             }
             (Status::Paused, Some(_)) => {
                 let bytes = length(&input);
-                // Commands come from the runner, one or two for a fault, so that they are few; and what is
-                // not told to end would go on.
+                // Commands come from the runner, one or two for a fault, so that they are few; and a fault
+                // whose end got lost would go on.
                 let fits = matches!(input, Input::Control(_))
                     || self.held.len() < HELD_MAX && self.held_bytes + bytes <= HELD_MAX_BYTES;
                 if fits {

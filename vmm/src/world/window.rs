@@ -213,16 +213,7 @@ impl World {
         let time = self.nodes[index].world(output.time);
         let what = match output.kind {
             OutputKind::Frame { nic, bytes } => Emission::Frame { nic, bytes },
-            OutputKind::Sdk(bytes) => Emission::Event(WorldEventKind::Sdk(bytes)),
-            OutputKind::Control(bytes) => Emission::Event(WorldEventKind::Control(bytes)),
-            OutputKind::Console(bytes) => Emission::Event(WorldEventKind::Console(bytes)),
-            OutputKind::BadSdkCall(why) => Emission::Event(WorldEventKind::BadSdkCall(why)),
-            OutputKind::IgnoresInterrupts { vcpu, rip } => {
-                Emission::Event(WorldEventKind::IgnoresInterrupts { vcpu, rip })
-            }
-            OutputKind::TakesInterrupts { vcpu } => {
-                Emission::Event(WorldEventKind::TakesInterrupts { vcpu })
-            }
+            OutputKind::Event(event) => Emission::Event(WorldEventKind::Machine(event)),
         };
         self.push(index, time, what);
     }

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 use chaosrun_vmm::engine::EngineKind;
-use chaosrun_vmm::engine::doctor::{self, Verdict};
+use chaosrun_vmm::engine::doctor::{self, Grade};
 
-/// The lines of the suite that a finding changes: the probe, what its finding says then, the line's
-/// beginning, and its end.
+/// The lines of the suite that a measurement changes: the probe, what it then measures, the beginning of the
+/// line, and its end.
 const DEPARTURES: [(&str, &str, &str, &str); 1] = [(
     "addresses",
     "LSTAR",
@@ -49,16 +49,21 @@ fn departures() -> &'static [Departure] {
     FOUND.get_or_init(|| {
         let mut found = Vec::new();
         for (probe, what, line, end) in DEPARTURES {
-            let finding = doctor::run(probe).expect("there is this probe");
-            assert_ne!(finding.verdict, Verdict::Unknown, "{}", finding.measured);
+            let measurement = doctor::run(probe).expect("there is this probe");
+            assert_ne!(
+                measurement.grade,
+                Grade::Unknown,
+                "{}",
+                measurement.measured
+            );
             let _ = writeln!(
                 std::io::stderr(),
                 "KVM on {}, {}: {}",
                 make(),
-                finding.subject,
-                finding.measured
+                measurement.subject,
+                measurement.measured
             );
-            if finding.verdict != Verdict::Good && finding.measured.contains(what) {
+            if measurement.grade != Grade::Good && measurement.measured.contains(what) {
                 found.push((line, end));
             }
         }
@@ -76,7 +81,7 @@ fn make() -> String {
 }
 
 #[test]
-fn a_finding_changes_its_line_and_no_other_and_only_on_kvm() {
+fn a_measurement_changes_its_line_and_no_other_and_only_on_kvm() {
     let (_, _, line, end) = DEPARTURES[0];
     let found = [(line, end)];
     let exact =

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checksum::Digest;
-use crate::octets;
 
 /// A node's number; each node of a cluster has another.
 pub type NodeId = u64;
@@ -32,7 +31,7 @@ pub enum Op {
         /// Which key.
         key: String,
         /// Its new value.
-        #[serde(with = "octets")]
+        #[serde(with = "serde_bytes")]
         value: Vec<u8>,
     },
     /// Gives a key a value if it has the expected one.
@@ -40,10 +39,10 @@ pub enum Op {
         /// Which key.
         key: String,
         /// What it must have; `None` is no value yet.
-        #[serde(with = "octets")]
+        #[serde(with = "serde_bytes")]
         expect: Option<Vec<u8>>,
         /// Its new value.
-        #[serde(with = "octets")]
+        #[serde(with = "serde_bytes")]
         value: Vec<u8>,
     },
 }
@@ -80,7 +79,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The value that was read, if the key has one.
-    Value(#[serde(with = "octets")] Option<Vec<u8>>),
+    Value(#[serde(with = "serde_bytes")] Option<Vec<u8>>),
     /// The value was written.
     Written,
     /// The key had another value than was expected; nothing changed.
@@ -170,7 +169,7 @@ pub struct Snapshot {
     /// The digest of the log up to there.
     pub digest: u64,
     /// The state machine, encoded.
-    #[serde(with = "octets")]
+    #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
 }
 

@@ -14,8 +14,9 @@
 //! | 40..44 | CRC-32C of bytes 0..40 |
 //! | 44.. | payload |
 
+use crc32c::crc32c;
+
 use super::device::SECTOR;
-use crate::checksum::crc32c;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RFB1");
 const HEADER: usize = 44;

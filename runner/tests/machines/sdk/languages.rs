@@ -120,7 +120,7 @@ fn garbage_in_messages_is_told_apart() {
         .take_outputs()
         .into_iter()
         .filter_map(|output| match output.kind {
-            OutputKind::Sdk(bytes) => Some(bytes),
+            OutputKind::Event(MachineEvent::Sdk(bytes)) => Some(bytes),
             _ => None,
         })
         .collect();

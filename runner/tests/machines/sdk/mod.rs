@@ -13,7 +13,7 @@ use chaosrun::artifact::{Progress, Store};
 use chaosrun_protocol::control::{Action, Command};
 use chaosrun_protocol::node::{NodeConfig, PATH, Restart, Workload};
 use chaosrun_protocol::{Envelope, InitReport, Message};
-use chaosrun_vmm::machine::{Input, Machine, MachineConfig, OutputKind, Stop};
+use chaosrun_vmm::machine::{Input, Machine, MachineConfig, MachineEvent, OutputKind, Stop};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
 
@@ -131,12 +131,14 @@ impl Node {
             .expect("the engine works");
         for output in self.machine.take_outputs() {
             match output.kind {
-                OutputKind::Sdk(bytes) => {
+                OutputKind::Event(MachineEvent::Sdk(bytes)) => {
                     let envelope = Envelope::decode(&bytes).expect("the SDK sends good messages");
                     self.told.push((output.time.0, envelope));
                 }
-                OutputKind::BadSdkCall(why) => self.refused.push(why),
-                OutputKind::Console(bytes) => self.console += &String::from_utf8_lossy(&bytes),
+                OutputKind::Event(MachineEvent::BadSdkCall(why)) => self.refused.push(why),
+                OutputKind::Event(MachineEvent::Console(bytes)) => {
+                    self.console += &String::from_utf8_lossy(&bytes)
+                }
                 _ => {}
             }
         }

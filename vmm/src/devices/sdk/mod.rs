@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 mod walk;
+mod wall;
 
 use std::collections::BTreeMap;
 
@@ -17,10 +18,11 @@ use chaosrun_x86::{CpuState, Memory};
 use serde::{Deserialize, Serialize};
 
 use super::Effect;
-use crate::machine::WallClock;
 use crate::tape::{StreamState, Tape};
 use crate::time::VirtTime;
 use walk::{NotMapped, View};
+
+pub use wall::WallClock;
 
 /// The state of the port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

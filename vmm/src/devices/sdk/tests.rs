@@ -1,7 +1,7 @@
 //! Tests of the SDK port with page tables made by hand.
 
 use super::*;
-use crate::machine::memory::GuestRam;
+use crate::ram::GuestRam;
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 2;

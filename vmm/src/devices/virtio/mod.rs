@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Deadline, Effect};
 use crate::disk::Disk;
+use crate::ram::map::VIRTIO_GSI;
 use crate::tape::Stream;
 use crate::time::VirtTime;
 use block::BlockState;
@@ -258,7 +259,7 @@ impl VirtioState {
         let changed = lines ^ std::mem::replace(&mut self.lines, lines);
         for line in (0..LINES).filter(|line| changed >> line & 1 != 0) {
             effects.push(Effect::Irq {
-                line: crate::machine::map::VIRTIO_GSI + line,
+                line: VIRTIO_GSI + line,
                 asserted: lines >> line & 1 != 0,
             });
         }

@@ -4,7 +4,7 @@ use chaosrun_x86::{CpuModel, CpuState, Exit, Segment};
 
 use super::tests::{NoBus, has_kvm, not_checked};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
-use crate::machine::memory::GuestRam;
+use crate::ram::GuestRam;
 
 const CODE: u64 = 0x10_0000;
 const DATA: u64 = 0x20_0000;

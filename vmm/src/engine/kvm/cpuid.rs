@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn avx2_is_told_of_on_request_only() {
-        let told = |avx2| {
+        let leaves = |avx2| {
             let model = CpuModel {
                 avx2,
                 ..CpuModel::default()
@@ -217,8 +217,8 @@ mod tests {
                 (upper.eax, upper.ebx),
             )
         };
-        assert_eq!(told(false), (0, 0, (3, 576), (0, 0)));
-        assert_eq!(told(true), (1, 1, (7, 832), (256, 576)));
+        assert_eq!(leaves(false), (0, 0, (3, 576), (0, 0)));
+        assert_eq!(leaves(true), (1, 1, (7, 832), (256, 576)));
     }
 
     #[test]

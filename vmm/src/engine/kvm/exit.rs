@@ -38,7 +38,7 @@ pub(super) enum Left {
 /// Why KVM can't go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It had to emulate an instruction that it can't. The bytes may be missing.
+    /// It had to emulate an instruction and doesn't know how. The bytes may be missing.
     Emulation(Vec<u8>),
     /// Another internal error.
     Internal { suberror: u32, data: Vec<u64> },
@@ -141,7 +141,7 @@ pub(super) fn enter(fd: &mut VcpuFd) -> Left {
         Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
             return Left::Interrupted;
         }
-        Err(error) => return Left::Failed(Failure::Call(super::host::told(error))),
+        Err(error) => return Left::Failed(Failure::Call(super::host::in_words(error))),
     };
     let (port, length, written) = left;
     // SAFETY: the exit that was just taken is KVM_EXIT_IO, for which KVM fills this field in.

@@ -74,13 +74,13 @@ impl HostError {
     pub(super) fn call(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Self {
         move |error| Self::Call {
             what,
-            why: told(error),
+            why: in_words(error),
         }
     }
 }
 
 /// An error of the operating system in words.
-pub(super) fn told(error: kvm_ioctls::Error) -> String {
+pub(super) fn in_words(error: kvm_ioctls::Error) -> String {
     std::io::Error::from_raw_os_error(error.errno()).to_string()
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn open(path: &Path) -> Result<Kvm, HostError> {
 
 /// Why the device at `path` could not be opened.
 fn unopened(path: String, error: kvm_ioctls::Error) -> HostError {
-    let why = told(error);
+    let why = in_words(error);
     match error.errno() {
         libc::ENOENT | libc::ENODEV | libc::ENXIO => HostError::Missing { path },
         libc::EACCES | libc::EPERM => HostError::Permission { path, why },

@@ -7,6 +7,9 @@
 use std::cell::Cell;
 use std::ptr::null_mut;
 
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
+
 use super::host::HostError;
 
 /// Nanoseconds between two looks.
@@ -34,7 +37,8 @@ extern "C" fn on_signal(_: libc::c_int) {
     }
 }
 
-/// The timer of one thread.
+/// The timer of one thread. It is libc's: rustix has neither handlers of signals nor timers that send them
+/// to a thread.
 struct Timer(Option<libc::timer_t>);
 
 impl Timer {
@@ -52,7 +56,7 @@ impl Timer {
             let mut event: libc::sigevent = std::mem::zeroed();
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = signal();
-            event.sigev_notify_thread_id = libc::gettid();
+            event.sigev_notify_thread_id = gettid().as_raw_nonzero().get();
             let mut timer = null_mut();
             let made = libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) == 0;
             Self(made.then_some(timer))
@@ -86,13 +90,8 @@ impl Drop for Timer {
 }
 
 /// Nanoseconds on one of the host's clocks.
-fn nanos(clock: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` lives through the call.
-    unsafe { libc::clock_gettime(clock, &mut now) };
+fn nanos(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
@@ -106,8 +105,8 @@ struct Moment {
 impl Moment {
     fn now() -> Self {
         Self {
-            processor: nanos(libc::CLOCK_THREAD_CPUTIME_ID),
-            clock: nanos(libc::CLOCK_MONOTONIC),
+            processor: nanos(ClockId::ThreadCPUTime),
+            clock: nanos(ClockId::Monotonic),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! device, a model-specific register that is not a plain one, or the interrupt controllers, leaves the
 //! guest. These exits are all that can be counted, so that progress is made of them: each one counts
 //! as a fixed number of instructions by its kind, and a budget ends at the first exit at or behind it.
-//! Interrupts are delivered at exits. A guest that does not exit is stopped by a timer of the host's,
-//! which is not a function of its inputs and is therefore told and not hidden.
+//! Interrupts are delivered at exits. A guest that does not exit is stopped by one of the host's timers,
+//! which is not a function of its inputs and is therefore reported instead of hidden.
 
 #[cfg(test)]
 mod avx;
@@ -30,6 +30,8 @@ use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
 use kvm_ioctls::VmFd;
 
 use super::{Engine, EngineError, EngineOptions};
+#[cfg(test)]
+pub(crate) use tests::has_kvm;
 use vcpu::Vcpu;
 
 /// The engine's name.

@@ -93,7 +93,7 @@ pub(super) fn load(fd: &VcpuFd, msrs: &mut Msrs) -> Result<(), String> {
         index,
         ..Default::default()
     }));
-    let count = fd.get_msrs(&mut list).map_err(super::host::told)?;
+    let count = fd.get_msrs(&mut list).map_err(super::host::in_words)?;
     if count != NATIVE.len() {
         return Err(format!("KVM can't read register {:#x}", NATIVE[count]));
     }
@@ -113,7 +113,7 @@ pub(super) fn store(fd: &VcpuFd, msrs: &Msrs) -> Result<(), String> {
         data: field(&mut msrs, index).map_or(0, |place| *place),
         ..Default::default()
     }));
-    let count = fd.set_msrs(&list).map_err(super::host::told)?;
+    let count = fd.set_msrs(&list).map_err(super::host::in_words)?;
     if count != NATIVE.len() {
         return Err(format!("KVM can't write register {:#x}", NATIVE[count]));
     }

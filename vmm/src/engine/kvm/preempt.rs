@@ -2,7 +2,7 @@
 //!
 //! It would be a counter of retired branches that overflows some way before the point, and single steps
 //! for the rest. `chaosrun doctor` probes both. No code here does it yet, because no host with such a
-//! counter was at hand to test it on; without it such a guest is stopped by the watch and that is told.
+//! counter was at hand to test it on; without it the watch stops such a guest, and the run says so.
 
 /// Stops the guest of a thread at an exact point.
 pub(super) trait Preempt: Send {

@@ -12,7 +12,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VcpuFd;
 
-use super::{fpu, host::told, msr};
+use super::{fpu, host::in_words, msr};
 
 /// What KVM's own idea of IA32_APIC_BASE is, which only tells it that there is a local APIC.
 const APIC_BASE: u64 = 0xfee0_0800;
@@ -189,18 +189,18 @@ fn store_sregs(state: &CpuState, boots: bool) -> kvm_sregs {
 /// If KVM does not tell, or is about to deliver an exception or interrupt that a [`CpuState`] has no
 /// place for.
 pub(super) fn load(fd: &VcpuFd, state: &mut CpuState) -> Result<(), String> {
-    let events = fd.get_vcpu_events().map_err(told)?;
+    let events = fd.get_vcpu_events().map_err(in_words)?;
     if is_busy(&events) {
         return Err("an exception or interrupt is half delivered".to_owned());
     }
-    load_regs(&fd.get_regs().map_err(told)?, state);
-    load_sregs(&fd.get_sregs().map_err(told)?, state);
-    fpu::load(&fd.get_xsave().map_err(told)?, state);
+    load_regs(&fd.get_regs().map_err(in_words)?, state);
+    load_sregs(&fd.get_sregs().map_err(in_words)?, state);
+    fpu::load(&fd.get_xsave().map_err(in_words)?, state);
     msr::load(fd, &mut state.msrs)?;
-    let debug = fd.get_debug_regs().map_err(told)?;
+    let debug = fd.get_debug_regs().map_err(in_words)?;
     state.dr[..4].copy_from_slice(&debug.db);
     (state.dr[6], state.dr[7]) = (debug.dr6, debug.dr7);
-    let xcrs = fd.get_xcrs().map_err(told)?;
+    let xcrs = fd.get_xcrs().map_err(in_words)?;
     let xcr0 = xcrs.xcrs[..(xcrs.nr_xcrs as usize).min(xcrs.xcrs.len())]
         .iter()
         .find(|register| register.xcr == 0);
@@ -222,8 +222,8 @@ pub(super) fn store(fd: &VcpuFd, state: &CpuState, boots: bool) -> Result<(), St
     if state.pending_breakpoints != 0 {
         return Err("KVM has no place for breakpoints that wait behind a MOV SS".to_owned());
     }
-    fd.set_sregs(&store_sregs(state, boots)).map_err(told)?;
-    fd.set_regs(&store_regs(state)).map_err(told)?;
+    fd.set_sregs(&store_sregs(state, boots)).map_err(in_words)?;
+    fd.set_regs(&store_regs(state)).map_err(in_words)?;
     let mut xcrs = kvm_xcrs {
         nr_xcrs: 1,
         ..Default::default()
@@ -233,10 +233,10 @@ pub(super) fn store(fd: &VcpuFd, state: &CpuState, boots: bool) -> Result<(), St
         reserved: 0,
         value: state.xcr0,
     };
-    fd.set_xcrs(&xcrs).map_err(told)?;
+    fd.set_xcrs(&xcrs).map_err(in_words)?;
     // SAFETY: the structure has 4096 bytes, and no component beyond AVX, which ends at 832, can be
-    // enabled, since CPUID tells of none: KVM does not read further than that.
-    unsafe { fd.set_xsave(&fpu::store(state)) }.map_err(told)?;
+    // enabled, since CPUID announces none: KVM does not read further than that.
+    unsafe { fd.set_xsave(&fpu::store(state)) }.map_err(in_words)?;
     msr::store(fd, &state.msrs)?;
     let mut debug = kvm_debugregs {
         dr6: state.dr[6],
@@ -244,8 +244,8 @@ pub(super) fn store(fd: &VcpuFd, state: &CpuState, boots: bool) -> Result<(), St
         ..Default::default()
     };
     debug.db.copy_from_slice(&state.dr[..4]);
-    fd.set_debug_regs(&debug).map_err(told)?;
-    fd.set_vcpu_events(&events(state)).map_err(told)
+    fd.set_debug_regs(&debug).map_err(in_words)?;
+    fd.set_vcpu_events(&events(state)).map_err(in_words)
 }
 
 /// No event under way, with the shadows and the blocking of `state`.

@@ -4,7 +4,7 @@ use chaosrun_x86::{Access, Activity, Bus, Cpu, CpuModel, CpuState, Exit, Memory,
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::exit::{self, Kind, Left};
-use super::host::{HostError, told};
+use super::host::{HostError, in_words};
 use super::kick::Watch;
 use super::preempt::{Never, Preempt};
 use super::{cpuid, msr, state};
@@ -171,7 +171,7 @@ impl Vcpu {
 
     /// Queues an NMI, which the next entry delivers.
     pub(super) fn nmi(&mut self) -> Result<(), String> {
-        self.fd.nmi().map_err(told)?;
+        self.fd.nmi().map_err(in_words)?;
         self.wake();
         Ok(())
     }
@@ -311,7 +311,7 @@ impl Vcpu {
         let events = self
             .fd
             .get_vcpu_events()
-            .map_err(|error| self.host(told(error)))?;
+            .map_err(|error| self.host(in_words(error)))?;
         Ok(state::is_busy(&events))
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OEM_ID, OEM_REVISION, OEM_TABLE, bytes_of};
 use crate::devices::{reset, serial};
-use crate::machine::map;
+use crate::ram::map;
 
 /// The length of a table header.
 const HEADER: u32 = 36;
@@ -18,7 +18,7 @@ const VIRTIO_GSIS: u32 = 8;
 /// The first of the two ports of the CMOS clock.
 const RTC_PORT: u16 = 0x70;
 
-/// A virtio-mmio device that the firmware tells of.
+/// A virtio-mmio device that the firmware announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtioSlot {
     /// Its index, from zero, which decides its address and interrupt.

@@ -6,7 +6,7 @@ use acpi_tables::sdt::Sdt;
 
 use super::{OEM_ID, OEM_REVISION, OEM_TABLE, bytes_of};
 use crate::devices::{ioapic, lapic, reset, rtc};
-use crate::machine::map;
+use crate::ram::map;
 
 /// The ID of the I/O APIC, which no local APIC has.
 pub(in crate::machine) const IOAPIC_ID: u8 = 8;

@@ -13,8 +13,8 @@ use acpi_tables::Aml;
 use acpi_tables::rsdp::Rsdp;
 use acpi_tables::xsdt::XSDT;
 
-use super::map;
-use super::memory::GuestRam;
+use crate::ram::GuestRam;
+use crate::ram::map;
 
 /// Who made the tables.
 const OEM_ID: [u8; 6] = *b"CHAOSR";
@@ -36,7 +36,7 @@ pub enum AcpiError {
     },
     /// A virtio device has no place in the memory map.
     #[error(
-        "a machine has at most {} virtio devices, so that there is no number {index}",
+        "a machine has at most {} virtio devices, so there is no device number {index}",
         map::VIRTIO_MMIO_MAX
     )]
     VirtioIndex {

@@ -3,7 +3,7 @@
 
 use chaosrun_x86::{CpuState, Segment, TableRegister};
 
-use crate::machine::map;
+use crate::ram::map;
 
 /// The selectors that the protocol names `__BOOT_CS` and `__BOOT_DS`, and one for the task state.
 const CODE: u16 = 0x10;

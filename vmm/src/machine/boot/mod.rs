@@ -21,8 +21,8 @@ pub use bzimage::BzImageError;
 pub use elf::ElfError;
 pub use unpack::UnpackError;
 
-use super::map;
-use super::memory::GuestRam;
+use crate::ram::GuestRam;
+use crate::ram::map;
 
 /// Why a machine can't be booted.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,6 @@ impl Booted {
 /// If a file is malformed or does not fit.
 pub fn load(ram: &mut GuestRam, source: &BootSource<'_>) -> Result<Booted, BootError> {
     let (header, loaded) = load_kernel(ram, source.kernel)?;
-    ram.merge_region_writes();
     let cmdline = cmdline(source.cmdline, &header)?;
     let initrd = match source.initrd {
         Some(bytes) if !bytes.is_empty() => {
@@ -135,7 +134,10 @@ pub fn load(ram: &mut GuestRam, source: &BootSource<'_>) -> Result<Booted, BootE
 }
 
 /// Loads an ELF file, or the one inside a bzImage.
-fn load_kernel(ram: &GuestRam, kernel: &[u8]) -> Result<(setup_header, elf::Loaded), BootError> {
+fn load_kernel(
+    ram: &mut GuestRam,
+    kernel: &[u8],
+) -> Result<(setup_header, elf::Loaded), BootError> {
     if kernel.starts_with(b"\x7fELF") {
         return Ok((params::plain_header(), elf::load(ram, kernel)?));
     }

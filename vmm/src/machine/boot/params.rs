@@ -5,7 +5,7 @@ use std::ops::Range;
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params, setup_header};
 
 use super::bzimage::{BOOT_FLAG, HEADER_MAGIC, LOADED_HIGH};
-use crate::machine::map;
+use crate::ram::map;
 
 /// E820 type of usable RAM.
 const E820_RAM: u32 = 1;
@@ -36,7 +36,7 @@ pub(super) fn plain_header() -> setup_header {
     }
 }
 
-/// The memory map told to the guest: RAM and what is reserved in the first mebibyte.
+/// The memory map that the guest is given: RAM and what is reserved in the first mebibyte.
 pub(super) fn e820(low: u64, high: u64) -> Vec<boot_e820_entry> {
     let entry = |range: Range<u64>, kind| boot_e820_entry {
         addr: range.start,

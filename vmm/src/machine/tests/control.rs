@@ -166,7 +166,7 @@ fn console_output_is_told_line_by_line_with_the_time_of_its_start() {
     run(&mut machine, MICRO);
     let lines = [(0, "one\n"), (4, "two")].map(|(time, line)| Output {
         time: VirtTime(time),
-        kind: OutputKind::Console(line.into()),
+        kind: OutputKind::Event(MachineEvent::Console(line.into())),
     });
     assert_eq!(machine.take_outputs(), lines);
     assert_eq!(machine.take_console(), b"");
@@ -205,7 +205,7 @@ const PATIENCE_MS: u64 = PATIENCE_NS / MILLI;
 
 #[test]
 fn vcpu_that_ignores_interrupts_is_told_wherever_the_run_is_cut() {
-    let told = |cuts: &[u64]| {
+    let seen_with = |cuts: &[u64]| {
         let (mut machine, _) = deaf_for(2 * PATIENCE_MS + 50);
         for cut in cuts {
             run(&mut machine, cut * MILLI);
@@ -213,15 +213,15 @@ fn vcpu_that_ignores_interrupts_is_told_wherever_the_run_is_cut() {
         run(&mut machine, 3 * PATIENCE_NS);
         attention(&mut machine)
     };
-    let whole = told(&[]);
+    let whole = seen_with(&[]);
     // A scripted vCPU's place is the number of its operation.
     let rip = 2 * PATIENCE_MS * 1000;
-    let ignores = OutputKind::IgnoresInterrupts { vcpu: 0, rip };
-    let takes = OutputKind::TakesInterrupts { vcpu: 0 };
+    let ignores = OutputKind::Event(MachineEvent::IgnoresInterrupts { vcpu: 0, rip });
+    let takes = OutputKind::Event(MachineEvent::TakesInterrupts { vcpu: 0 });
     let expected = [(2 * PATIENCE_MS, ignores), (2 * PATIENCE_MS + 50, takes)];
     assert_eq!(whole, expected);
     let cuts = [1, 7, PATIENCE_MS, PATIENCE_MS + 2, 2 * PATIENCE_MS + 49];
-    assert_eq!(told(&cuts), whole);
+    assert_eq!(seen_with(&cuts), whole);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::*;
 use crate::devices::virtio::tests::driver::{Buffer, Guest, bytes_at, set_up};
 use crate::disk::{Disk, DiskFault, DiskFaultKind};
 use crate::machine::boot::elf::tests::executable;
+use crate::ram::map;
 
 const CODE_AT: u64 = 0x10_0000;
 const RINGS: u64 = 0x30_0000;
@@ -87,7 +88,7 @@ fn sdk_call_is_served_before_the_next_instruction() {
         assert_eq!(bytes_at(&mut machine, 0x28_0000, 4), [1, 0, 0, 0]);
         let expected = Output {
             time: VirtTime(4),
-            kind: OutputKind::Sdk(b"hello".to_vec()),
+            kind: OutputKind::Event(MachineEvent::Sdk(b"hello".to_vec())),
         };
         assert_eq!(machine.take_outputs(), [expected]);
     }
@@ -111,7 +112,7 @@ fn program_draws_from_the_tape_through_the_sdk_port() {
 fn bad_sdk_call_is_told() {
     let mut machine = boot(&caller());
     run(&mut machine, MICRO);
-    let expected = OutputKind::BadSdkCall("wrong magic number");
+    let expected = OutputKind::Event(MachineEvent::BadSdkCall("wrong magic number"));
     assert_eq!(machine.take_outputs()[0].kind, expected);
 }
 

@@ -3,6 +3,8 @@
 mod bare;
 mod control;
 mod devices;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod kvm;
 mod script;
 
 use std::io::Write;
@@ -11,9 +13,9 @@ use std::sync::{Arc, Mutex};
 use chaosrun_x86::Activity;
 
 use super::boot::Booted;
-use super::memory::GuestRam;
 use super::*;
 use crate::dlog;
+use crate::ram::GuestRam;
 use crate::tape::Tape;
 use crate::time::VirtTime;
 use script::{Diary, Op, Scripted};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::{ByteBuf, Bytes};
 
 use crate::time::VirtTime;
 
@@ -13,13 +14,13 @@ pub struct Payload(pub Arc<[u8]>);
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        Bytes::new(&self.0).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Vec::<u8>::deserialize(deserializer)?.into()))
+        Ok(Self(ByteBuf::deserialize(deserializer)?.into_vec().into()))
     }
 }
 
@@ -75,5 +76,21 @@ impl Flight {
     /// How many frames travel.
     pub fn count(&self) -> usize {
         self.nodes.iter().map(BTreeMap::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_has_the_form_of_a_sequence_and_comes_back() {
+        for length in [0, 1, 127, 128, 9000] {
+            let bytes: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let written = postcard::to_allocvec(&Payload(bytes.clone().into())).unwrap();
+            assert_eq!(written, postcard::to_allocvec(&bytes).unwrap());
+            let read: Payload = postcard::from_bytes(&written).unwrap();
+            assert_eq!(*read.0, *bytes);
+        }
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Layer;
 use super::counters::LinkCounters;
 use super::fault::{Jitter, Weather};
 use super::shape::{BANDWIDTH_MAX_BPS, BANDWIDTH_MIN_BPS, Chance, LinkShape, TRAVELLING_MAX_BYTES};
 use super::streams::{LinkStreams, Purpose};
 use crate::tape::{StreamState, Tape};
 use crate::time::VirtTime;
-use crate::world::config::Layer;
 
 /// Nanoseconds in which one bit per second carries one byte.
 const NANOS_PER_BYTE: u128 = 8_000_000_000;

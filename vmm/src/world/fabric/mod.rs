@@ -9,6 +9,7 @@
 //! Frames by which machines only find each other pass beside all of that (`neighbour`), unless the
 //! network's layer is Ethernet: they take the link's latency, whether it is up or down, and no decision.
 
+mod config;
 mod counters;
 mod fault;
 mod flight;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use config::{Layer, LinkRule, NetworkConfig, Reach};
 pub use counters::{LinkCounters, SwitchCounters};
 pub use fault::{ArmedState, FLAP_MIN_NS, FlapState, LinkFault, LinkFaultKind};
 pub use flight::{Flight, Payload, Travelling};
@@ -35,7 +37,6 @@ pub use shape::{
 };
 pub use switch::{Mac, SwitchState};
 
-use super::config::NetworkConfig;
 use super::pcap::Capture;
 use crate::tape::Tape;
 use crate::time::VirtTime;
@@ -154,8 +155,8 @@ impl Fabric {
         self.flight.first(node)
     }
 
-    /// Takes the frames that arrive at `node` before `end`, in their order. What became of each has
-    /// to be told by [`Fabric::settle`].
+    /// Takes the frames that arrive at `node` before `end`, in their order. Whoever takes them says what
+    /// became of each with [`Fabric::settle`].
     pub fn take_arrivals(&mut self, node: usize, end: VirtTime) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         while let Some((time, frame)) = self.flight.pop(node, end) {

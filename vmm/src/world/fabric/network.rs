@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::{Layer, NetworkConfig, Reach};
 use super::counters::{LinkCounters, SwitchCounters};
 use super::fault::{Armed, ArmedState, LinkFault, Weather};
 use super::flight::{Flight, Payload, Travelling};
@@ -13,7 +14,6 @@ use super::neighbour::finds_neighbours;
 use super::switch::{Forward, HEADER, SwitchState, TAG};
 use crate::tape::Tape;
 use crate::time::VirtTime;
-use crate::world::config::{Layer, NetworkConfig, Reach};
 use crate::world::pcap::Capture;
 
 /// A card of a node.

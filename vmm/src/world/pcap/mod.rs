@@ -31,7 +31,7 @@ const NANOSECONDS: u8 = 9;
 const OUTBOUND: u32 = 2;
 
 /// A capture that is being written. After the first error nothing more is written, and the error is
-/// told at the end, so that a full disk of the host does not change what guests do.
+/// reported at the end, so that a full disk of the host does not change what guests do.
 pub struct Capture {
     out: Box<dyn Write + Send>,
     block: Vec<u8>,
@@ -51,7 +51,7 @@ impl Capture {
         };
         capture.write_block(SECTION_HEADER, |body| {
             body.extend(BYTE_ORDER_MAGIC.to_le_bytes());
-            // Version 1.0, and a section whose length is not told.
+            // Version 1.0, and a section whose length is left open.
             body.extend(1u16.to_le_bytes());
             body.extend(0u16.to_le_bytes());
             body.extend(u64::MAX.to_le_bytes());

@@ -20,7 +20,7 @@ fn writer() -> Script {
 fn read_after(command: Command) -> Vec<String> {
     let mut world = world(vec![writer()], plain(), 1, 1);
     run_to(&mut world, MILLI);
-    told(&mut world);
+    messages(&mut world);
     world.command(command).unwrap();
     run_to(&mut world, 2 * MILLI);
     if world.status(0) == Some(Status::Down) {
@@ -61,7 +61,7 @@ fn a_power_loss_after_a_kill_finds_nothing_more_to_lose() {
     let torn = (1, 1);
     world.command(Command::PowerLoss { node: 0, torn }).unwrap();
     world.command(Command::Start { node: 0 }).unwrap();
-    told(&mut world);
+    messages(&mut world);
     run_to(&mut world, MILLI + 5 * MICRO);
     assert_eq!(texts(&mut world, 0)[1], "read Ok(()) 0 0");
     assert_eq!(world.counters().nodes[0].kills, 1);
@@ -132,21 +132,29 @@ fn a_paused_node_does_nothing_and_then_gets_what_came_at_once() {
     run_to(&mut world, 3 * MILLI);
     world.command(Command::Pause { node: 1 }).unwrap();
     world.command(Command::Pause { node: 1 }).unwrap();
-    told(&mut world);
+    messages(&mut world);
     let bytes = b"hello".to_vec();
     world.command(Command::Control { node: 1, bytes }).unwrap();
     run_to(&mut world, 6 * MILLI);
-    assert!(told(&mut world).is_empty());
+    assert!(messages(&mut world).is_empty());
     assert_eq!(world.status(1), Some(Status::Paused));
     world.command(Command::Resume { node: 1 }).unwrap();
     world.command(Command::Resume { node: 1 }).unwrap();
     run_to(&mut world, 6 * MILLI + 50 * MICRO);
-    let told = told(&mut world);
-    assert!(told.iter().all(|told| told.0 >= 6 * MILLI));
+    let messages = messages(&mut world);
+    assert!(messages.iter().all(|messages| messages.0 >= 6 * MILLI));
     // The control message, 30 frames, a timer that is late, and a frame that comes afterwards.
-    assert_eq!(told.len(), 33);
-    assert!(told.iter().any(|told| told.2 == "control hello at 6000000"));
-    assert!(told.iter().any(|told| told.2.starts_with("read")));
+    assert_eq!(messages.len(), 33);
+    assert!(
+        messages
+            .iter()
+            .any(|messages| messages.2 == "control hello at 6000000")
+    );
+    assert!(
+        messages
+            .iter()
+            .any(|messages| messages.2.starts_with("read"))
+    );
     assert_eq!(world.counters().nodes[1].pauses, 1);
     run_to(&mut world, SECOND);
     // None is lost: 19 came before, and 31 are above.
@@ -210,9 +218,9 @@ fn drift_moves_what_a_node_does_in_world_time_and_back() {
     assert_eq!(world.local_time(0), Some(VirtTime(550 * MILLI)));
     world.command(Command::Drift { node: 0, ppb: 0 }).unwrap();
     run_to(&mut world, SECOND);
-    let times: Vec<u64> = told(&mut world)
+    let times: Vec<u64> = messages(&mut world)
         .iter()
-        .map(|told| told.0 / MICRO / 100)
+        .map(|messages| messages.0 / MICRO / 100)
         .collect();
     let expected = [0, 900, 1700, 2500, 3300, 4100, 5000, 6000, 7000, 8000];
     assert_eq!(times, expected);
@@ -224,9 +232,9 @@ fn frames_reach_a_node_whose_clock_drifts_at_the_right_moment_of_the_world() {
         let mut world = world(vec![talker(), Script::new(1, vec![])], plain(), 1, 1);
         world.command(Command::Drift { node: 1, ppb }).unwrap();
         run_to(&mut world, 20 * MILLI);
-        let told = told(&mut world);
-        assert_eq!(told.len(), 100);
-        for (index, (time, ..)) in told.iter().enumerate() {
+        let messages = messages(&mut world);
+        assert_eq!(messages.len(), 100);
+        for (index, (time, ..)) in messages.iter().enumerate() {
             let sent = (index as u64 + 1) * 100 * MICRO;
             let arrival = sent + MILLI;
             assert!(

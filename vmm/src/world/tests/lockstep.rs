@@ -21,11 +21,17 @@ fn a_frame_arrives_at_the_exact_moment_whatever_the_receiver_does() {
         let sender = Script::new(0, vec![sends(1000, 0, 1, 42)]);
         let mut world = world(vec![sender, receiver], plain(), 1, 1);
         run_to(&mut world, 50 * MILLI);
-        let told = told(&mut world);
+        let messages = messages(&mut world);
         let expected = 1000 + travel(15);
         let within = expected..expected + 2 * STEP;
-        assert!(told.len() == 1 && within.contains(&told[0].0), "{told:?}");
-        assert!(told[0].2.starts_with("frame Some(42) at 100"), "{told:?}");
+        assert!(
+            messages.len() == 1 && within.contains(&messages[0].0),
+            "{messages:?}"
+        );
+        assert!(
+            messages[0].2.starts_with("frame Some(42) at 100"),
+            "{messages:?}"
+        );
     }
 }
 

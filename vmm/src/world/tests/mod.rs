@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::machine::Stop;
+use crate::machine::{MachineEvent, Stop};
 use script::{Act, Meeting, STEP, Script, blueprint, frame, mac};
 
 mod lives;
@@ -35,11 +35,11 @@ fn run_to(world: &mut World, until: u64) {
 }
 
 /// What nodes told by messages: (time, node, text).
-fn told(world: &mut World) -> Vec<(u64, usize, String)> {
+fn messages(world: &mut World) -> Vec<(u64, usize, String)> {
     let events = world.take_events().into_iter();
     events
         .filter_map(|event| match event.kind {
-            WorldEventKind::Sdk(bytes) => Some((
+            WorldEventKind::Machine(MachineEvent::Sdk(bytes)) => Some((
                 event.time.0,
                 event.node?,
                 String::from_utf8_lossy(&bytes).into_owned(),
@@ -51,7 +51,7 @@ fn told(world: &mut World) -> Vec<(u64, usize, String)> {
 
 /// The texts of one node.
 fn texts(world: &mut World, node: usize) -> Vec<String> {
-    let all = told(world).into_iter();
+    let all = messages(world).into_iter();
     all.filter(|told| told.1 == node)
         .map(|told| told.2)
         .collect()

@@ -21,9 +21,9 @@ fn a_node_runs_where_it_is_bound_to_and_the_others_do_not() {
         let scripts = vec![teller(0, &[]), teller(1, &[last]), teller(2, &all)];
         let mut world = world(scripts, plain(), 1, jobs);
         run_to(&mut world, 30 * MILLI);
-        let told = told(&mut world);
-        assert_eq!(told.len(), 30);
-        for (_, node, text) in told {
+        let messages = messages(&mut world);
+        assert_eq!(messages.len(), 30);
+        for (_, node, text) in messages {
             let expected = if node == 1 { &[last][..] } else { &all };
             assert_eq!(text, format!("{expected:?}"), "node {node}, {jobs} threads");
         }

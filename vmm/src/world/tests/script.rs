@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::body::{Body, Life, Maker};
 use crate::disk::Disk;
 use crate::engine::EngineError;
-use crate::machine::{Component, Input, MachineError, Output, OutputKind, Stop};
+use crate::machine::{Component, Input, MachineError, MachineEvent, Output, OutputKind, Stop};
 use crate::tape::Tape;
 use crate::time::VirtTime;
 
@@ -160,7 +160,7 @@ impl Scripted {
     }
 
     fn tell(&mut self, text: String) {
-        self.give(OutputKind::Sdk(text.into_bytes()));
+        self.give(OutputKind::Event(MachineEvent::Sdk(text.into_bytes())));
     }
 
     fn plan(&mut self, time: u64, act: Act) {

@@ -5,7 +5,7 @@ use chaosrun_x86::Memory;
 use crate::devices::Effect;
 use crate::devices::virtio::{Environment, Parts, VirtioState};
 use crate::disk::Disk;
-use crate::machine::memory::GuestRam;
+use crate::ram::GuestRam;
 use crate::tape::{Stream, Tape};
 use crate::time::VirtTime;
 

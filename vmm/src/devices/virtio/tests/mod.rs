@@ -6,7 +6,7 @@ mod hostile;
 mod net;
 
 use super::*;
-use crate::machine::map::VIRTIO_GSI;
+use crate::ram::map::VIRTIO_GSI;
 use crate::tape::Tape;
 use driver::{Buffer, Guest, INDIRECT, Rig, Ring, bytes_at, negotiate, offered, set_up};
 

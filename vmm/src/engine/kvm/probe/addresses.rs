@@ -3,8 +3,8 @@
 
 use super::lab::{DATA, Did, Lab, guest};
 use super::{good, limited};
-use crate::engine::doctor::Said;
 use crate::engine::kvm::exit::Left;
+use crate::engine::probe::Answer;
 
 guest!(
     write_address,
@@ -27,7 +27,7 @@ const REGISTERS: [(&str, u32); 7] = [
 ];
 
 /// Whether addresses that are not canonical are refused.
-pub(super) fn canonical() -> Said {
+pub(super) fn canonical() -> Answer {
     let mut passing = Vec::new();
     for (name, number) in REGISTERS {
         let did = Lab::new(write_address()).map(|mut lab| {

@@ -3,11 +3,11 @@
 use kvm_bindings::{KVM_CAP_TSC_CONTROL, KVM_CAP_VCPU_ATTRIBUTES};
 
 use super::lab::{Did, Lab, USER_CODE, guest, to_user};
-use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good, limited};
 use crate::engine::kvm::exit::Left;
 use crate::engine::kvm::host::HostError;
 use crate::engine::kvm::ioctl;
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 guest!(
     kernel_clock,
@@ -60,7 +60,7 @@ fn read_with_offset(user: bool) -> Result<Option<(u64, u64, u64)>, HostError> {
 }
 
 /// Whether RDTSC can be kept from the guest.
-pub(super) fn rdtsc() -> Said {
+pub(super) fn rdtsc() -> Answer {
     let in_mode = |user| {
         Ok::<_, HostError>(match read_with_offset(user)? {
             None => "fails",
@@ -77,8 +77,8 @@ pub(super) fn rdtsc() -> Said {
         (Ok(kernel), Ok(user)) => (kernel, user),
         (Err(error), _) | (_, Err(error)) => return error.into(),
     };
-    said(
-        Verdict::Bad,
+    answer(
+        Grade::Bad,
         format!("kernel mode: {kernel}; user mode: {user}"),
         "no stock KVM hands RDTSC over: a guest that executes it sees the host's time",
         &[Blocks::Determinism],
@@ -86,7 +86,7 @@ pub(super) fn rdtsc() -> Said {
 }
 
 /// Whether user mode can be made to fault at RDTSC.
-pub(super) fn disabled() -> Said {
+pub(super) fn disabled() -> Answer {
     let run = || {
         let mut lab = Lab::new(to_user_without_clock())?;
         lab.ram.write(USER_CODE, user_clock());
@@ -106,7 +106,7 @@ pub(super) fn disabled() -> Said {
 }
 
 /// Whether the clock's model-specific register is ours.
-pub(super) fn registers() -> Said {
+pub(super) fn registers() -> Answer {
     let run = || Ok::<_, HostError>(Lab::new(clock_register())?.run());
     match run() {
         Err(error) => error.into(),
@@ -114,8 +114,8 @@ pub(super) fn registers() -> Said {
             "RDMSR of the time stamp counter leaves the guest",
             "model-specific registers are ours; RDMSR of the clock gives virtual time",
         ),
-        Ok(did) => said(
-            Verdict::Bad,
+        Ok(did) => answer(
+            Grade::Bad,
             format!("RDMSR of the time stamp counter: {did}"),
             "model-specific registers are the host's",
             &[Blocks::Everything],
@@ -124,7 +124,7 @@ pub(super) fn registers() -> Said {
 }
 
 /// Whether the clock's rate can be set.
-pub(super) fn scaling() -> Said {
+pub(super) fn scaling() -> Answer {
     let run = || {
         let lab = Lab::new(kernel_clock())?;
         let cap = |cap: u32| lab.vm.check_extension_raw(cap.into()) > 0;

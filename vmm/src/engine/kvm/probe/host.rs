@@ -1,16 +1,17 @@
 //! The device itself, and the host's performance counters.
 
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 
 use kvm_bindings::KVM_CAP_PMU_CAPABILITY;
 
-use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good, limited};
 use crate::engine::kvm::cpuid;
 use crate::engine::kvm::host::{self, HostError};
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 /// Whether there is a KVM that will do.
-pub(super) fn device() -> Said {
+pub(super) fn device() -> Answer {
     let checked = host::open(Path::new(host::DEVICE)).and_then(|kvm| {
         cpuid::check_host(&kvm)?;
         host::create_vm(&kvm)?;
@@ -26,10 +27,10 @@ pub(super) fn device() -> Said {
             ),
             "machines can be made",
         ),
-        Err(error) => said(
-            Verdict::Bad,
+        Err(error) => answer(
+            Grade::Bad,
             error.to_string(),
-            "the kvm engine can't be used; the exact engine needs nothing of the host",
+            "the kvm engine can't be used; the exact engine needs nothing from the host",
             &[Blocks::Everything],
         ),
     }
@@ -49,43 +50,41 @@ fn open_counter() -> std::io::Result<()> {
     attributes[0] = HARDWARE | (ATTRIBUTES as u64) << 32;
     attributes[1] = BRANCHES;
     attributes[5] = FLAGS;
-    // SAFETY: the structure has the size that it tells and lives through the call; the descriptor that
-    // comes back is closed at once.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0);
-        if fd < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        libc::close(fd as libc::c_int);
+    // SAFETY: the structure has the size that it tells and lives through the call.
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), 0, -1, -1, 0) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
     }
+    // SAFETY: the kernel has just opened the descriptor for us, and nobody else knows it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) });
     Ok(())
 }
 
 /// Whether retired branches of a guest can be counted, which exact preemption needs.
-pub(super) fn counters() -> Said {
+pub(super) fn counters() -> Answer {
     let cap = host::open(Path::new(host::DEVICE))
         .map(|kvm| kvm.check_extension_raw(KVM_CAP_PMU_CAPABILITY.into()) > 0)
         .map_err(|error: HostError| error.to_string());
     let guests = match cap {
         Ok(true) => "KVM has a PMU for guests",
         Ok(false) => "KVM has no PMU for guests",
-        Err(_) => "KVM can't be asked",
+        Err(_) => "KVM can't be opened to ask it",
     };
     let means_without = "a guest that does not exit can only be stopped by a timer, which ends the run \
                          as not deterministic";
     match open_counter() {
         Ok(()) => {
-            let said = limited(
+            let countable = limited(
                 format!("retired branches of a guest can be counted; {guests}"),
                 "exact preemption would be possible on this host; the engine does not use it yet",
             );
-            Said {
+            Answer {
                 blocks: vec![Blocks::Preemption],
-                ..said
+                ..countable
             }
         }
-        Err(error) => said(
-            Verdict::Bad,
+        Err(error) => answer(
+            Grade::Bad,
             format!("retired branches of a guest can't be counted: {error}; {guests}"),
             means_without,
             &[Blocks::Preemption],

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::lab::{Did, Lab, USER_CODE, guest, to_user};
-use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good, limited};
 use crate::engine::kvm::cpuid;
 use crate::engine::kvm::host::{self, HostError};
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 /// What leaf 0, EBX, is set to.
 const MARK: u32 = 0x6f61_6863;
@@ -55,7 +55,7 @@ fn strange_leaves(user: bool) -> Result<Option<Vec<&'static str>>, HostError> {
     Ok(Some(strange))
 }
 
-fn told(mode: &str, leaves: Option<&[&str]>) -> String {
+fn whose_leaves(mode: &str, leaves: Option<&[&str]>) -> String {
     match leaves {
         None => format!("{mode}: CPUID fails"),
         Some([]) => format!("{mode}: ours"),
@@ -64,22 +64,22 @@ fn told(mode: &str, leaves: Option<&[&str]>) -> String {
 }
 
 /// Whether CPUID is ours.
-pub(super) fn identity() -> Said {
+pub(super) fn identity() -> Answer {
     let (kernel, user) = match (strange_leaves(false), strange_leaves(true)) {
         (Ok(kernel), Ok(user)) => (kernel, user),
         (Err(error), _) | (_, Err(error)) => return error.into(),
     };
     let measured = format!(
         "{}; {}",
-        told("kernel mode", kernel.as_deref()),
-        told("user mode", user.as_deref())
+        whose_leaves("kernel mode", kernel.as_deref()),
+        whose_leaves("user mode", user.as_deref())
     );
     let none = Some(Vec::new());
     if kernel == none && user == none {
         return good(measured, "guests see the same processor on every host");
     }
-    said(
-        Verdict::Bad,
+    answer(
+        Grade::Bad,
         measured,
         "a guest that asks sees the host's processor and may use its RDRAND: runs are not the same \
          on another host",
@@ -88,17 +88,17 @@ pub(super) fn identity() -> Said {
 }
 
 /// Whether the host vouches for what the guest's processor has.
-pub(super) fn features() -> Said {
+pub(super) fn features() -> Answer {
     let missing = host::open(Path::new(host::DEVICE)).and_then(|kvm| cpuid::not_vouched_for(&kvm));
     match missing {
         Err(error) => error.into(),
         Ok(missing) if missing.is_empty() => good(
             "KVM vouches for all of them",
-            "guests may use what CPUID tells",
+            "guests may use what CPUID reports",
         ),
         Ok(missing) => limited(
             format!("KVM does not vouch for {}", missing.join(", ")),
-            "they may work in user mode only",
+            "they may only work in user mode",
         ),
     }
 }

@@ -3,10 +3,10 @@
 use kvm_bindings::{KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, kvm_guest_debug};
 
 use super::lab::{Did, Lab, USER_CODE, guest};
-use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good, limited};
 use crate::engine::kvm::exit::{Failure, Left};
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 guest!(popcnt, "popcnt eax, ebx", "out 0x10, al");
 guest!(sse, "movaps xmm1, xmm0", "addpd xmm1, xmm0", "out 0x10, al");
@@ -147,7 +147,7 @@ const KERNEL: [Try; 16] = [
 ];
 
 /// What the host's emulator lacks in kernel mode.
-pub(super) fn kernel() -> Said {
+pub(super) fn kernel() -> Answer {
     let mut missing = Vec::new();
     let mut wrong = Vec::new();
     for (name, code, expected) in KERNEL {
@@ -159,7 +159,7 @@ pub(super) fn kernel() -> Said {
         }
     }
     if missing.is_empty() && wrong.is_empty() {
-        return good("all that were tried work", "kernels run");
+        return good("everything that was tried works", "kernels run");
     }
     let mut measured = Vec::new();
     if !missing.is_empty() {
@@ -168,20 +168,20 @@ pub(super) fn kernel() -> Said {
     if !wrong.is_empty() {
         measured.push(format!("wrong: {}", wrong.join(", ")));
     }
-    said(
-        Verdict::Bad,
+    answer(
+        Grade::Bad,
         measured.join("; "),
-        "a kernel that uses them stops with an internal error of KVM's",
+        "a kernel that uses them ends in an internal error of KVM",
         &[Blocks::Linux],
     )
 }
 
-fn hypercall(name: &str, code: &[u8]) -> Said {
+fn hypercall(name: &str, code: &[u8]) -> Answer {
     match Lab::new(code).map(|mut lab| lab.run()) {
         Err(error) => error.into(),
         Ok(Did::Stuck) => limited(
             format!("{name} never comes back"),
-            "a guest that executes it is stopped as one that never exits; chaosrun's own channel does \
+            "a guest that executes it is stopped like one that never exits; chaosrun's own channel does \
              not use it",
         ),
         Ok(did) => good(
@@ -192,17 +192,17 @@ fn hypercall(name: &str, code: &[u8]) -> Said {
 }
 
 /// VMCALL.
-pub(super) fn intel_hypercall() -> Said {
+pub(super) fn intel_hypercall() -> Answer {
     hypercall("VMCALL", vmcall())
 }
 
 /// VMMCALL.
-pub(super) fn amd_hypercall() -> Said {
+pub(super) fn amd_hypercall() -> Answer {
     hypercall("VMMCALL", vmmcall())
 }
 
 /// SYSCALL from user mode.
-pub(super) fn system_call() -> Said {
+pub(super) fn system_call() -> Answer {
     let run = || {
         let mut lab = Lab::new(syscalls())?;
         lab.ram.write(USER_CODE, user_syscall());
@@ -211,8 +211,8 @@ pub(super) fn system_call() -> Said {
     match run() {
         Err(error) => error.into(),
         Ok(Did::Done) => good("it arrives in kernel mode", "system calls work"),
-        Ok(did) => said(
-            Verdict::Bad,
+        Ok(did) => answer(
+            Grade::Bad,
             format!("it does not arrive in kernel mode: {did}"),
             "no operating system runs",
             &[Blocks::Linux],
@@ -221,7 +221,7 @@ pub(super) fn system_call() -> Said {
 }
 
 /// Single steps.
-pub(super) fn single_step() -> Said {
+pub(super) fn single_step() -> Answer {
     let run = || {
         let mut lab = Lab::new(two_steps())?;
         let debug = kvm_guest_debug {

@@ -1,11 +1,11 @@
 //! Halting, interrupts, and the moment at which they become acceptable.
 
 use super::lab::{Did, Lab, guest};
-use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good, limited};
 use crate::engine::kvm::exit::Left;
 use crate::engine::kvm::host::HostError;
 use crate::engine::kvm::ioctl;
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 guest!(halts, "sti", "hlt", "out 0x10, al");
 guest!(
@@ -49,8 +49,8 @@ pub(super) fn windows_are_exact() -> bool {
     windows().is_ok_and(|places| places.len() == 10 && places.iter().all(|at| *at == OPEN_AT))
 }
 
-/// The same as a finding.
-pub(super) fn window() -> Said {
+/// The same as a measurement.
+pub(super) fn window() -> Answer {
     match windows() {
         Err(error) => error.into(),
         Ok(places) if places.len() == 10 && places.iter().all(|at| *at == OPEN_AT) => good(
@@ -69,7 +69,7 @@ pub(super) fn window() -> Said {
 }
 
 /// HLT.
-pub(super) fn halt() -> Said {
+pub(super) fn halt() -> Answer {
     let run = || Ok::<_, HostError>(Lab::new(halts())?.run());
     match run() {
         Err(error) => error.into(),
@@ -77,8 +77,8 @@ pub(super) fn halt() -> Said {
             "an exit",
             "virtual time jumps to the next event while guests sleep",
         ),
-        Ok(did) => said(
-            Verdict::Bad,
+        Ok(did) => answer(
+            Grade::Bad,
             did.to_string(),
             "guests that sleep would sleep in the host's time",
             &[Blocks::Everything],
@@ -87,7 +87,7 @@ pub(super) fn halt() -> Said {
 }
 
 /// Interrupts and NMIs.
-pub(super) fn delivery() -> Said {
+pub(super) fn delivery() -> Answer {
     let interrupt = || {
         let mut lab = Lab::new(halts())?;
         lab.run();
@@ -108,8 +108,8 @@ pub(super) fn delivery() -> Said {
             "an interrupt and an NMI arrive at their handlers",
             "the machine's own interrupt controllers work",
         ),
-        (Ok(interrupt), Ok(nmi)) => said(
-            Verdict::Bad,
+        (Ok(interrupt), Ok(nmi)) => answer(
+            Grade::Bad,
             format!("interrupt: {interrupt}; NMI: {nmi}"),
             "interrupts do not arrive",
             &[Blocks::Everything],

@@ -6,12 +6,12 @@ use chaosrun_x86::{Cpu, CpuModel, CpuState, Segment, TableRegister};
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
-use crate::engine::doctor::{Blocks, Said, Verdict};
 use crate::engine::kvm::exit::{self, Left};
 use crate::engine::kvm::host::{self, HostError};
 use crate::engine::kvm::kick::Watch;
 use crate::engine::kvm::{ram, state};
-use crate::machine::memory::GuestRam;
+use crate::engine::probe::{Answer, Blocks, Grade};
+use crate::ram::GuestRam;
 
 /// Defines a function `$name`, a name that no other probe may use, that returns the machine code of some assembly, which has to be
 /// position-independent.
@@ -111,10 +111,10 @@ impl std::fmt::Display for Did {
     }
 }
 
-impl From<HostError> for Said {
+impl From<HostError> for Answer {
     fn from(error: HostError) -> Self {
         Self {
-            verdict: Verdict::Unknown,
+            grade: Grade::Unknown,
             measured: error.to_string(),
             means: "it could not be tried".to_owned(),
             blocks: vec![Blocks::Determinism],

@@ -1,9 +1,9 @@
 //! The log of written pages.
 
 use super::lab::{Did, Lab, guest};
-use super::{good, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good};
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 guest!(
     writes,
@@ -28,15 +28,15 @@ fn pages() -> Result<Vec<u64>, HostError> {
 }
 
 /// Whether exactly what was written is logged.
-pub(super) fn dirty() -> Said {
+pub(super) fn dirty() -> Answer {
     match pages() {
         Err(error) => error.into(),
         Ok(pages) if pages == [0x100, 0x103, 0x104] => good(
             "exactly the pages that were written",
             "state hashes and snapshots cost what changed",
         ),
-        Ok(pages) => said(
-            Verdict::Bad,
+        Ok(pages) => answer(
+            Grade::Bad,
             format!("pages 100, 103 and 104 were written, the log has {pages:x?}"),
             "state hashes and snapshots would be wrong",
             &[Blocks::Everything],

@@ -13,34 +13,34 @@ mod vectors;
 
 use std::sync::OnceLock;
 
-use crate::engine::doctor::{Blocks, Probe, Said, Verdict};
+use crate::engine::probe::{Answer, Blocks, Grade, Probe};
 
 /// What a guest on this engine gets from the host's processor without anybody in between, on every host.
 pub(super) const NATIVE: [&str; 1] =
     ["RDTSC reads the host's time stamp counter: no stock KVM lets a program trap it"];
 
-fn said(verdict: Verdict, measured: String, means: &str, blocks: &[Blocks]) -> Said {
-    Said {
-        verdict,
+fn answer(grade: Grade, measured: String, means: &str, blocks: &[Blocks]) -> Answer {
+    Answer {
+        grade,
         measured,
         means: means.to_owned(),
         blocks: blocks.to_vec(),
     }
 }
 
-fn good(measured: impl Into<String>, means: &str) -> Said {
-    said(Verdict::Good, measured.into(), means, &[])
+fn good(measured: impl Into<String>, means: &str) -> Answer {
+    answer(Grade::Good, measured.into(), means, &[])
 }
 
-fn limited(measured: impl Into<String>, means: &str) -> Said {
-    said(Verdict::Limited, measured.into(), means, &[])
+fn limited(measured: impl Into<String>, means: &str) -> Answer {
+    answer(Grade::Limited, measured.into(), means, &[])
 }
 
 const fn probe(
     name: &'static str,
     subject: &'static str,
     if_lost: (&'static str, &'static [Blocks]),
-    run: fn() -> Said,
+    run: fn() -> Answer,
 ) -> Probe {
     Probe {
         name,
@@ -52,7 +52,7 @@ const fn probe(
 
 const UNUSABLE: (&str, &[Blocks]) = ("the kvm engine can't be used", &[Blocks::Everything]);
 const NO_LINUX: (&str, &[Blocks]) = ("kernels hang", &[Blocks::Linux]);
-const NOT_OURS: (&str, &[Blocks]) = ("it could not be found out", &[Blocks::Determinism]);
+const NOT_OURS: (&str, &[Blocks]) = ("this could not be determined", &[Blocks::Determinism]);
 const NO_MATTER: (&str, &[Blocks]) = ("guests that do this hang", &[]);
 const NO_STOP: (&str, &[Blocks]) = ("no guest can be stopped exactly", &[Blocks::Preemption]);
 

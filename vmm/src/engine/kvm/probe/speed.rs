@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::lab::{Did, Lab, USER_CODE, guest, to_user};
-use super::{good, limited, said};
-use crate::engine::doctor::{Blocks, Said, Verdict};
+use super::{answer, good, limited};
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::{Answer, Blocks, Grade};
 
 guest!(ports, "2: out 0x80, al", "jmp 2b");
 guest!(memory, "mov ebx, 0x3f000000", "2: mov [rbx], eax", "jmp 2b");
@@ -61,7 +61,7 @@ fn latency(code: &[u8]) -> Result<Duration, HostError> {
 }
 
 /// Exits of each kind.
-pub(super) fn exits() -> Said {
+pub(super) fn exits() -> Answer {
     let kinds = [
         ("port", ports()),
         ("memory", memory()),
@@ -110,7 +110,7 @@ fn user_rate() -> Result<Option<u64>, HostError> {
     Ok((did == Did::Trapped(6)).then(|| rate(USER_PASSES, time)))
 }
 
-fn told(rate: u64) -> String {
+fn pace(rate: u64) -> String {
     format!(
         "{:.1} million passes of a loop in a second",
         rate as f64 / 1e6
@@ -118,18 +118,18 @@ fn told(rate: u64) -> String {
 }
 
 /// Kernel mode.
-pub(super) fn kernel() -> Said {
+pub(super) fn kernel() -> Answer {
     match kernel_rate() {
         Err(error) => error.into(),
-        Ok(Some(rate)) if rate >= EMULATED => good(told(rate), "kernel code runs on the processor"),
-        Ok(Some(rate)) => said(
-            Verdict::Bad,
-            told(rate),
-            "kernel code is emulated: a kernel takes minutes to boot, if its instructions are known",
+        Ok(Some(rate)) if rate >= EMULATED => good(pace(rate), "kernel code runs on the processor"),
+        Ok(Some(rate)) => answer(
+            Grade::Bad,
+            pace(rate),
+            "kernel code is emulated: a kernel takes minutes to boot, if the emulator knows all of its instructions",
             &[Blocks::Linux],
         ),
-        Ok(None) => said(
-            Verdict::Bad,
+        Ok(None) => answer(
+            Grade::Bad,
             "a loop in kernel mode does not end".to_owned(),
             "kernel code does not run",
             &[Blocks::Everything],
@@ -138,13 +138,13 @@ pub(super) fn kernel() -> Said {
 }
 
 /// User mode.
-pub(super) fn user() -> Said {
+pub(super) fn user() -> Answer {
     match user_rate() {
         Err(error) => error.into(),
-        Ok(Some(rate)) if rate >= EMULATED => good(told(rate), "programs run on the processor"),
-        Ok(Some(rate)) => limited(told(rate), "programs are emulated as well"),
-        Ok(None) => said(
-            Verdict::Bad,
+        Ok(Some(rate)) if rate >= EMULATED => good(pace(rate), "programs run on the processor"),
+        Ok(Some(rate)) => limited(pace(rate), "programs are emulated as well"),
+        Ok(None) => answer(
+            Grade::Bad,
             "a loop in user mode does not end".to_owned(),
             "programs do not run",
             &[Blocks::Linux],

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use super::lab::{Did, Lab, USER_CODE, guest};
 use super::{good, limited};
-use crate::engine::doctor::Said;
 use crate::engine::kvm::host::HostError;
+use crate::engine::probe::Answer;
 
 guest!(
     enable_ymm,
@@ -66,7 +66,7 @@ fn attempt() -> Result<(), HostError> {
 }
 
 /// Whether guests can have AVX2.
-pub(super) fn avx2() -> Said {
+pub(super) fn avx2() -> Answer {
     match check() {
         Ok(()) => good(
             "a kernel enables it, user mode uses it, and its registers can be saved",

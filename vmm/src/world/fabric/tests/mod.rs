@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::config::{Layer, LinkRule, NetworkConfig, Reach};
 use super::*;
-use crate::world::config::{Layer, LinkRule, NetworkConfig, Reach};
 use crate::world::pcap::tests::{Shared, read};
 
 mod faults;
