@@ -9,7 +9,7 @@ mod exact;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kvm;
 
-use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
+use chaosrun_x86::{Activity, Bus, CodeCache, CodeStore, CpuModel, CpuState, Exit, Memory};
 use serde::{Deserialize, Serialize};
 
 /// The engines that there are.
@@ -42,7 +42,7 @@ impl EngineOptions {
     pub const NONDETERMINISTIC: Self = Self {
         allow_nondeterminism: true,
         patience_ms: 10,
-        compile_after: Memory::COMPILE_AFTER,
+        compile_after: CodeCache::COMPILE_AFTER,
     };
 }
 
@@ -51,7 +51,7 @@ impl Default for EngineOptions {
         Self {
             allow_nondeterminism: false,
             patience_ms: 10_000,
-            compile_after: Memory::COMPILE_AFTER,
+            compile_after: CodeCache::COMPILE_AFTER,
         }
     }
 }
@@ -211,7 +211,8 @@ pub trait Engine: Send {
     }
 }
 
-/// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI.
+/// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI. An
+/// engine that compiles the guest's code has what it compiles in `code`.
 ///
 /// # Errors
 /// If this host can't run the engine, or the engine lacks what the model has.
@@ -219,9 +220,13 @@ pub fn build(
     kind: EngineKind,
     model: &CpuModel,
     options: &EngineOptions,
+    code: &CodeStore,
 ) -> Result<Box<dyn Engine>, EngineError> {
     match kind {
-        EngineKind::Exact => Ok(Box::new(exact::Exact::new(model)?)),
+        EngineKind::Exact => {
+            let exact = exact::Exact::new(model, code, options.compile_after)?;
+            Ok(Box::new(exact))
+        }
         EngineKind::Kvm => build_kvm(model, options),
     }
 }

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use chaosrun_x86::{Access, Activity, Bus, Cpu, CpuModel, Exit, F80};
+use chaosrun_x86::{Access, Activity, Bus, CodeStore, Cpu, CpuModel, Exit, F80};
 
 use super::preempt::tests::Always;
 use super::{Kvm, host};
@@ -146,7 +146,13 @@ fn every_register_that_is_set_is_read_back() {
         return;
     }
     let model = CpuModel::default();
-    let mut engine = engine::build(EngineKind::Kvm, &model, &EngineOptions::default()).unwrap();
+    let mut engine = engine::build(
+        EngineKind::Kvm,
+        &model,
+        &EngineOptions::default(),
+        &CodeStore::default(),
+    )
+    .unwrap();
     let reset = engine.state(0).unwrap();
     assert_eq!(reset, Cpu::new(0, model.clone()).state());
     let mut state = Booted {
