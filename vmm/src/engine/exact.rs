@@ -1,6 +1,6 @@
 //! The exact engine: the software CPU of `chaosrun-x86`, which never fails and counts instructions.
 
-use chaosrun_x86::{Activity, Bus, Cpu, CpuModel, CpuState, Exit, Memory};
+use chaosrun_x86::{Activity, Bus, CodeCache, CodeStore, Cpu, CpuModel, CpuState, Exit, Memory};
 
 use super::{Engine, EngineError};
 use crate::last_words::LastWords;
@@ -15,12 +15,20 @@ const NO_AVX: EngineError = EngineError::Lacks {
 /// The vCPUs of one machine as software CPUs.
 pub(super) struct Exact {
     cpus: Vec<Cpu>,
+    /// What they have made of the code in memory: no state of the machine, which goes with the engine.
+    code: CodeCache,
 }
 
 impl Exact {
+    /// Compiled code is in `store`, and a block is compiled after `compile_after` executions.
+    ///
     /// # Errors
     /// If the model has what this processor does not execute.
-    pub(super) fn new(model: &CpuModel) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        model: &CpuModel,
+        store: &CodeStore,
+        compile_after: u8,
+    ) -> Result<Self, EngineError> {
         if model.avx2 {
             return Err(NO_AVX);
         }
@@ -28,7 +36,10 @@ impl Exact {
             .map(|id| Cpu::new(id, model.clone()))
             .collect();
         cpus.iter_mut().skip(1).for_each(Cpu::init);
-        Ok(Self { cpus })
+        let mut code = CodeCache::new();
+        code.compile_after(compile_after);
+        code.share(store);
+        Ok(Self { cpus, code })
     }
 
     fn cpu(&self, vcpu: u32) -> &Cpu {
@@ -57,8 +68,8 @@ impl Engine for Exact {
         budget: u64,
     ) -> Result<Exit, EngineError> {
         let words = |cpu: &&mut Cpu| format!("vCPU {vcpu}: {:#x?}", cpu.state());
-        let cpu = LastWords::new(self.cpu_mut(vcpu), words);
-        Ok(cpu.about.run(memory, bus, budget))
+        let cpu = LastWords::new(&mut self.cpus[vcpu as usize], words);
+        Ok(cpu.about.run(memory, &mut self.code, bus, budget))
     }
 
     fn interruptible(&self, vcpu: u32) -> bool {

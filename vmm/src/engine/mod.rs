@@ -10,7 +10,7 @@ mod exact;
 mod kvm;
 mod probe;
 
-use chaosrun_x86::{Activity, Bus, CpuModel, CpuState, Exit, Memory};
+use chaosrun_x86::{Activity, Bus, CodeCache, CodeStore, CpuModel, CpuState, Exit, Memory};
 use serde::{Deserialize, Serialize};
 
 /// The engines that there are.
@@ -43,7 +43,7 @@ impl EngineOptions {
     pub const NONDETERMINISTIC: Self = Self {
         allow_nondeterminism: true,
         patience_ms: 10,
-        compile_after: Memory::COMPILE_AFTER,
+        compile_after: CodeCache::COMPILE_AFTER,
     };
 }
 
@@ -52,7 +52,7 @@ impl Default for EngineOptions {
         Self {
             allow_nondeterminism: false,
             patience_ms: 10_000,
-            compile_after: Memory::COMPILE_AFTER,
+            compile_after: CodeCache::COMPILE_AFTER,
         }
     }
 }
@@ -212,7 +212,8 @@ pub trait Engine: Send {
     }
 }
 
-/// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI.
+/// Makes the vCPUs of a machine: vCPU 0 as after power-on, the others waiting for a start-up IPI. An
+/// engine that compiles the guest's code has what it compiles in `code`.
 ///
 /// # Errors
 /// If this host can't run the engine, or the engine lacks what the model has.
@@ -220,9 +221,13 @@ pub fn build(
     kind: EngineKind,
     model: &CpuModel,
     options: &EngineOptions,
+    code: &CodeStore,
 ) -> Result<Box<dyn Engine>, EngineError> {
     match kind {
-        EngineKind::Exact => Ok(Box::new(exact::Exact::new(model)?)),
+        EngineKind::Exact => {
+            let exact = exact::Exact::new(model, code, options.compile_after)?;
+            Ok(Box::new(exact))
+        }
         EngineKind::Kvm => build_kvm(model, options),
     }
 }

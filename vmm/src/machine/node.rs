@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chaosrun_x86::{Activity, CpuModel, Exit};
+use chaosrun_x86::{Activity, CodeStore, CpuModel, Exit};
 
 use super::acpi;
 use super::boot::{self, BootSource, Booted};
@@ -32,6 +32,7 @@ pub struct Machine {
     pub(super) pages: PageHashes,
     pub(super) chain: u128,
     model: CpuModel,
+    code: CodeStore,
     booted: Booted,
     external_input: bool,
     /// vCPUs that were asked to stop as soon as they can be interrupted.
@@ -62,8 +63,6 @@ impl Machine {
             });
         }
         let mut ram = GuestRam::new(config.memory)?;
-        ram.compile_after(config.engine_options.compile_after);
-        ram.share_code(&config.code);
         let rsdp = acpi::install(&mut ram, config.vcpus, &config.virtio())?;
         let source = BootSource {
             kernel: config.kernel,
@@ -77,7 +76,8 @@ impl Machine {
             cpus: config.vcpus,
             ..config.model.clone()
         };
-        let mut engine = engine::build(config.engine, &model, &config.engine_options)?;
+        let mut engine =
+            engine::build(config.engine, &model, &config.engine_options, &config.code)?;
         let entry = booted.entry_state(engine.state(0)?);
         engine.set_state(0, &entry)?;
         Ok(Self::assemble(config, engine, ram, booted))
@@ -103,6 +103,7 @@ impl Machine {
             scheduler: Scheduler::new(config.interleaving, &config.tape, &stream("sched")),
             chain: 0,
             model: config.model.clone(),
+            code: config.code.clone(),
             booted,
             external_input: config.external_input,
             windows: 0,
@@ -191,7 +192,7 @@ impl Machine {
         };
         // The log of written pages is the old engine's.
         self.engine.collect_dirty(&mut self.ram)?;
-        let mut engine = engine::build(kind, &model, options)?;
+        let mut engine = engine::build(kind, &model, options, &self.code)?;
         for vcpu in 0..self.engine.vcpus() {
             engine.set_state(vcpu, &self.engine.state(vcpu)?)?;
         }

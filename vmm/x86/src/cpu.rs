@@ -4,7 +4,7 @@ use std::ptr::{NonNull, null};
 
 use crate::code::Block;
 use crate::flags::{self, Lazy};
-use crate::jit::Landings;
+use crate::jit::{CodeCache, Landings};
 use crate::memory::PAGE_SIZE;
 use crate::memory::ProtectionCursor;
 use crate::mode::Mode;
@@ -160,6 +160,7 @@ pub struct Cpu {
     pub(crate) model: CpuModel,
     pub(crate) id: u32,
     memory: Option<NonNull<Memory>>,
+    code: Option<NonNull<CodeCache>>,
     bus: Option<NonNull<dyn Bus>>,
 }
 
@@ -230,6 +231,7 @@ impl Cpu {
             model,
             id,
             memory: None,
+            code: None,
             bus: None,
         };
         let mut state = crate::reset::power_on(&cpu.model);
@@ -420,15 +422,22 @@ impl Cpu {
         });
     }
 
+    /// Lends the CPU the code that it executes, too, which is dropped as far as memory has changed. Without
+    /// that it executes nothing.
+    pub(crate) fn attach_code(&mut self, code: &mut CodeCache) {
+        code.follow(self.memory());
+        self.code = Some(NonNull::from(code));
+    }
+
     /// Gets ready for executing compiled code, which does not change meanwhile.
     pub(crate) fn enter_code(&mut self) {
-        if self.memory().cache.jit.is_outdated() {
-            self.memory().cache.jit.start_over();
+        if self.code().jit.is_outdated() {
+            self.code().jit.start_over();
         }
-        let jit = &self.memory().cache.jit;
+        let jit = &self.code().jit;
         let (generation, bindings) = (jit.store().generation(), jit.bindings());
         let forgotten = self.landings.follow(generation, bindings);
-        self.memory().cache.jit.counts.landings_forgotten += forgotten;
+        self.code().jit.counts.landings_forgotten += forgotten;
         self.follow_code();
     }
 
@@ -436,25 +445,33 @@ impl Cpu {
     /// nobody returns to one: whoever overwrites code leaves the block that it is in.
     #[inline]
     pub(crate) fn follow_landings(&mut self) {
-        let jit = &self.memory().cache.jit;
+        let jit = &self.code().jit;
         let (generation, bindings) = (jit.generation(), jit.bindings());
         if !self.landings.are_of(bindings) {
             let forgotten = self.landings.follow(generation, bindings);
-            self.memory().cache.jit.counts.landings_forgotten += forgotten;
+            self.code().jit.counts.landings_forgotten += forgotten;
         }
     }
 
     /// Carries what is known of compiled code over to where that looks for it.
     pub(crate) fn follow_code(&mut self) {
-        (self.bound, self.blocks) = self.memory().cache.jit.tables();
+        (self.bound, self.blocks) = self.code().jit.tables();
         self.find_place();
     }
 
-    /// Code was overwritten, which may be compiled and jump on without looking: the chain ends with the
-    /// current block. What that is bound to is found anew behind it, as compiled code relies on it.
-    pub(crate) fn code_changed(&mut self) {
+    /// Code was overwritten, perhaps that of this very block: has it be left behind the current instruction.
+    /// It may be compiled and jump on without looking, so that the chain ends with it. What that is bound to is
+    /// found anew behind it, as compiled code relies on it.
+    #[cold]
+    pub(crate) fn code_overwritten(&mut self) {
+        self.leave = true;
         self.reserve += self.budget;
         self.budget = 0;
+        // Who only delivers an interrupt has no code. It is dropped before any is executed.
+        if self.code.is_some() {
+            let (code, memory) = self.code_and_memory();
+            code.drop_overwritten(memory);
+        }
     }
 
     /// Finds what the page that instructions come from is bound to.
@@ -463,7 +480,7 @@ impl Cpu {
         let page = self.code_page;
         if page != u64::MAX {
             let index = page.wrapping_add(self.code_add) / PAGE_SIZE;
-            let bound = self.memory().cache.jit.bound(index);
+            let bound = self.code().jit.bound(index);
             self.code_place = (u64::from(bound) << PAGE_SIZE.trailing_zeros()).wrapping_sub(page);
         }
     }
@@ -473,7 +490,7 @@ impl Cpu {
         // SAFETY: callers pass a block of the cache, which is not cleared meanwhile.
         let block = unsafe { &*block };
         if block.heat.get() == 0
-            && let Some(target) = self.memory().cache.jit.target(block)
+            && let Some(target) = self.code().jit.target(block)
         {
             self.landings.remember(target);
         }
@@ -482,6 +499,7 @@ impl Cpu {
     /// Forgets memory and bus.
     pub(crate) fn detach(&mut self) {
         self.memory = None;
+        self.code = None;
         self.bus = None;
         self.block = null();
     }
@@ -493,6 +511,22 @@ impl Cpu {
         // SAFETY: `attach` got it from a unique borrow that lasts until `detach`; the result borrows
         // the CPU, so that no second reference can be made from it.
         unsafe { memory.as_mut() }
+    }
+
+    /// The code lent by `attach_code`.
+    #[inline]
+    pub(crate) fn code(&mut self) -> &mut CodeCache {
+        let mut code = self.code.expect("a running CPU has code");
+        // SAFETY: as in `memory`.
+        unsafe { code.as_mut() }
+    }
+
+    /// Both the code and the memory.
+    pub(crate) fn code_and_memory(&mut self) -> (&mut CodeCache, &mut Memory) {
+        let mut code = self.code.expect("a running CPU has code");
+        let mut memory = self.memory.expect("a running CPU has memory");
+        // SAFETY: as in `memory`, and the two were borrowed apart from each other.
+        unsafe { (code.as_mut(), memory.as_mut()) }
     }
 
     /// Carries the protections that decoding asked for over to the TLB.

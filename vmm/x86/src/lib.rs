@@ -1,7 +1,7 @@
 //! A deterministic software x86-64 CPU.
 //!
-//! A [`Cpu`] executes instructions out of a [`Memory`] and reaches everything else through a
-//! [`Bus`]. Nothing but its arguments decides what it does: it has no clock, no host identity and
+//! A [`Cpu`] executes instructions out of a [`Memory`], keeps what it makes of them in a [`CodeCache`], and
+//! reaches everything else through a [`Bus`]. Nothing but its arguments decides what it does: it has no clock, no host identity and
 //! no randomness of its own. Several CPUs may share one `Memory`; they run one at a time.
 
 mod bus;
@@ -36,7 +36,7 @@ pub use cpu::Cpu;
 pub use cpuid::PHYSICAL_BITS;
 pub use exit::{Exit, Unimplemented};
 pub use fpu::forms as x87_forms;
-pub use jit::{CodeCounts, CodeStore};
+pub use jit::{CodeCache, CodeCounts, CodeStore};
 pub use lower::is_implemented;
 pub use memory::{Memory, PAGE_SIZE};
 pub use model::CpuModel;

@@ -1,12 +1,17 @@
 //! Guest-physical RAM as the CPU uses it: a host mapping, a dirty bit per page, and the code bits
 //! that tell when a store hits decoded instructions.
+//!
+//! Memory knows where decoded instructions lie and nothing of what was made of them. That is in a code
+//! cache, which is somebody else's and asks which pages were overwritten before it executes anything. So
+//! memory can be copied and put back without code, and whoever puts it back calls [`Memory::forget_code`].
 
-use crate::code::{Block, CodeCache};
-use crate::jit::{Binding, CodeCounts, CodeStore, Jit, PageBytes};
 use crate::tlb::Tlb;
 
 /// The size of a page in bytes.
 pub const PAGE_SIZE: u64 = 4096;
+
+/// What is in a page of memory.
+pub(crate) type PageBytes = [u8; PAGE_SIZE as usize];
 
 /// The start of the region above the 32-bit device hole.
 const HIGH_START: u64 = 1 << 32;
@@ -22,9 +27,12 @@ pub struct Memory {
     dirty: Vec<u64>,
     /// For every page, which of its 64 lines of 64 bytes hold decoded instructions.
     code: Vec<u64>,
-    pub(crate) cache: CodeCache,
-    /// How often decoded code was overwritten.
-    overwritten: u64,
+    /// The pages, by their offsets, in which decoded instructions were overwritten since the code cache has
+    /// asked. A page has no code from then on until it is decoded again, and the cache asks before it
+    /// decodes, so that no page is in here twice.
+    overwritten: Vec<u64>,
+    /// The number of the code cache that `code` and `overwritten` are about; 0 for none.
+    decoder: u64,
     /// Pages whose stores every CPU must send through the slow path, in the order in which that was
     /// asked for. A CPU remembers how far it has followed the log.
     protections: Vec<u64>,
@@ -75,8 +83,8 @@ impl Memory {
             high,
             dirty: vec![0; pages.div_ceil(64)],
             code: vec![0; pages],
-            cache: CodeCache::new(pages),
-            overwritten: 0,
+            overwritten: Vec::new(),
+            decoder: 0,
             protections: Vec::new(),
             epoch: 0,
         }
@@ -99,7 +107,7 @@ impl Memory {
     }
 
     /// Tells that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
-    /// than this `Memory`: marks the pages dirty and drops decoded code. Returns `false`, having done
+    /// than this `Memory`: marks the pages dirty and has decoded code dropped. Returns `false`, having done
     /// nothing, if part of the range is not RAM.
     pub fn mark_written(&mut self, gpa: u64, len: u64) -> bool {
         let Some(offset) = usize::try_from(len)
@@ -142,8 +150,8 @@ impl Memory {
         true
     }
 
-    /// Copies `bytes` to guest-physical memory, marks the pages dirty and drops decoded code there.
-    /// Returns `false`, having written nothing, if part of the range is not RAM.
+    /// Copies `bytes` to guest-physical memory, marks the pages dirty and has code dropped that was decoded
+    /// there, before the next instruction is executed. Returns `false`, having written nothing, if part of the range is not RAM.
     pub fn write(&mut self, gpa: u64, bytes: &[u8]) -> bool {
         let Some(offset) = self.range(gpa, bytes.len()) else {
             return false;
@@ -179,7 +187,7 @@ impl Memory {
     }
 
     /// Records that `len` bytes at `offset` are about to be or have been written: marks the pages
-    /// dirty and drops decoded code. Returns whether there was any.
+    /// dirty, and remembers those whose decoded code has to be dropped. Returns whether there are any.
     pub(crate) fn note_write(&mut self, offset: u64, len: u64) -> bool {
         let mut hit = false;
         if len == 0 {
@@ -194,9 +202,8 @@ impl Memory {
                 let from = offset.max(start) - start;
                 let to = last.min(start + PAGE_SIZE - 1) - start;
                 if lines & line_mask(from, to) != 0 {
-                    self.cache.invalidate_page(start);
                     self.code[page as usize] = 0;
-                    self.overwritten += 1;
+                    self.overwritten.push(start);
                     hit = true;
                 }
             }
@@ -235,61 +242,54 @@ impl Memory {
         }
     }
 
-    /// After how many executions a block is compiled unless [`Self::compile_after`] says otherwise: often
-    /// enough that it pays for code that goes on being executed.
-    pub const COMPILE_AFTER: u8 = 24;
-
-    /// Sets after how many executions a block of the guest's code is compiled to the host's; 0 for never.
-    /// It holds for code that is decoded from now on. It changes nothing but the time that things take.
-    pub fn compile_after(&mut self, executions: u8) {
-        self.cache.jit.set_after(executions);
+    /// The content of the page at `offset`.
+    ///
+    /// # Panics
+    /// If there is no such page.
+    pub(crate) fn page(&self, offset: u64) -> &PageBytes {
+        assert!(
+            offset.is_multiple_of(PAGE_SIZE) && offset < self.size(),
+            "there is no page at offset {offset:#x}"
+        );
+        // SAFETY: the page lies in the mapping, which nobody writes while the memory is borrowed.
+        unsafe { &*self.base.add(offset as usize).cast() }
     }
 
-    /// Has the compiled code be in `store`, which other machines may use, too. It changes nothing but the
-    /// time that things take.
-    pub fn share_code(&mut self, store: &CodeStore) {
-        self.clear_code();
-        self.cache.jit.set_store(store);
+    /// The number of pages.
+    pub(crate) fn pages(&self) -> usize {
+        self.code.len()
     }
 
-    /// What was done with compiled code so far.
-    pub fn code_counts(&self) -> CodeCounts {
-        self.cache.jit.counts
+    /// The number of the code cache that knows what was decoded; 0 for none.
+    pub(crate) fn decoder(&self) -> u64 {
+        self.decoder
     }
 
-    /// Compiles a block of the cache.
-    pub(crate) fn compile(&mut self, block: *const Block) {
-        self.with_content(block, Jit::compile);
+    /// From now on the code cache with this number knows what was decoded, which is nothing yet.
+    pub(crate) fn set_decoder(&mut self, decoder: u64) {
+        self.forget_code();
+        self.decoder = decoder;
     }
 
-    /// Gives a block of the cache the code that there is for it.
-    pub(crate) fn welcome(&mut self, block: *const Block) {
-        self.with_content(block, Jit::welcome);
-    }
-
-    fn with_content(
-        &mut self,
-        block: *const Block,
-        work: impl FnOnce(&mut Jit, *const Block, &PageBytes) -> Option<Binding>,
-    ) {
-        // SAFETY: callers pass a block of the cache.
-        let page = unsafe { (*block).key } >> 4 & !(PAGE_SIZE - 1);
-        // SAFETY: the block's page is a page of the mapping, which nobody writes meanwhile.
-        let content = unsafe { &*self.base.add(page as usize).cast::<PageBytes>() };
-        if work(&mut self.cache.jit, block, content) == Some(Binding::Whole) {
-            self.mark_code(page, PAGE_SIZE);
+    /// Forgets where decoded instructions lie, since memory has become another than what was decoded:
+    /// whatever cache has them drops them before the next instruction.
+    pub fn forget_code(&mut self) {
+        if self.decoder != 0 {
+            self.code.fill(0);
+            self.overwritten.clear();
+            self.decoder = 0;
         }
     }
 
-    /// How often decoded code was overwritten.
-    pub(crate) fn overwritten(&self) -> u64 {
-        self.overwritten
+    /// Whether there are pages whose decoded code has to be dropped.
+    #[inline]
+    pub(crate) fn has_overwritten(&self) -> bool {
+        !self.overwritten.is_empty()
     }
 
-    /// Drops all decoded code.
-    pub(crate) fn clear_code(&mut self) {
-        self.cache.clear();
-        self.code.fill(0);
+    /// The pages, by their offsets, whose decoded code has to be dropped. Whoever asks does that.
+    pub(crate) fn take_overwritten(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.overwritten)
     }
 
     /// Carries the protections asked for since `cursor` over to `tlb`.

@@ -10,7 +10,7 @@ use crate::mmu::{Place, Raised, Res, vector};
 use crate::op::{Flow, dispatch};
 use crate::state::Activity;
 use crate::tlb::Kind;
-use crate::{Bus, CodeStore, Exit, Memory};
+use crate::{Bus, CodeCache, CodeStore, Exit, Memory};
 
 /// The longest chain of handlers. It bounds the depth of the stack if a compiler does not turn
 /// their last calls into jumps.
@@ -29,16 +29,25 @@ impl Cpu {
     /// as one, so that a guest that does nothing but fault comes to an end. With [`Exit::Budget`]
     /// exactly `budget` instructions were retired. A CPU that is not `Running` does not run; it returns
     /// [`Exit::Halt`].
-    pub fn run(&mut self, memory: &mut Memory, bus: &mut dyn Bus, budget: u64) -> Exit {
+    ///
+    /// What is made of the instructions is kept in `code`, which all CPUs of a machine should share.
+    pub fn run(
+        &mut self,
+        memory: &mut Memory,
+        code: &mut CodeCache,
+        bus: &mut dyn Bus,
+        budget: u64,
+    ) -> Exit {
         if self.system.activity != Activity::Running {
             return Exit::Halt;
         }
         let budget = budget.min(i64::MAX as u64 >> 8);
         self.attach(memory, bus);
+        self.attach_code(code);
         self.retired_end = self.retired().wrapping_add(budget);
         self.budget = 0;
         self.reserve = budget as i64;
-        let store = self.memory().cache.jit.store().clone();
+        let store = self.code().jit.store().clone();
         let exit = self.run_attached(&store);
         self.detach();
         // What is left was not retired.
@@ -213,20 +222,20 @@ impl Cpu {
     /// Finds or decodes the block at `linear`, where `link` of the last block leads.
     fn find_block(&mut self, linear: u64, link: Option<usize>) -> Res<*const Block> {
         let key = linear.wrapping_add(self.code_add) << 4 | self.mode_key;
-        if let Some(block) = self.memory().cache.fast(key) {
+        if let Some(block) = self.code().blocks.fast(key) {
             self.link_to(link, block);
             return Ok(block);
         }
-        let found = self.memory().cache.find(key);
+        let found = self.code().blocks.find(key);
         let found = match found {
-            Some(block) => match self.memory().cache.second_page(block) {
+            Some(block) => match self.code().blocks.second_page(block) {
                 None => Some(block),
                 Some(second) if self.second_page(linear)? & !(PAGE_SIZE - 1) == second => {
                     Some(block)
                 }
                 Some(second) => {
                     // The second page is mapped elsewhere now.
-                    self.memory().cache.invalidate_page(second);
+                    self.code().invalidate_page(second);
                     None
                 }
             },
@@ -286,9 +295,10 @@ impl Cpu {
 
     /// Decodes a block, with the following page's bytes if the first instruction needs them.
     fn decode(&mut self, linear: u64, key: u64) -> Res<*const Block> {
-        if self.memory().cache.full() {
+        if self.code().blocks.full() {
             self.block = std::ptr::null();
-            self.memory().clear_code();
+            let (code, memory) = self.code_and_memory();
+            code.clear(memory);
             self.follow_code();
         }
         let offset = key >> 4;
@@ -336,7 +346,7 @@ impl Cpu {
 
     /// The block with `key`, which does not span two pages. Nothing is dropped for it.
     pub(crate) fn block_in_page(&mut self, key: u64) -> *const Block {
-        if let Some(block) = self.memory().cache.find(key) {
+        if let Some(block) = self.code().blocks.find(key) {
             return block;
         }
         let block = self.build(key).expect("somebody else has decoded it");
@@ -345,17 +355,8 @@ impl Cpu {
 
     /// Puts a block into the cache.
     fn insert(&mut self, block: Decoded) -> *const Block {
-        let offset = block.key >> 4;
-        let in_page = PAGE_SIZE - offset % PAGE_SIZE;
-        let length = u64::from(block.seen);
-        let second = block.second_page;
-        self.memory().mark_code(offset, length.min(in_page));
-        if let Some(second) = second {
-            self.memory()
-                .mark_code(second, length.saturating_sub(in_page).max(1));
-        }
-        let block = self.memory().cache.insert(block);
-        self.memory().welcome(block);
+        let (code, memory) = self.code_and_memory();
+        let block = code.insert(block, memory);
         self.follow_code();
         self.follow_protections();
         block
@@ -377,7 +378,12 @@ impl Cpu {
         let cut = {
             let (count, ram, mode) = (self.budget as u8, self.ram, self.mode);
             // SAFETY: as above.
-            unsafe { code::cut(block, count, ram, mode, &self.memory().cache.jit) }
+            let all = self
+                .code()
+                .jit
+                .original(block, unsafe { Block::ops(block) });
+            // SAFETY: as above.
+            unsafe { code::cut(block, &all, count, ram, mode) }
         };
         self.budget -= i64::from(len);
         let flow = dispatch(self, cut.start());

@@ -1,6 +1,6 @@
 //! Tests of AVX2 on request. On a host without KVM or without AVX2 they say so and check nothing.
 
-use chaosrun_x86::{CpuModel, CpuState, Exit, Segment};
+use chaosrun_x86::{CodeStore, CpuModel, CpuState, Exit, Segment};
 
 use super::tests::{NoBus, has_kvm, not_checked};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
@@ -23,7 +23,12 @@ fn engine() -> Option<Box<dyn Engine>> {
     if !has_kvm() {
         return None;
     }
-    match engine::build(EngineKind::Kvm, &model(), &EngineOptions::default()) {
+    match engine::build(
+        EngineKind::Kvm,
+        &model(),
+        &EngineOptions::default(),
+        &CodeStore::default(),
+    ) {
         Ok(engine) => Some(engine),
         Err(why @ EngineError::Unavailable { .. }) => {
             not_checked(&why.to_string());
@@ -149,7 +154,7 @@ fn the_upper_halves_are_hashed_and_survive_init() {
 #[test]
 fn the_exact_engine_refuses_the_model_and_the_state() {
     let options = EngineOptions::default();
-    let refused = engine::build(EngineKind::Exact, &model(), &options).err();
+    let refused = engine::build(EngineKind::Exact, &model(), &options, &CodeStore::default()).err();
     assert!(matches!(
         refused,
         Some(EngineError::Lacks {
@@ -157,7 +162,13 @@ fn the_exact_engine_refuses_the_model_and_the_state() {
             ..
         })
     ));
-    let mut exact = engine::build(EngineKind::Exact, &CpuModel::default(), &options).unwrap();
+    let mut exact = engine::build(
+        EngineKind::Exact,
+        &CpuModel::default(),
+        &options,
+        &CodeStore::default(),
+    )
+    .unwrap();
     let plain = exact.state(0).unwrap();
     let mut upper = plain.clone();
     upper.ymm_high[3][0] = 1;

@@ -62,7 +62,7 @@ pub(crate) struct Decoded {
         reason = "operations point to the elements, so they must not move"
     )]
     pub rares: Vec<Box<Rare>>,
-    /// What identifies the block: see `CodeCache`.
+    /// What identifies the block: see `Blocks`.
     pub key: u64,
     /// Instructions that are retired when the block runs to its end.
     pub len: u8,
@@ -83,7 +83,7 @@ pub(crate) struct Decoded {
 /// operation is in the same line, and the others follow.
 #[repr(C, align(32))]
 pub(crate) struct Block {
-    /// What identifies the block: see `CodeCache`.
+    /// What identifies the block: see `Blocks`.
     pub key: u64,
     /// Blocks to go on with: behind a branch not taken or a call that returned, and taken. To a block in
     /// the same page they lead for good; to others they are guesses that have to be checked.

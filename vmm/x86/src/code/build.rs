@@ -6,7 +6,6 @@ use iced_x86::{
 
 use super::block::{Block, Decoded, MAX_LEN, Rare};
 use crate::exec::guard;
-use crate::jit::Jit;
 use crate::lower::{self, End, Lowered};
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
@@ -202,20 +201,18 @@ impl Cut {
 }
 
 /// The first `count` instructions of `block`, fewer than it has, as operations that return to the
-/// run loop behind them.
+/// run loop behind them. `all` are the block's operations as they were decoded.
 ///
 /// # Safety
 /// `block` is a block of the cache.
 pub(crate) unsafe fn cut(
     block: *const Block,
+    all: &[Op],
     count: u8,
     ram: *const u8,
     mode: Mode,
-    jit: &Jit,
 ) -> Cut {
     // SAFETY: the caller's promise; the cache is not cleared in here.
-    let all = jit.original(block, unsafe { Block::ops(block) });
-    // SAFETY: as above.
     let block = unsafe { &*block };
     let kept = block.len - count;
     // `rest` falls from the block's length to zero; a fused pair skips one value.

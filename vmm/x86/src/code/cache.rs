@@ -1,11 +1,10 @@
-//! The block cache.
+//! The decoded blocks of a machine.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::arena::Arena;
 use super::block::{Block, Decoded, Rare};
-use crate::jit::Jit;
 use crate::memory::PAGE_SIZE;
 
 /// Slots of the direct-mapped first level.
@@ -26,14 +25,12 @@ struct Entry {
 /// A block's key is the offset of its first byte in the host mapping, shifted left by four, and the
 /// mode that it was decoded for in the low four bits. Blocks are dropped only by [`Self::clear`],
 /// so that a pointer to an invalidated block stays good until then.
-pub(crate) struct CodeCache {
+pub(crate) struct Blocks {
     /// The key is in the block, which is needed next anyway, so that the table stays small.
     slots: Box<[*const Block; SLOTS]>,
     /// What an empty slot points to: it has no block's key.
     nothing: Box<Block>,
     arena: Arena,
-    /// What it has of the code that is compiled.
-    pub(crate) jit: Jit,
     #[expect(
         clippy::vec_box,
         reason = "operations point to the elements, so they must not move"
@@ -46,9 +43,9 @@ pub(crate) struct CodeCache {
     seconds: BTreeMap<*const Block, u64>,
 }
 
-impl CodeCache {
-    /// For a memory of so many pages.
-    pub(crate) fn new(pages: usize) -> Self {
+impl Blocks {
+    /// None.
+    pub(crate) fn new() -> Self {
         let nothing = Box::new(Block {
             key: u64::MAX,
             links: [Cell::new(std::ptr::null()), Cell::new(std::ptr::null())],
@@ -68,7 +65,6 @@ impl CodeCache {
             slots,
             nothing,
             arena: Arena::new(),
-            jit: Jit::new(pages),
             rares: Vec::new(),
             pages: BTreeMap::new(),
             seconds: BTreeMap::new(),
@@ -96,10 +92,10 @@ impl CodeCache {
         self.arena.bytes() + self.rares.len() * size_of::<Rare>() > CAPACITY_BYTES
     }
 
-    /// Adds a block.
-    pub(crate) fn insert(&mut self, decoded: Decoded) -> *const Block {
+    /// Adds a block that is to be executed `heat` times until it is compiled.
+    pub(crate) fn insert(&mut self, decoded: Decoded, heat: u8) -> *const Block {
         let first = decoded.key >> 4 & !(PAGE_SIZE - 1);
-        let block = self.arena.add(&decoded, self.jit.after());
+        let block = self.arena.add(&decoded, heat);
         let key = decoded.key;
         let entry = Entry { key, block };
         self.pages.entry(first).or_default().push(entry);
@@ -127,13 +123,12 @@ impl CodeCache {
         }
     }
 
-    /// Invalidates all blocks that have bytes in the page at `page` (an offset).
-    pub(crate) fn invalidate_page(&mut self, page: u64) {
-        self.jit.unbind(page / PAGE_SIZE);
+    /// Invalidates all blocks that have bytes in the page at `page` (an offset), and calls `gone` with each.
+    pub(crate) fn invalidate_page(&mut self, page: u64, mut gone: impl FnMut(*const Block)) {
         for Entry { key, block } in self.pages.remove(&page).unwrap_or_default() {
             // SAFETY: the lists hold blocks of the arena only.
             unsafe { (*block).valid.set(false) };
-            self.jit.invalidate(block);
+            gone(block);
             let slot = &mut self.slots[slot(key)];
             if *slot == block {
                 *slot = &raw const *self.nothing;
@@ -154,7 +149,6 @@ impl CodeCache {
     /// Drops everything. No pointer to a block may be used afterwards.
     pub(crate) fn clear(&mut self) {
         self.slots.fill(&raw const *self.nothing);
-        self.jit.clear();
         self.arena.clear();
         self.rares.clear();
         self.pages.clear();

@@ -1,4 +1,4 @@
-//! Decoded code: basic blocks, and the cache that finds them by physical address.
+//! Decoded code: basic blocks, and what finds them by physical address.
 
 mod arena;
 mod block;
@@ -7,4 +7,4 @@ mod cache;
 
 pub(crate) use block::{Block, Decoded, Extra, Rare, Shape};
 pub(crate) use build::{build, cut, text};
-pub(crate) use cache::CodeCache;
+pub(crate) use cache::Blocks;

@@ -101,20 +101,20 @@ fn destination(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Opti
     if !guess.is_null() && unsafe { (*guess).key == key && (*guess).valid.get() } {
         return Some(guess);
     }
-    let block = cpu.memory().cache.fast(key)?;
+    let block = cpu.code().blocks.fast(key)?;
     last.set(block);
     Some(block)
 }
 
 /// Goes on at `rip` for compiled code that returns nobody knows where.
 pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
-    let block = locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key));
+    let block = locate(cpu, rip).and_then(|key| cpu.code().blocks.fast(key));
     arrive(cpu, block, rip)
 }
 
 /// The same, for what is likely to come again.
 fn wander(cpu: &mut Cpu, rip: u64) -> Flow {
-    let block = locate(cpu, rip).and_then(|key| cpu.memory().cache.fast(key));
+    let block = locate(cpu, rip).and_then(|key| cpu.code().blocks.fast(key));
     if let Some(block) = block {
         cpu.remember(block);
     }
@@ -143,7 +143,7 @@ pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
     let next = unsafe { (&(*cpu.block).links)[site.link].get() };
     // SAFETY: as in `follow`.
     if !next.is_null() && unsafe { (*next).valid.get() } {
-        cpu.memory().cache.jit.aim(site, next);
+        cpu.code().jit.aim(site, next);
         return enter(cpu, next, rip);
     }
     cpu.rip = rip;
@@ -155,14 +155,14 @@ pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
 pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
     if !belongs(cpu, site.lead, rip) {
         // The return belongs to another call: somebody switched stacks, or both have the same hash.
-        cpu.memory().cache.jit.counts.foreign_returns += 1;
+        cpu.code().jit.counts.foreign_returns += 1;
         return wander(cpu, rip);
     }
     cpu.block = jit::resolve(cpu, site.number);
     match destination(cpu, rip, cpu.block, site.link) {
         Some(block) => {
             if site.may_be_aimed() {
-                cpu.memory().cache.jit.aim(site, block);
+                cpu.code().jit.aim(site, block);
             } else {
                 cpu.remember(block);
             }
@@ -185,7 +185,7 @@ fn belongs(cpu: &mut Cpu, lead: Lead, rip: u64) -> bool {
             let entry = unsafe { *cpu.tlb_execute.add(tlb::index(before)) };
             let index = before.wrapping_add(entry.add) / PAGE_SIZE;
             // One that the TLB does not have may be any.
-            entry.tag == before && cpu.memory().cache.jit.bound(index) == page
+            entry.tag == before && cpu.code().jit.bound(index) == page
         }
         Lead::Anywhere => true,
     }

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use super::counts::CodeCounts;
 use super::store::{CodeStore, Inner, new_generation};
-use super::{MODE, PageBytes, Site, Target, compile};
-use crate::Memory;
+use super::{CodeCache, MODE, Site, Target, compile};
 use crate::code::Block;
-use crate::memory::PAGE_SIZE;
+use crate::memory::{PAGE_SIZE, PageBytes};
 use crate::op::{Op, OpFn};
 
 /// How often a page is bound to a page that others may have, too.
@@ -69,21 +68,21 @@ pub(crate) enum Binding {
 }
 
 impl Jit {
-    /// For a memory of so many pages.
-    pub(crate) fn new(pages: usize) -> Self {
+    /// For a memory without pages: see [`Self::fit`].
+    pub(crate) fn new() -> Self {
         let store = CodeStore::default();
         Self {
             generation: store.generation(),
             bindings: new_generation(),
             store,
-            bound: vec![0; pages],
+            bound: Vec::new(),
             holders: BTreeMap::new(),
             lost: BTreeMap::new(),
             blocks: Vec::new(),
             adopted: BTreeMap::new(),
             stale: Vec::new(),
             counts: CodeCounts::default(),
-            after: Memory::COMPILE_AFTER,
+            after: CodeCache::COMPILE_AFTER,
         }
     }
 
@@ -100,6 +99,14 @@ impl Jit {
     /// Where the code is.
     pub(crate) fn store(&self) -> &CodeStore {
         &self.store
+    }
+
+    /// Forgets everything, for a memory of so many pages.
+    pub(crate) fn fit(&mut self, pages: usize) {
+        self.clear();
+        if self.bound.len() != pages {
+            self.bound = vec![0; pages];
+        }
     }
 
     /// Has the code be elsewhere. The machine has none yet.

@@ -52,6 +52,11 @@
 //!   was found while that happened is looked for again, since it may be what was overwritten.
 //! - **`code_place`** of the CPU is found anew when it enters a page, when code was bound, and before each chain of
 //!   blocks, which ends when code was overwritten.
+//! - **What memory has noted** as overwritten ([`Memory::take_overwritten`](crate::Memory)) is dropped by the CPU that
+//!   wrote it, as part of the write, and before anything is executed by the CPU that runs next, if a device wrote it or
+//!   an interrupt was delivered. Nobody else writes while a CPU runs, for memory is lent to that. Memory that has
+//!   forgotten what was decoded of it ([`forget_code`](crate::Memory::forget_code)), or is another one, goes by
+//!   another number than the cache, which drops everything then ([`CodeCache::follow`]).
 //! - **`lost`** and the counts decide what is worth while.
 //! - Several CPUs of a machine run one at a time, and each compares bindings and generation when it begins. Several
 //!   machines share the store alone, which is changed under its lock, and code, under its gate.
@@ -65,6 +70,7 @@ mod arith;
 mod binary;
 mod bind;
 mod branch;
+mod cache;
 mod compile;
 mod counts;
 mod emit;
@@ -90,7 +96,7 @@ use crate::exec::control;
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
 use crate::op::{At, Flow};
-pub(crate) use bind::{Binding, Jit};
+pub use cache::CodeCache;
 pub use counts::CodeCounts;
 pub(crate) use landings::{Landings, Target};
 pub use store::CodeStore;
@@ -98,9 +104,6 @@ pub use store::CodeStore;
 /// The key of the mode that code is compiled for: a place has one block, and nothing compiled is executed in
 /// another mode, as every change of the mode goes by way of the run loop.
 pub(crate) const MODE: u64 = Mode::LONG.key();
-
-/// What is in a page of memory.
-pub(crate) type PageBytes = [u8; PAGE_SIZE as usize];
 
 /// What is known of where a jump leads when it is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +192,8 @@ pub(crate) fn rip_of(cpu: &Cpu, place: u32) -> u64 {
 #[cold]
 #[inline(never)]
 pub(crate) fn compile(cpu: &mut Cpu, block: *const Block) {
-    cpu.memory().compile(block);
+    let (code, memory) = cpu.code_and_memory();
+    code.compile(block, memory);
     cpu.follow_code();
 }
 
@@ -206,21 +210,17 @@ pub(crate) fn start(cpu: &mut Cpu, target: Target) -> Flow {
 /// The machine's block with a number: compiled code of a bound page may get to blocks that the machine has
 /// not decoded.
 pub(crate) fn resolve(cpu: &mut Cpu, number: u32) -> *const Block {
-    cpu.memory()
-        .cache
-        .jit
-        .resolve(number)
-        .unwrap_or_else(|start| {
-            let block = cpu.block_in_page(start | cpu.mode_key);
-            cpu.memory().cache.jit.attach(block, number);
-            cpu.follow_code();
-            block
-        })
+    cpu.code().jit.resolve(number).unwrap_or_else(|start| {
+        let block = cpu.block_in_page(start | cpu.mode_key);
+        cpu.code().jit.attach(block, number);
+        cpu.follow_code();
+        block
+    })
 }
 
 /// A stub that would have come back to `address` failed: the handler takes over.
 extern "sysv64-unwind" fn give_up(cpu: &mut Cpu, address: usize) -> Flow {
-    let store = cpu.memory().cache.jit.store().clone();
+    let store = cpu.code().jit.store().clone();
     let inner = store.inner();
     let (number, index) = inner.caller(address);
     let compiled = inner.block(number);

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 
 use super::compile::Made;
 use super::region::Region;
-use super::{Lead, PageBytes, Site, set_jump};
+use super::{Lead, Site, set_jump};
 use crate::code::Shape;
-use crate::memory::PAGE_SIZE;
+use crate::memory::{PAGE_SIZE, PageBytes};
 use crate::op::OpFn;
 
 /// The most pages whose content is kept.

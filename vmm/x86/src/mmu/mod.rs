@@ -225,9 +225,7 @@ impl Cpu {
     /// Writes bytes to an offset that `translate` returned, within the page.
     fn write_ram(&mut self, offset: u64, bytes: &[u8]) {
         if self.memory().note_write(offset, bytes.len() as u64) {
-            // The code that was just overwritten may be this very block.
-            self.leave = true;
-            self.code_changed();
+            self.code_overwritten();
         }
         // SAFETY: `translate` returns offsets inside the mapping, and callers stay in the page.
         unsafe {

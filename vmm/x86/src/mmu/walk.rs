@@ -172,12 +172,10 @@ impl Cpu {
 
     /// Writes an entry of a page table, which may be where code is.
     fn write_entry(&mut self, address: u64, bytes: &[u8]) {
-        let before = self.memory().overwritten();
         self.memory().write(address, bytes);
-        if self.memory().overwritten() != before {
-            // As in `write_ram`: what the entry was may be the rest of this very block.
-            self.leave = true;
-            self.code_changed();
+        if self.memory().has_overwritten() {
+            // What the entry was may be the rest of this very block.
+            self.code_overwritten();
         }
     }
 

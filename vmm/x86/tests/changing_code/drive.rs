@@ -136,7 +136,7 @@ fn run_thread(seed: u64, thread: u64, store: &CodeStore) -> Numbers {
             let mut compiled = Guest::new(seed, turn, after);
             // One in four machines has its code for itself.
             if !random.next_u64().is_multiple_of(4) {
-                compiled.machine.memory.share_code(store);
+                compiled.machine.code.share(store);
             }
             Pair {
                 plain: Guest::new(seed, turn, 0),
@@ -159,7 +159,7 @@ fn run_thread(seed: u64, thread: u64, store: &CodeStore) -> Numbers {
     }
     for mut pair in pairs {
         pair.plain.assert_same(&mut pair.compiled, "at the end");
-        let counts = pair.compiled.machine.memory.code_counts();
+        let counts = pair.compiled.machine.code.counts();
         numbers.guests += 1;
         numbers.instructions += pair.compiled.retired();
         numbers.pieces += pair.pieces;

@@ -26,7 +26,7 @@ impl Guest {
             random: ChaCha8Rng::seed_from_u64(seed),
         };
         let mut machine = Machine::new();
-        machine.memory.compile_after(after);
+        machine.code.compile_after(after);
         install_functions(&mut g, &mut machine);
         install_tables(&mut g, &mut machine);
         actions::install(&mut g, &mut machine);
@@ -80,8 +80,12 @@ impl Guest {
 
     /// Runs a CPU.
     pub fn run(&mut self, number: usize, budget: u64) -> Exit {
-        let (cpu, memory, bus) = self.cpu(number);
-        cpu.run(memory, bus, budget)
+        let machine = &mut self.machine;
+        let (cpu, bus) = match number {
+            0 => (&mut machine.cpu, &mut machine.bus),
+            _ => (&mut self.second, &mut self.bus),
+        };
+        cpu.run(&mut machine.memory, &mut machine.code, bus, budget)
     }
 
     /// Interrupts a CPU if that is possible; whether it was, and did not go wrong.

@@ -2,7 +2,8 @@
 //! side: the same addresses, selectors and control bits.
 
 use chaosrun_x86::{
-    Access, Activity, Bus, Cpu, CpuModel, CpuState, Exit, F80, Memory, Segment, TableRegister, X87,
+    Access, Activity, Bus, CodeCache, Cpu, CpuModel, CpuState, Exit, F80, Memory, Segment,
+    TableRegister, X87,
 };
 
 use crate::layout::{CODE, CODE_SIZE, PAGE, READ_ONLY, WINDOW, WINDOW_SIZE};
@@ -105,6 +106,7 @@ impl Bus for Nothing {
 pub struct Emulated {
     cpu: Cpu,
     memory: Memory,
+    code: CodeCache,
     base: CpuState,
     // The mapping that `memory` points into.
     _ram: Box<[Page]>,
@@ -131,6 +133,7 @@ impl Emulated {
         Self {
             cpu,
             memory,
+            code: CodeCache::new(),
             base,
             _ram: ram,
         }
@@ -138,7 +141,7 @@ impl Emulated {
 
     /// Sets after how many executions code is compiled that is loaded from now on; 0 for never.
     pub fn compile_after(&mut self, executions: u8) {
-        self.memory.compile_after(executions);
+        self.code.compile_after(executions);
     }
 
     /// Runs a case. The error says why the emulated machine did not end in an exception.
@@ -200,7 +203,9 @@ impl Emulated {
             let Some(budget) = piece(&self.cpu.state(), &window) else {
                 return Err(format!("given up at {:#x}", self.cpu.state().rip));
             };
-            exit = self.cpu.run(&mut self.memory, &mut bus, budget);
+            exit = self
+                .cpu
+                .run(&mut self.memory, &mut self.code, &mut bus, budget);
             total += budget;
         }
         if let Some(what) = bus.reached {

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use chaosrun_x86::{Access, Bus, Cpu, CpuModel, Exit, Memory};
+use chaosrun_x86::{Access, Bus, CodeCache, Cpu, CpuModel, Exit, Memory};
 
 use crate::setup;
 use crate::values::Values;
@@ -152,6 +152,7 @@ impl Bus for Noise {
 pub struct Machine {
     pub cpu: Cpu,
     memory: Memory,
+    code: CodeCache,
     bus: Noise,
     ram: Ram,
 }
@@ -198,6 +199,7 @@ impl Machine {
         Self {
             cpu: Cpu::new(0, CpuModel::default()),
             memory,
+            code: CodeCache::new(),
             bus,
             ram,
         }
@@ -205,7 +207,7 @@ impl Machine {
 
     /// Sets after how many executions code is compiled; 0 for never.
     pub fn compile_after(&mut self, executions: u8) {
-        self.memory.compile_after(executions);
+        self.code.compile_after(executions);
     }
 
     /// Runs the CPU and checks that it keeps to its budget. Returns whether it may run again.
@@ -215,7 +217,9 @@ impl Machine {
 
     fn run(&mut self, budget: u64) -> Exit {
         let before = self.cpu.retired();
-        let exit = self.cpu.run(&mut self.memory, &mut self.bus, budget);
+        let exit = self
+            .cpu
+            .run(&mut self.memory, &mut self.code, &mut self.bus, budget);
         let retired = self.cpu.retired().wrapping_sub(before);
         assert!(
             retired <= budget,

@@ -1,7 +1,7 @@
 //! Code that changes while it is executed (Intel SDM vol. 3, 11.6): a store takes effect on the
 //! next instruction.
 
-use chaosrun_x86::{Cpu, CpuModel, Exit};
+use chaosrun_x86::{Activity, Cpu, CpuModel, Exit};
 use iced_x86::code_asm::*;
 
 use crate::harness::layout::*;
@@ -205,8 +205,67 @@ fn other_cpu_sees_changed_code_even_while_it_loops_there() {
     let mut state = m.cpu.state();
     state.rip = FREE;
     other.set_state(&state);
-    assert_eq!(other.run(&mut m.memory, &mut m.bus, 10_000), Exit::Budget);
+    assert_eq!(
+        other.run(&mut m.memory, &mut m.code, &mut m.bus, 10_000),
+        Exit::Budget
+    );
     m.halt();
-    assert_eq!(other.run(&mut m.memory, &mut m.bus, 10), Exit::Halt);
+    assert_eq!(
+        other.run(&mut m.memory, &mut m.code, &mut m.bus, 10),
+        Exit::Halt
+    );
     assert_eq!(other.state().gpr[reg::RAX], 1);
+}
+
+/// A machine that calls `mov eax, value; ret` so often that it is compiled, and halts. Again from the start if
+/// it goes on.
+fn calls(value: u32) -> Machine {
+    let (mut m, _) = Machine::kernel(|a| {
+        let (mut start, mut again) = (a.create_label(), a.create_label());
+        a.set_label(&mut start)?;
+        a.mov(ecx, 100)?;
+        a.set_label(&mut again)?;
+        a.call(FREE)?;
+        a.dec(ecx)?;
+        a.jnz(again)?;
+        a.hlt()?;
+        a.jmp(start)
+    });
+    m.place(FREE, 64, |a| {
+        a.mov(eax, value)?;
+        a.ret()
+    });
+    m
+}
+
+fn go_on(m: &mut Machine) {
+    m.change(|state| state.activity = Activity::Running);
+    m.halt();
+}
+
+#[test]
+fn memory_that_is_put_back_behind_its_back_is_decoded_anew() {
+    let mut m = calls(1);
+    m.halt();
+    assert_eq!(m.gpr(reg::RAX), 1);
+    let (_, ram, size) = m.memory.host_ranges().next().unwrap();
+    assert!(FREE + 5 < size);
+    // SAFETY: the address is in the mapping, and no CPU runs.
+    unsafe { ram.add(FREE as usize + 1).cast::<u32>().write_unaligned(2) };
+    m.memory.forget_code();
+    go_on(&mut m);
+    assert_eq!(m.gpr(reg::RAX), 2);
+}
+
+#[test]
+fn a_code_cache_has_the_code_of_the_memory_that_it_is_used_with() {
+    let mut machines = [calls(1), calls(2)];
+    for round in 0..4 {
+        for (number, m) in machines.iter_mut().enumerate() {
+            go_on(m);
+            assert_eq!(m.gpr(reg::RAX), number as u64 + 1, "round {round}");
+        }
+        let [a, b] = &mut machines;
+        std::mem::swap(&mut a.code, &mut b.code);
+    }
 }

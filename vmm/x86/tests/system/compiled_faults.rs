@@ -1,7 +1,7 @@
 //! What compiled code does when the machine around it interferes: faults in the middle of a block,
 //! breakpoints, devices, and another CPU that has the code dropped.
 
-use chaosrun_x86::{Cpu, CpuModel, Exit, Memory};
+use chaosrun_x86::{CodeCache, Cpu, CpuModel, Exit, Memory};
 use iced_x86::code_asm::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -322,7 +322,10 @@ fn course(mut m: Machine, seed: u64) -> Vec<Vec<u8>> {
         let exit = m.run(budget);
         prints.push(fingerprint(&m));
         let budget = 1 + random.next_u64() % 200;
-        assert_eq!(other.run(&mut m.memory, &mut bus, budget), Exit::Budget);
+        assert_eq!(
+            other.run(&mut m.memory, &mut m.code, &mut bus, budget),
+            Exit::Budget
+        );
         let mut print = Vec::new();
         other.hash_into(&mut |part| print.extend_from_slice(part));
         prints.push(print);
@@ -401,7 +404,8 @@ fn code_beyond_two_gibibytes() {
         let _ram = Large(start, size);
         // SAFETY: the mapping lives longer than the memory, and nobody else touches it.
         let mut memory = unsafe { Memory::new(start.cast(), low, HIGH) };
-        memory.compile_after(mode);
+        let mut code = CodeCache::new();
+        code.compile_after(mode);
         let (mut m, p) = Machine::kernel(|a| {
             a.mov(r15d, ROUNDS)?;
             let mut again = a.create_label();
@@ -435,7 +439,10 @@ fn code_beyond_two_gibibytes() {
         });
         assert!(memory.write(far.base, &far.bytes) && memory.write(next.base, &next.bytes));
         let mut bus = Script::default();
-        assert_eq!(m.cpu.run(&mut memory, &mut bus, 100_000), Exit::Halt);
+        assert_eq!(
+            m.cpu.run(&mut memory, &mut code, &mut bus, 100_000),
+            Exit::Halt
+        );
         assert_eq!(m.cpu.state().rip, p.end());
         (fingerprint(&m), m.cpu.state())
     };

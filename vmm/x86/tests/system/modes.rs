@@ -18,9 +18,9 @@ pub fn machines(build: impl Fn() -> Machine) -> [Machine; MODES.len()] {
     let store = CodeStore::default();
     MODES.map(|(after, shares)| {
         let mut m = build();
-        m.memory.compile_after(after);
+        m.code.compile_after(after);
         if shares {
-            m.memory.share_code(&store);
+            m.code.share(&store);
         }
         m
     })

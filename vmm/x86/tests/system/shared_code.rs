@@ -48,14 +48,14 @@ fn twins(phase: u32) -> Machine {
 }
 
 fn shared(m: &mut Machine, store: &CodeStore, after: u8) {
-    m.memory.compile_after(after);
-    m.memory.share_code(store);
+    m.code.compile_after(after);
+    m.code.share(store);
 }
 
 /// The machine at its end, with nothing compiled.
 fn interpreted(phase: u32) -> Machine {
     let mut m = twins(phase);
-    m.memory.compile_after(0);
+    m.code.compile_after(0);
     assert_eq!(m.run(1 << 40), Exit::Halt);
     m
 }
@@ -77,7 +77,7 @@ fn pages_of_equal_content_in_one_machine_change_by_themselves() {
 fn code_is_forgotten_at_any_moment_without_a_trace() {
     let store = CodeStore::default();
     let mut plain = twins(9);
-    plain.memory.compile_after(0);
+    plain.code.compile_after(0);
     let mut others = [9, 9].map(twins);
     shared(&mut others[0], &store, 2);
     shared(&mut others[1], &store, 24);

@@ -33,7 +33,7 @@ fn count(body: Emit, longest: u64, seed: u64) -> u64 {
         let turn = (random.next_u64() & 1) as usize;
         let budget = 1 + random.next_u64() % longest;
         let cpu = if turn == 0 { &mut m.cpu } else { &mut other };
-        match cpu.run(&mut m.memory, &mut bus, budget) {
+        match cpu.run(&mut m.memory, &mut m.code, &mut bus, budget) {
             Exit::Budget => {}
             Exit::Halt => halted[turn] = true,
             exit => panic!("unexpected exit {exit:?}"),
@@ -144,7 +144,10 @@ fn each_cpu_has_its_own_translations() {
     m.map(linear, 0x5_1000 | page::P);
     // The first keeps what it has; the second has not looked yet.
     m.halt();
-    assert_eq!(other.run(&mut m.memory, &mut m.bus, 10), Exit::Halt);
+    assert_eq!(
+        other.run(&mut m.memory, &mut m.code, &mut m.bus, 10),
+        Exit::Halt
+    );
     assert_eq!(
         (m.gpr(reg::RAX), other.state().gpr[reg::RAX]),
         (0x101, 0x202)

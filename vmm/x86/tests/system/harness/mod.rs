@@ -7,7 +7,9 @@ pub mod program;
 pub mod same;
 mod tables;
 
-use chaosrun_x86::{Activity, Cpu, CpuModel, CpuState, Exit, Memory, Segment, TableRegister};
+use chaosrun_x86::{
+    Activity, CodeCache, Cpu, CpuModel, CpuState, Exit, Memory, Segment, TableRegister,
+};
 use iced_x86::IcedError;
 use iced_x86::code_asm::CodeAssembler;
 
@@ -70,6 +72,8 @@ impl Event {
 pub struct Machine {
     pub cpu: Cpu,
     pub memory: Memory,
+    /// What its CPUs have made of the code in memory.
+    pub code: CodeCache,
     pub bus: Script,
     next_table: u64,
     /// What `memory` refers to.
@@ -88,14 +92,16 @@ impl Machine {
         let mut ram = vec![0u64; (RAM / 8) as usize];
         // SAFETY: the vector lives in the machine as long as the memory, is never resized, and is
         // not touched in any other way.
-        let mut memory = unsafe { Memory::new(ram.as_mut_ptr().cast(), RAM, 0) };
+        let memory = unsafe { Memory::new(ram.as_mut_ptr().cast(), RAM, 0) };
+        let mut code = CodeCache::new();
         if ALL_COMPILED {
-            memory.compile_after(1);
+            code.compile_after(1);
         }
         let cpu = Cpu::new(0, model);
         let mut machine = Self {
             cpu,
             memory,
+            code,
             bus: Script::default(),
             next_table: TABLES,
             _ram: ram,
@@ -208,7 +214,8 @@ impl Machine {
 
     /// Runs at most `budget` instructions.
     pub fn run(&mut self, budget: u64) -> Exit {
-        self.cpu.run(&mut self.memory, &mut self.bus, budget)
+        self.cpu
+            .run(&mut self.memory, &mut self.code, &mut self.bus, budget)
     }
 
     /// Runs until a handler reports, and returns what it reports. Running on returns from the
