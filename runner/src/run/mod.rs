@@ -12,6 +12,7 @@ mod drive;
 mod faults;
 mod lines;
 mod lives;
+mod mind;
 mod notes;
 mod outcome;
 mod prospects;
