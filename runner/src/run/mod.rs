@@ -7,6 +7,7 @@
 mod allowance;
 pub mod campaign;
 pub mod cluster;
+pub mod compare;
 pub mod director;
 mod drive;
 mod faults;
@@ -18,7 +19,6 @@ mod outcome;
 mod prospects;
 mod readiness;
 mod record;
-pub mod replay;
 pub mod report;
 
 pub use drive::{Progress, RunError, Setup, Unwatched, Watch, run};
