@@ -1,8 +1,8 @@
 //! `chaosrun artifact list|build|clean`.
 
-use super::run::quoted;
 use super::{Exit, Failure, OrExit, interrupt};
 use crate::artifact::{ArtifactError, Kernel, Progress, Store};
+use crate::outcome::text::shell_line;
 
 /// List, build or remove kernels and other artifacts in the cache.
 #[derive(Debug, clap::Args)]
@@ -94,10 +94,7 @@ fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
             None => super::print("           not in the cache yet\n"),
         }
         if let Some(version) = item.newer {
-            let command = format!(
-                "chaosrun artifact build {}",
-                quoted(std::path::Path::new(&item.name))
-            );
+            let command = shell_line(&["chaosrun", "artifact", "build", &item.name]);
             super::print(&format!("           {version} is newer: {command}\n"));
         }
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::run::Walls;
 use crate::outcome::model::{Verdict, WallClock};
 use crate::outcome::time::counted;
 use crate::plan::Plan;
@@ -16,6 +15,9 @@ use crate::run::{End, Outcome, Progress};
 
 /// How often a bar is redrawn at most.
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// Host time of runs, in the order of the tasks.
+pub(super) type Walls = Vec<WallClock>;
 
 /// The bars of one scenario's runs, and the clock of each.
 pub(super) struct Bars {

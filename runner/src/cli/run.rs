@@ -2,21 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-
-use chaosrun_vmm::engine::EngineOptions;
+use std::path::PathBuf;
 
 use super::artifact::open_store;
 use super::diagnostics::{Checked, Messages, check_all};
 use super::out::{Places, Unwritable};
 use super::outputs::{Outputs, style};
 use super::progress::say;
-use super::sweep::{Sweep, interrupted};
+use super::sweep::{Replays, Selected, Sweep, interrupted};
 use super::{Exit, Failure, OrExit, engines, files, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
 use crate::filter::{Seeds, Selection, Subject};
-use crate::outcome::model::{Document, ExitStatus, Report, WallClock};
-use crate::plan::{Compiled, Plan};
+use crate::outcome::model::{Document, ExitStatus, Report};
+use crate::plan::Plan;
 use crate::report::terminal;
 use crate::scenario::diag::Severity;
 
@@ -52,33 +50,13 @@ pub(super) struct Options {
     fail_fast: bool,
     /// Which runs are run a second time to prove that they are functions of their inputs.
     #[arg(long, value_enum, default_value = "first", value_name = "WHICH")]
-    replay: ReplayWhich,
+    replay: Replays,
     #[command(flatten)]
     stopping: engines::StoppingArgs,
     #[command(flatten)]
     outputs: Outputs,
     #[command(flatten)]
     messages: Messages,
-}
-
-/// Which runs are run twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ReplayWhich {
-    /// None.
-    None,
-    /// The first seed of each scenario.
-    First,
-    /// All.
-    All,
-}
-
-/// A plan that was selected.
-pub(super) struct Selected {
-    /// The scenario's file, as it was given.
-    pub file: PathBuf,
-    /// BLAKE3 of its text.
-    pub hash: String,
-    pub compiled: Compiled,
 }
 
 /// Running was refused.
@@ -120,7 +98,7 @@ impl Options {
             jobs,
             out: None,
             fail_fast: false,
-            replay: ReplayWhich::None,
+            replay: Replays::None,
             stopping: engines::StoppingArgs::default(),
             outputs: Outputs::default(),
             messages: Messages::default(),
@@ -156,7 +134,7 @@ impl Options {
     }
 
     /// The seeds to run a plan with.
-    pub(super) fn seeds(&self, plan: &Plan) -> Result<Vec<u64>, Failure> {
+    fn seeds(&self, plan: &Plan) -> Result<Vec<u64>, Failure> {
         let seeds = match (self.seed, self.seeds) {
             (Some(seed), _) => Seeds::one(seed),
             (None, Some(seeds)) => seeds,
@@ -166,25 +144,6 @@ impl Options {
             return Err(Refused::TooMany).or_exit(Exit::Usage);
         }
         Ok(seeds.iter().collect())
-    }
-
-    /// How the nodes of the host's KVM are stopped.
-    pub(super) fn engine_options(&self) -> EngineOptions {
-        self.stopping.options()
-    }
-
-    /// Whether no run begins after one that failed.
-    pub(super) fn stops_at_failure(&self) -> bool {
-        self.fail_fast
-    }
-
-    /// Whether the run of the seed with this number is run a second time.
-    pub(super) fn replays(&self, index: usize) -> bool {
-        match self.replay {
-            ReplayWhich::None => false,
-            ReplayWhich::First => index == 0,
-            ReplayWhich::All => true,
-        }
     }
 
     fn run_all(&self, selected: &[Selected]) -> Result<Exit, Failure> {
@@ -204,8 +163,13 @@ impl Options {
                 selected: one,
                 images,
                 places: &places[number],
+                seeds: self.seeds(&one.compiled.plan)?,
+                jobs: self.jobs(),
+                engine_options: self.stopping.options(),
+                fail_fast: self.fail_fast,
+                replays: self.replay,
             };
-            let swept = sweep.run(self)?;
+            let swept = sweep.run()?;
             let failed = swept.reports.iter().any(|report| report.totals.failed > 0);
             reports.extend(swept.reports);
             unwritten = unwritten.or(swept.unwritten);
@@ -316,16 +280,3 @@ pub(super) fn images(selected: &[Selected]) -> Result<Vec<Vec<NodeImage>>, Failu
     };
     selected.iter().map(suited).collect()
 }
-
-/// A path as a shell reads it.
-pub(super) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-/// Host time of runs.
-pub(super) type Walls = Vec<WallClock>;

@@ -3,24 +3,67 @@
 
 use std::path::PathBuf;
 
+use chaosrun_vmm::engine::EngineOptions;
+
 use super::out::{Places, Unwritable, Written};
 use super::progress::Bars;
-use super::run::{Options, Selected, quoted};
 use super::{Exit, Failure, OrExit, interrupt};
 use crate::artifact::node_image::NodeImage;
 use crate::outcome::model::{ErrorCause, Report, ToolError, WallClock};
+use crate::outcome::text::shell_line;
 use crate::outcome::time::counted;
+use crate::plan::Compiled;
 use crate::property::Tally;
 use crate::run::campaign::{Task, TaskError, campaign};
-use crate::run::replay::{Replay, compare};
+use crate::run::compare::{Replay, compare};
 use crate::run::report::{Context, failed_to_run, report, trim};
 use crate::run::{End, Outcome};
 
-/// A scenario with what its nodes boot and where its reports go.
+/// A plan that was selected.
+pub(super) struct Selected {
+    /// The scenario's file, as it was given.
+    pub file: PathBuf,
+    /// BLAKE3 of its text.
+    pub hash: String,
+    /// The plan, with where things were written.
+    pub compiled: Compiled,
+}
+
+/// Which runs are run a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Replays {
+    /// None.
+    None,
+    /// The first seed of each scenario.
+    First,
+    /// All.
+    All,
+}
+
+impl Replays {
+    /// Whether the run of the seed with this number is one of them.
+    fn has(self, index: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::First => index == 0,
+            Self::All => true,
+        }
+    }
+}
+
+/// A scenario with what its nodes boot, where its reports go, and how it is run.
 pub(super) struct Sweep<'a> {
     pub selected: &'a Selected,
     pub images: &'a [NodeImage],
     pub places: &'a Places,
+    pub seeds: Vec<u64>,
+    /// How many threads to use.
+    pub jobs: usize,
+    /// How the nodes of the host's KVM are stopped.
+    pub engine_options: EngineOptions,
+    /// Whether no run begins after one that failed.
+    pub fail_fast: bool,
+    pub replays: Replays,
 }
 
 /// What came of a scenario.
@@ -51,17 +94,17 @@ impl Sweep<'_> {
     /// Runs everything.
     ///
     /// # Errors
-    /// A folder cannot be made, or there are too many seeds.
-    pub fn run(&self, options: &Options) -> Result<Swept, Failure> {
+    /// A folder cannot be made.
+    pub fn run(&self) -> Result<Swept, Failure> {
         let plan = &self.selected.compiled.plan;
-        let (runs, plain) = self.runs(options)?;
+        let (runs, plain) = self.runs()?;
         let mut tasks = Vec::new();
         for run in &runs {
             let task = Task {
                 plan,
                 images: self.images,
                 seed: run.seed,
-                engine_options: options.engine_options(),
+                engine_options: self.engine_options,
                 captures: Some(&run.folder),
             };
             tasks.push(task);
@@ -71,14 +114,14 @@ impl Sweep<'_> {
             }));
         }
         let interrupted = interrupt::watch();
-        let bars = Bars::new(plan, &tasks, options.stops_at_failure(), interrupted);
+        let bars = Bars::new(plan, &tasks, self.fail_fast, interrupted);
         let keep = |task: usize, outcome| {
             let folder = plain
                 .get(task)
                 .and_then(|run| Some(&runs.get((*run)?)?.folder));
             self.keep(folder, outcome)
         };
-        let mut kept = campaign(&tasks, options.jobs(), &bars, &keep);
+        let mut kept = campaign(&tasks, self.jobs, &bars, &keep);
         let walls = bars.finish();
         settle(&runs, &mut kept);
         let mut reports = Vec::new();
@@ -95,16 +138,15 @@ impl Sweep<'_> {
     }
 
     /// The runs of all seeds, and for each task the run that it is, unless it runs one again.
-    fn runs(&self, options: &Options) -> Result<(Vec<Run>, Vec<Option<usize>>), Failure> {
-        let seeds = options.seeds(&self.selected.compiled.plan)?;
-        let several = seeds.len() > 1;
+    fn runs(&self) -> Result<(Vec<Run>, Vec<Option<usize>>), Failure> {
+        let several = self.seeds.len() > 1;
         let (mut runs, mut tasks) = (Vec::new(), Vec::new());
-        for (index, seed) in seeds.into_iter().enumerate() {
+        for (index, &seed) in self.seeds.iter().enumerate() {
             let folder = self.places.of_seed(seed, several);
             self.places.prepare(&folder).or_exit(Exit::HostCannot)?;
             let first = tasks.len();
             tasks.push(Some(index));
-            let again = options.replays(index).then(|| {
+            let again = self.replays.has(index).then(|| {
                 tasks.push(None);
                 first + 1
             });
@@ -145,7 +187,12 @@ impl Sweep<'_> {
             scenario_file: file.display().to_string(),
             scenario_hash: self.selected.hash.clone(),
             seed: run.seed,
-            command: format!("chaosrun {} --seed {}", quoted(file), run.seed),
+            command: shell_line(&[
+                "chaosrun",
+                &file.display().to_string(),
+                "--seed",
+                &run.seed.to_string(),
+            ]),
             wall,
             replay: replayed(&first.outcome, second),
         };

@@ -19,6 +19,7 @@ use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
 use super::{Exit, Failure, OrExit, interrupt, units, verify_scenario};
 use crate::plan::artifacts::KERNELS;
+use crate::run::compare::{Boot, Difference};
 
 /// Run a scenario, or boot one machine, several times and compare the chains of state hashes.
 #[derive(Debug, clap::Args)]
@@ -120,14 +121,8 @@ enum VerifyError {
     },
 }
 
-/// All that is compared of a run.
-#[derive(Debug)]
-struct Run {
-    hashes: Vec<StateHash>,
-    console: blake3::Hash,
-    retired: u64,
-    summary: Summary,
-}
+/// The run of a machine.
+type Run = Boot<Summary>;
 
 /// Collects the hashes of a run, and ends it at the first one that differs from the reference.
 struct Collector<'a> {
@@ -168,17 +163,18 @@ impl Args {
         let (first_log, log) = (logs.path().join("first"), logs.path().join("other"));
         let first = one_run(&guest, &limits, None, &first_log)?;
         super::print(&line(1, &first));
-        if first.summary.end == End::Interrupted {
+        if first.interrupted {
             return Ok(Exit::Inconclusive);
         }
         for number in 2..=self.runs {
             let run = one_run(&guest, &limits, Some(&first), &log)?;
-            if let Some(difference) = compare(&first, &run) {
+            if let Some(difference) = first.difference(&run) {
                 // A run that was interrupted is shorter, but so far it was the same.
                 if difference == Difference::Interrupted {
                     return Ok(Exit::Inconclusive);
                 }
-                let difference = format!("{}{}", told(&difference), detail(&first_log, &log));
+                let clause = difference.clause(|summary| described(&summary.end));
+                let difference = format!("{clause}{}", detail(&first_log, &log));
                 let error = VerifyError::Differs {
                     run: number,
                     difference,
@@ -191,7 +187,7 @@ impl Args {
             "{} runs are identical in every state hash\n",
             self.runs
         ));
-        match first.summary.end {
+        match first.end.end {
             End::Stopped(stop @ chaosrun_vmm::machine::Stop::Unimplemented(_)) => Err(
                 Failure::new(Exit::Internal, BootError::Unimplemented { stop }),
             ),
@@ -222,78 +218,9 @@ fn one_run(
         hashes: collector.hashes,
         console: collector.console.finalize(),
         retired: machine.retired(),
-        summary,
+        interrupted: summary.end == End::Interrupted,
+        end: summary,
     })
-}
-
-/// What differs first between two runs.
-#[derive(Debug, PartialEq, Eq)]
-enum Difference {
-    /// A state hash.
-    State { time: u64, components: Vec<String> },
-    /// Everything but the state hashes is the same, yet one has more of them.
-    Length { first: usize, other: usize },
-    /// How they ended.
-    End { first: String, other: String },
-    /// The console's output.
-    Console,
-    /// The number of instructions.
-    Retired { first: u64, other: u64 },
-    /// Nothing differs, but the user ended the second one.
-    Interrupted,
-}
-
-fn compare(first: &Run, other: &Run) -> Option<Difference> {
-    let states = first.hashes.iter().zip(&other.hashes);
-    let state = states
-        .clone()
-        .find(|(a, b)| a != b)
-        .map(|(a, b)| Difference::State {
-            time: a.time.min(b.time).as_nanos(),
-            components: a.differences(b).into_iter().map(str::to_owned).collect(),
-        });
-    if state.is_some() {
-        return state;
-    }
-    if other.summary.end == End::Interrupted && other.hashes.len() <= first.hashes.len() {
-        return Some(Difference::Interrupted);
-    }
-    if first.summary != other.summary {
-        let (first, other) = (described(&first.summary.end), described(&other.summary.end));
-        return Some(Difference::End { first, other });
-    }
-    if first.hashes.len() != other.hashes.len() {
-        let (first, other) = (first.hashes.len(), other.hashes.len());
-        return Some(Difference::Length { first, other });
-    }
-    if first.retired != other.retired {
-        return Some(Difference::Retired {
-            first: first.retired,
-            other: other.retired,
-        });
-    }
-    (first.console != other.console).then_some(Difference::Console)
-}
-
-fn told(difference: &Difference) -> String {
-    match difference {
-        Difference::State { time, components } => {
-            let parts = match components.as_slice() {
-                [] => "the chain before it".to_owned(),
-                components => components.join(", "),
-            };
-            format!("the state hash at {time} ns of virtual time differs in {parts}")
-        }
-        Difference::Length { first, other } => {
-            format!("it has {other} state hashes instead of {first}")
-        }
-        Difference::End { first, other } => format!("it ended differently: {other}, not {first}"),
-        Difference::Console => "the console's output differs".to_owned(),
-        Difference::Retired { first, other } => {
-            format!("it retired {other} instructions instead of {first}")
-        }
-        Difference::Interrupted => "it was interrupted".to_owned(),
-    }
 }
 
 /// The first record in which the logs of two runs differ, if they can be read.
@@ -311,7 +238,7 @@ fn detail(first: &Path, other: &Path) -> String {
 fn line(number: u32, run: &Run) -> String {
     let Run {
         hashes,
-        summary,
+        end,
         retired,
         ..
     } = run;
@@ -320,130 +247,7 @@ fn line(number: u32, run: &Run) -> String {
         .map_or((0, 0), |hash| (hash.time.as_nanos(), hash.chain));
     format!(
         "run {number}: {} at {time} ns, {retired} instructions, {} state hashes, chain {chain:032x}\n",
-        described(&summary.end),
+        described(&end.end),
         hashes.len(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use chaosrun_vmm::machine::{Component, Stop};
-    use chaosrun_vmm::time::VirtTime;
-
-    use super::*;
-
-    fn hash(time: u64, ram: u128) -> StateHash {
-        let component = |name: &str, digest| Component {
-            name: name.to_owned(),
-            digest,
-        };
-        let components = vec![component("vcpu0", 1), component("ram", ram)];
-        StateHash {
-            time: VirtTime(time),
-            chain: ram,
-            components,
-        }
-    }
-
-    fn run(rams: &[u128]) -> Run {
-        let hashes = rams
-            .iter()
-            .zip(1..)
-            .map(|(ram, time)| hash(time, *ram))
-            .collect();
-        let summary = Summary {
-            end: End::Stopped(Stop::PowerOff),
-            panicked: false,
-        };
-        Run {
-            hashes,
-            console: blake3::hash(b""),
-            retired: 7,
-            summary,
-        }
-    }
-
-    #[test]
-    fn equal_runs_have_no_difference() {
-        assert_eq!(compare(&run(&[1, 2]), &run(&[1, 2])), None);
-    }
-
-    #[test]
-    fn the_first_state_that_differs_is_named_with_its_component() {
-        let found = compare(&run(&[1, 2, 3]), &run(&[1, 5, 6]));
-        let components = vec!["ram".to_owned()];
-        assert_eq!(
-            found,
-            Some(Difference::State {
-                time: 2,
-                components
-            })
-        );
-    }
-
-    #[test]
-    fn everything_else_is_compared_too() {
-        let first = run(&[1, 2]);
-        assert_eq!(
-            compare(&first, &run(&[1])),
-            Some(Difference::Length { first: 2, other: 1 })
-        );
-        let retired = Run {
-            retired: 8,
-            ..run(&[1, 2])
-        };
-        assert_eq!(
-            compare(&first, &retired),
-            Some(Difference::Retired { first: 7, other: 8 })
-        );
-        let console = Run {
-            console: blake3::hash(b"x"),
-            ..run(&[1, 2])
-        };
-        assert_eq!(compare(&first, &console), Some(Difference::Console));
-        let reset = Summary {
-            end: End::Stopped(Stop::Reset),
-            panicked: false,
-        };
-        let ended = Run {
-            summary: reset,
-            ..run(&[1, 2])
-        };
-        assert!(matches!(
-            compare(&first, &ended),
-            Some(Difference::End { .. })
-        ));
-    }
-
-    #[test]
-    fn an_interrupted_run_is_not_taken_for_a_different_one() {
-        let summary = Summary {
-            end: End::Interrupted,
-            panicked: false,
-        };
-        let other = Run {
-            summary,
-            ..run(&[1])
-        };
-        assert_eq!(
-            compare(&run(&[1, 2]), &other),
-            Some(Difference::Interrupted)
-        );
-    }
-
-    #[test]
-    fn a_run_that_diverges_is_not_taken_for_interrupted() {
-        let summary = Summary {
-            end: End::Interrupted,
-            panicked: false,
-        };
-        let other = Run {
-            summary,
-            ..run(&[9])
-        };
-        assert!(matches!(
-            compare(&run(&[1, 2]), &other),
-            Some(Difference::State { .. })
-        ));
-    }
 }

@@ -9,11 +9,12 @@ use thiserror::Error;
 
 use super::guest::exit_of_engine;
 use super::progress::{Bars, say};
-use super::run::{Options, Selected, images};
+use super::run::{Options, images};
+use super::sweep::Selected;
 use super::{Exit, Failure, OrExit, interrupt, print};
 use crate::outcome::time::human_duration;
 use crate::run::campaign::{Task, TaskError, campaign};
-use crate::run::replay::{Replay, compare};
+use crate::run::compare::difference;
 use crate::run::{End, Outcome};
 
 /// The runs can't be compared, or differ.
@@ -130,37 +131,4 @@ fn line(scenario: &str, number: usize, outcome: &Outcome) -> String {
         outcome.instructions,
         outcome.events.len(),
     )
-}
-
-/// The first difference of two runs, whose states, consoles, events and verdicts have to be equal.
-fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
-    if let Replay::Differs {
-        index,
-        time_ns,
-        parts,
-    } = compare(&first.chain, &second.chain)
-    {
-        return Some(format!(
-            "state hash {} at {} differs in {}",
-            index + 1,
-            human_duration(time_ns),
-            parts.join(", ")
-        ));
-    }
-    let parts = [
-        ("the consoles", first.consoles != second.consoles),
-        ("the events", first.events != second.events),
-        (
-            "the number of instructions",
-            first.instructions != second.instructions,
-        ),
-        ("the verdicts", first.judgements != second.judgements),
-        ("the counters", first.counters != second.counters),
-    ];
-    let differing: Vec<&str> = parts
-        .into_iter()
-        .filter(|(_, differs)| *differs)
-        .map(|(name, _)| name)
-        .collect();
-    (!differing.is_empty()).then(|| format!("{} differ", differing.join(", ")))
 }

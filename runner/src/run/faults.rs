@@ -7,7 +7,7 @@ use super::record::WITHOUT_EFFECT;
 use crate::outcome::event::Fault;
 
 /// The faults that go on, each with the moment when it began, in nanoseconds of virtual time.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct FaultLog {
     began: BTreeMap<u64, u64>,
 }

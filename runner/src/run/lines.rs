@@ -7,7 +7,7 @@ use crate::property::lines::Lines;
 const MAX_RECORDED: usize = 4096;
 
 /// The console of a node.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Console {
     node: String,
     lines: Lines,

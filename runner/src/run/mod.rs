@@ -7,17 +7,18 @@
 mod allowance;
 pub mod campaign;
 pub mod cluster;
+pub mod compare;
 pub mod director;
 mod drive;
 mod faults;
 mod lines;
 mod lives;
+mod mind;
 mod notes;
 mod outcome;
 mod prospects;
 mod readiness;
 mod record;
-pub mod replay;
 pub mod report;
 
 pub use drive::{Progress, RunError, Setup, Unwatched, Watch, run};

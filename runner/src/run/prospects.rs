@@ -19,14 +19,14 @@ use crate::property::observation::InitReport;
 const MAX_PROGRAMS: usize = 4;
 
 /// What is known of the nodes before all are ready.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Prospects {
     /// Whether a node has to do something to be ready. Otherwise only time has to pass.
     asked: bool,
     nodes: Vec<Prospect>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Prospect {
     name: String,
     /// Whether it has programs, of which readiness can be expected.

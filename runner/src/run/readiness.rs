@@ -8,7 +8,7 @@ use crate::property::checker::Line;
 use crate::property::pattern::Matcher;
 
 /// Which nodes are ready.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Readiness {
     signal: ReadySignal,
     /// What a console has to show, if one has to.
@@ -16,7 +16,7 @@ pub(super) struct Readiness {
     nodes: Vec<Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Waiting {
     /// How many processes have to say that they are set up.
     processes: usize,

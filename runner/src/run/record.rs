@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 128 << 20;
 pub(super) const WITHOUT_EFFECT: &str = "without effect";
 
 /// The events so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     events: Vec<Event>,
     share: Share,
@@ -33,7 +33,7 @@ pub(super) struct Record {
 }
 
 /// A part of the record: how many events, and how much memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Share {
     events: usize,
     bytes: usize,

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compare::{Replay, Unequal};
 use super::director::kdl;
 use super::notes::{CONSOLE_TAIL, explained, program_ended, tail, unheard};
-use super::replay::Replay;
 use super::{End, Outcome};
 use chaosrun_vmm::engine::EngineError;
 use chaosrun_vmm::world::fabric::LinkCounters;
@@ -276,11 +276,11 @@ fn replayed(report: &mut Report, outcome: &Outcome, context: &Context) {
             },
             ..Property::new(kind.name(), kind, Verdict::Pass)
         },
-        Replay::Differs {
+        Replay::Differs(Unequal {
             index,
             time_ns,
             parts,
-        } => Property {
+        }) => Property {
             reason: format!(
                 "a second run with the same inputs differs from state hash {} on, at {}, in: {}",
                 index + 1,

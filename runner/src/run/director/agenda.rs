@@ -30,7 +30,7 @@ pub(super) enum Item {
 }
 
 /// Items by moment; items of the same moment keep the order in which they were added.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Agenda {
     items: BTreeMap<(u64, u64), Item>,
     added: u64,

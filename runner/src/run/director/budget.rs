@@ -16,7 +16,7 @@ pub(super) struct Cost {
 }
 
 /// The budget and what is spent of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ledger {
     budget: Budget,
     /// Nodes that are impaired by each active fault.

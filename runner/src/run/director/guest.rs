@@ -30,7 +30,7 @@ pub(super) enum Part {
 }
 
 /// Something that a node was told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Order {
     fault: u64,
     node: usize,
@@ -39,7 +39,7 @@ pub(super) struct Order {
 }
 
 /// A fault of which nodes were told something, or will be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Sent {
     source: String,
     event: FaultEvent,

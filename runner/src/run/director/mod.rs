@@ -94,7 +94,7 @@ pub enum Happening<'a> {
 }
 
 /// A fault that goes on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Active {
     source: String,
     event: FaultEvent,
@@ -102,7 +102,7 @@ struct Active {
 }
 
 /// A trigger that waits for something in a guest.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Watch {
     trigger: usize,
     pattern: Wanted,
@@ -113,14 +113,14 @@ struct Watch {
     matched: BTreeMap<usize, u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Wanted {
     Event(String),
     Console(Box<Matcher>),
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Director<'p> {
     plan: &'p Plan,
     tape: Tape,

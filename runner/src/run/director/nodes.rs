@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::Plan;
 
 /// What faults do to one node.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct NodeStatus {
     /// Down because of a fault.
     pub down: bool,
@@ -90,7 +90,7 @@ impl NodeStatus {
 }
 
 /// All nodes, in the order of the plan.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Nodes {
     all: Vec<NodeStatus>,
     drift: Vec<i64>,
