@@ -82,13 +82,14 @@ impl Subject {
             .iter()
             .flat_map(|scheduled| &scheduled.faults);
         let mut faults: Vec<String> = scheduled
-            .filter_map(|fault| kind_of(&fault.action))
+            .map(|fault| fault.action.kind().name().to_owned())
             .collect();
         faults.extend(
             plan.faults
                 .random
                 .iter()
-                .flat_map(|generator| generator.kinds.iter().cloned()),
+                .flat_map(|generator| &generator.kinds)
+                .map(|kind| kind.name().to_owned()),
         );
         Self {
             scenario: title(plan),
@@ -110,12 +111,6 @@ fn title(plan: &Plan) -> String {
         return plan.name.clone();
     }
     format!("{}[{}]", plan.name, plan.variant)
-}
-
-/// The kind of an action as the plan's JSON has it, which is the word of the language.
-fn kind_of(action: &crate::plan::fault::Action) -> Option<String> {
-    let json = serde_json::to_value(action).ok()?;
-    json.get("kind")?.as_str().map(str::to_owned)
 }
 
 fn distinct(mut words: Vec<String>) -> Vec<String> {

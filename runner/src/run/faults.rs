@@ -46,14 +46,12 @@ impl FaultLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::vocab::FAMILIES;
+    use crate::scenario::vocab::FaultKind;
 
     #[test]
     fn the_end_of_a_fault_of_any_family_is_told_as_an_end() {
-        let kinds = FAMILIES
-            .iter()
-            .flat_map(|(class, kinds)| kinds.iter().map(move |kind| (*class, *kind)));
-        for (number, (class, kind)) in kinds.enumerate() {
+        for (number, kind) in FaultKind::ALL.iter().enumerate() {
+            let (class, kind) = (kind.family().name(), kind.name());
             let mut log = FaultLog::default();
             let fault = Fault::new(kind, class, &["n1"]).lasting(4_000_000_000);
             let mut record = |now, stage| {

@@ -1,9 +1,30 @@
 //! Faults as the plan has them: what, to whom, when, and how much at once.
+//!
+//! Each family of faults has a file: what its kinds are in a plan, and how they come from the language.
+
+mod action;
+mod clock;
+mod disk;
+mod interrupt;
+mod memory;
+mod network;
+mod node;
+mod process;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Pattern, Range, Rate, Ratio};
+use super::model::{Pattern, Range, Rate};
+use crate::scenario::vocab::FaultKind;
+
+pub use action::{Action, Aim};
+pub use clock::ClockAction;
+pub use disk::{DiskAction, DiskOps};
+pub use interrupt::InterruptAction;
+pub use memory::MemoryAction;
+pub use network::{Frames, NetworkAction, Split};
+pub use node::NodeAction;
+pub use process::ProcessAction;
 
 /// What goes wrong in a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -127,173 +148,6 @@ pub struct Target {
     pub pick: Pick,
 }
 
-/// Which frames a network fault touches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Frames {
-    /// The networks, sorted.
-    pub networks: Vec<String>,
-    /// The senders.
-    pub from: Target,
-    /// The receivers.
-    pub to: Target,
-}
-
-/// Which disk operations a disk fault touches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DiskOps {
-    /// The nodes.
-    pub target: Target,
-    /// The disk of those nodes; all without it.
-    pub disk: Option<String>,
-    /// How many operations are hit.
-    pub chance: Ratio,
-    /// How many at most.
-    pub times: Option<u64>,
-    /// Only at or behind this byte.
-    pub offset_bytes: u64,
-    /// Only so many bytes from there.
-    pub length_bytes: Option<u64>,
-}
-
-/// How a network is cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Split {
-    /// Between these node sets.
-    Sides {
-        /// The sides, in order.
-        sides: Vec<String>,
-    },
-    /// Between so many drawn groups, each with at least one member.
-    Groups {
-        /// How many.
-        count: u64,
-    },
-    /// Each of these off from all others.
-    Isolate {
-        /// Who.
-        target: Target,
-    },
-}
-
-/// What a fault does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[allow(
-    missing_docs,
-    reason = "the fields repeat the documented keys of the language"
-)]
-pub enum Action {
-    /// Cuts networks. One-way: only frames from the first side (or the isolated) to the others.
-    Partition {
-        networks: Vec<String>,
-        split: Split,
-        one_way: bool,
-    },
-    /// Ends network faults.
-    Heal { networks: Vec<String> },
-    /// Frames travel longer.
-    Latency {
-        frames: Frames,
-        by_ns: u64,
-        jitter_ns: u64,
-        overtake: bool,
-    },
-    /// Frames travel longer by a drawn time.
-    Jitter {
-        frames: Frames,
-        by_ns: u64,
-        overtake: bool,
-    },
-    /// A network gets slow.
-    Bandwidth { frames: Frames, bandwidth_bps: u64 },
-    /// Frames get lost.
-    Loss { frames: Frames, chance: Ratio },
-    /// Frames are damaged.
-    Corrupt { frames: Frames, chance: Ratio },
-    /// Frames are overtaken.
-    Reorder {
-        frames: Frames,
-        chance: Ratio,
-        window_ns: u64,
-    },
-    /// Frames arrive twice.
-    Duplicate { frames: Frames, chance: Ratio },
-    /// Links go down and up.
-    Flap {
-        frames: Frames,
-        down: Range,
-        up: Range,
-    },
-    /// Reads fail.
-    DiskReadError { disks: DiskOps },
-    /// Writes fail.
-    DiskWriteError { disks: DiskOps },
-    /// Interrupted writes are kept in part.
-    TornWrite { disks: DiskOps },
-    /// Writes land elsewhere.
-    MisdirectedWrite { disks: DiskOps },
-    /// Bits turn over.
-    BitFlip { disks: DiskOps, bits: u64 },
-    /// Flushes do nothing.
-    LostFlush { disks: DiskOps },
-    /// No space is left.
-    DiskFull { disks: DiskOps },
-    /// Operations take longer.
-    DiskSlow { disks: DiskOps, by: Range },
-    /// Nodes stop at once; restarted after a time, or at the quiet period.
-    Kill {
-        target: Target,
-        restart_after: Option<Range>,
-    },
-    /// Nodes start again.
-    Restart { target: Target },
-    /// Nodes stand still.
-    Pause { target: Target },
-    /// Nodes go on.
-    Resume { target: Target },
-    /// Nodes lose power; `torn` of the unflushed writes are kept in part.
-    PowerLoss {
-        target: Target,
-        restart_after: Option<Range>,
-        torn: Ratio,
-    },
-    /// Nodes compute at this part of their speed.
-    Throttle { target: Target, to: Ratio },
-    /// A process is killed; all of the node without a name.
-    ProcessKill {
-        target: Target,
-        process: Option<String>,
-        restart_after: Option<Range>,
-    },
-    /// A process is stopped, and later continued.
-    ProcessPause {
-        target: Target,
-        process: Option<String>,
-    },
-    /// A process is killed and started anew.
-    ProcessRestart {
-        target: Target,
-        process: Option<String>,
-    },
-    /// Clocks are off.
-    ClockSkew { target: Target, by_ns: i64 },
-    /// Clocks run wrong.
-    ClockDrift { target: Target, by_ppb: i64 },
-    /// Clocks jump.
-    ClockJump { target: Target, by_ns: i64 },
-    /// Memory is taken away.
-    MemoryPressure { target: Target, take_bytes: u64 },
-    /// A stray interrupt.
-    Irq { target: Target, line: u32 },
-    /// A non-maskable interrupt.
-    Nmi { target: Target, vcpu: u32 },
-    /// Stray timer interrupts.
-    SpuriousTimer { target: Target, rate: Rate },
-    /// Late timer interrupts.
-    DelayedTimer { target: Target, by: Range },
-}
-
 /// Faults whose kinds, targets and moments are drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Generator {
@@ -302,7 +156,8 @@ pub struct Generator {
     /// How often, on average.
     pub rate: Rate,
     /// Which kinds, as the names of [`Action`]s, in the order of the language.
-    pub kinds: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub kinds: Vec<FaultKind>,
     /// Whom they may hit.
     pub target: Target,
     /// From when on.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Compiled;
-use super::fault::{Action, Pick, Scheduled, Split, Target, Trigger};
+use super::fault::{Action, NetworkAction, Pick, Scheduled, Split, Target, Trigger};
 use super::model::{
     Artifact, DiskSource, Interleave, Layer, Node, Plan, Range, Ratio, ReadySignal, Topology,
 };
@@ -91,12 +91,13 @@ impl Compiled {
                 .iter()
                 .map(scheduled)
                 .chain(plan.faults.random.iter().map(|g| {
+                    let kinds: Vec<&str> = g.kinds.iter().map(|kind| kind.name()).collect();
                     format!(
                         "about {} in {} until {}: one of {}",
                         g.rate.count,
                         duration(g.rate.per_ns),
                         duration(g.until_ns),
-                        g.kinds.join(", ")
+                        kinds.join(", ")
                     )
                 })),
         );
@@ -272,10 +273,10 @@ fn scheduled(scheduled: &Scheduled) -> String {
                 .map(|d| format!(" for {}", range(d)))
                 .unwrap_or_default();
             let sides = match &f.action {
-                Action::Partition {
+                Action::Network(NetworkAction::Partition {
                     split: Split::Sides { sides },
                     ..
-                } => format!(" ({})", sides.join(" | ")),
+                }) => format!(" ({})", sides.join(" | ")),
                 _ => String::new(),
             };
             let name = f.name.split(" @").next().unwrap_or(&f.name);

@@ -366,6 +366,15 @@ pub struct Ratio {
     pub den: u64,
 }
 
+impl From<crate::scenario::scalar::Ratio> for Ratio {
+    fn from(ratio: crate::scenario::scalar::Ratio) -> Self {
+        Self {
+            num: ratio.num,
+            den: ratio.den,
+        }
+    }
+}
+
 /// So many events in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
@@ -382,6 +391,12 @@ pub struct Range {
     pub min_ns: u64,
     /// The longest, which can be drawn, too.
     pub max_ns: u64,
+}
+
+impl From<(u64, u64)> for Range {
+    fn from((min_ns, max_ns): (u64, u64)) -> Self {
+        Self { min_ns, max_ns }
+    }
 }
 
 /// How a link treats frames.

@@ -8,7 +8,7 @@ use chaosrun_language::scenario::load_text;
 use chaosrun_language::scenario::print::print;
 use chaosrun_language::scenario::scalar::{Rate, Ratio};
 use chaosrun_language::scenario::source::{Language, Span, Spanned};
-use chaosrun_language::scenario::vocab::{FAMILIES, Key, Kind, ROOT, Ref, Section};
+use chaosrun_language::scenario::vocab::{Family, Key, Kind, ROOT, Ref, Section};
 use proptest::prelude::*;
 
 use super::json;
@@ -209,7 +209,7 @@ fn names(c: &mut Choices, of: Ref) -> Vec<&'static str> {
         Ref::Disk => vec!["data"],
         Ref::Tag => vec!["db"],
         Ref::Role => vec!["client"],
-        Ref::FaultKind => vec![c.pick(FAMILIES).0],
+        Ref::FaultKind => vec![c.pick(Family::ALL).name()],
         Ref::Template => vec!["base"],
         Ref::Definition | Ref::Free => vec!["x"],
     }

@@ -1,13 +1,7 @@
 //! A fault from its beginning to its end: whether it may begin, what it did, and what is undone.
 
-use chaosrun_protocol::control::Action as GuestAction;
-use chaosrun_vmm::machine::Input;
-
 use super::agenda::Item;
-use super::effect::Undo;
-use super::kinds::lasts;
 use super::prepare::Prepared;
-use super::words::words;
 use super::{Active, Deed, Director, Stage};
 use crate::outcome::event::Fault as FaultEvent;
 use crate::plan::fault::{Action, Fault};
@@ -17,10 +11,9 @@ impl Director<'_> {
     /// Starts a fault, if somebody can be hit and the budget allows it.
     pub(super) fn try_start(&mut self, at: u64, fault: &Fault) -> bool {
         let name = fault.name.clone();
-        let Some(mut prepared) = self.prepare(&name, &fault.action) else {
+        let Some(prepared) = self.prepare(&name, &fault.action) else {
             return false;
         };
-        prepared.cost.lasts |= lasts(&fault.action);
         let (active, down) = (self.active.len(), self.nodes.down());
         if !self.ledger.allows(at, &prepared.cost, active, &down) {
             // Without this, a fault that only the gap forbids would wait for the end of another.
@@ -119,40 +112,6 @@ impl Director<'_> {
         }
     }
 
-    /// A killed process is back.
-    pub(super) fn process_back(&mut self, at: u64, id: u64, node: usize) {
-        self.forget(id, |undo| {
-            let of_node = |of: usize, action: &GuestAction| {
-                of == node && matches!(action, GuestAction::ProcessStart { .. })
-            };
-            matches!(undo, Undo::Guest { node, action } if of_node(*node, action))
-        });
-        self.last_fault = Some(at);
-        self.retry(at);
-    }
-
-    /// A stray timer interrupt of an active fault.
-    pub(super) fn tick(&mut self, at: u64, id: u64, node: usize, period_ns: u64) {
-        let Some(active) = self.active.get(&id) else {
-            return;
-        };
-        let source = active.source.clone();
-        if self.nodes.is_up(node) {
-            let vcpus = u64::from(self.plan.nodes[node].vcpus);
-            let vcpu = self.stream(&source).below(vcpus) as u32;
-            let input = Input::TimerNow { vcpu };
-            self.world(chaosrun_vmm::world::Command::Input { node, input });
-        }
-        self.agenda.add(
-            at.saturating_add(period_ns),
-            Item::Tick {
-                id,
-                node,
-                period_ns,
-            },
-        );
-    }
-
     pub(super) fn leave_out(&mut self, source: &str, action: &Action) {
         let fault = self.event(action, &Prepared::default(), None);
         let id = self.fresh_id();
@@ -165,13 +124,13 @@ impl Director<'_> {
     }
 
     fn event(&self, action: &Action, prepared: &Prepared, duration: Option<u64>) -> FaultEvent {
-        let (kind, class) = words(action);
+        let kind = action.kind();
         let names: Vec<&str> = prepared
             .hit
             .iter()
             .map(|node| self.plan.nodes[*node].name.as_str())
             .collect();
-        let mut event = FaultEvent::new(kind, class, &names);
+        let mut event = FaultEvent::new(kind.name(), kind.family().name(), &names);
         for (name, value) in &prepared.details {
             event = event.with(name, value.clone());
         }

@@ -12,15 +12,11 @@
 use chaosrun_protocol::control::Action as GuestAction;
 
 use super::Director;
-use super::effect::Undo;
-use crate::plan::fault::{Action, DiskOps};
+use crate::plan::fault::DiskOps;
 
 impl Director<'_> {
     /// Whether a fault fills the file system on a disk, rather than failing operations of the disk.
-    pub(super) fn fills(&self, node: usize, disk: usize, action: &Action) -> bool {
-        let Action::DiskFull { disks: ops } = action else {
-            return false;
-        };
+    pub(super) fn fills(&self, node: usize, disk: usize, ops: &DiskOps) -> bool {
         let DiskOps {
             chance,
             times: None,
@@ -36,10 +32,9 @@ impl Director<'_> {
     }
 
     /// The fault `id` fills a disk.
-    pub(super) fn fill(&mut self, id: u64, node: usize, disk: usize) -> Undo {
+    pub(super) fn fill(&mut self, id: u64, node: usize, disk: usize) {
         self.nodes.get(node).full.insert((id, disk));
         self.tell_full(node);
-        Undo::Full { node, disk }
     }
 
     /// It ends.

@@ -11,6 +11,7 @@ use chaosrun_vmm::world::Command;
 
 use super::agenda::Item;
 use super::effect::{Effect, Undo};
+use super::kinds::{ClockEffect, ClockUndo};
 use super::prepare::Prepared;
 use super::{Deed, Director, Stage};
 use crate::outcome::event::Fault as FaultEvent;
@@ -56,13 +57,7 @@ impl Director<'_> {
         prepared: &Prepared,
         event: &FaultEvent,
     ) {
-        let told = |effect: &Effect| {
-            matches!(
-                effect,
-                Effect::Guest { .. } | Effect::Skew { .. } | Effect::Jump { .. }
-            )
-        };
-        if prepared.effects.iter().any(told) {
+        if prepared.effects.iter().any(Effect::tells_init) {
             let sent = Sent {
                 source: source.to_owned(),
                 event: event.clone(),
@@ -93,7 +88,16 @@ impl Director<'_> {
                 self.agenda.add(at.saturating_add(after), back);
                 Some(GuestAction::ProcessStart { of })
             }
-            _ => None,
+            GuestAction::ProcessKill {
+                restart_after_ns: None,
+                ..
+            }
+            | GuestAction::ProcessRestart { .. }
+            | GuestAction::ProcessResume { .. }
+            | GuestAction::ProcessStart { .. }
+            | GuestAction::MemoryRelease { .. }
+            | GuestAction::ClockFollow {}
+            | GuestAction::DisksFull { .. } => None,
         };
         self.order(id, node, Part::Begin, action);
         undo.map(|action| Undo::Guest { node, action })
@@ -257,9 +261,31 @@ impl Director<'_> {
     }
 }
 
+impl Effect {
+    /// Whether the node's init is told to do something, or to look at the date.
+    fn tells_init(&self) -> bool {
+        match self {
+            Self::Guest { .. }
+            | Self::Clock(ClockEffect::Skew { .. } | ClockEffect::Jump { .. }) => true,
+            Self::Network(_)
+            | Self::Disk(_)
+            | Self::Node(_)
+            | Self::Clock(ClockEffect::Drift { .. })
+            | Self::Interrupt(_) => false,
+        }
+    }
+}
+
 impl Undo {
     /// Whether it concerns what the init of this node was told.
     fn is_of_guest(&self, node: usize) -> bool {
-        matches!(self, Self::Guest { node: of, .. } | Self::Skew { node: of } if *of == node)
+        match self {
+            Self::Guest { node: of, .. } | Self::Clock(ClockUndo::Skew { node: of }) => *of == node,
+            Self::Network(_)
+            | Self::Disk(_)
+            | Self::Node(_)
+            | Self::Clock(ClockUndo::Drift { .. })
+            | Self::Interrupt(_) => false,
+        }
     }
 }

@@ -20,7 +20,6 @@ mod full;
 mod guest;
 mod kinds;
 mod nodes;
-mod on_node;
 mod pick;
 mod prepare;
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The director against plans made of real scenarios.
 
 use super::*;
+use crate::plan::fault::Action;
 use crate::plan::{NamesOnly, compile};
-use crate::scenario::load_text;
 use crate::scenario::source::Language;
+use crate::scenario::vocab::{FaultKind, NetworkKind, NodeKind};
+use crate::scenario::{example_value, load_text};
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
@@ -238,12 +240,64 @@ fn drawn_faults_differ_by_seed_and_repeat_with_it() {
             }
         }
     }
-    let all = crate::scenario::vocab::FAMILIES
-        .iter()
-        .flat_map(|(_, kinds)| kinds.iter());
-    for kind in all {
-        assert!(kinds.contains(*kind), "{kind} is never drawn");
+    for kind in FaultKind::ALL {
+        let name = kind.name();
+        assert_eq!(kinds.contains(name), kind.is_drawn(), "{name}");
     }
+}
+
+/// A fault of this kind with everything that has to be written.
+fn written(kind: FaultKind) -> String {
+    let required = kind.section().keys().filter(|key| key.required);
+    let keys = required.map(|key| {
+        let value = example_value(key.kind).expect("a plain value");
+        format!(" {}={value}", key.name)
+    });
+    // One of several keys is required here.
+    let one_of = match kind {
+        FaultKind::Network(NetworkKind::Partition) => " groups=2",
+        _ => "",
+    };
+    format!("{}{one_of}{}", kind.name(), keys.collect::<String>())
+}
+
+#[test]
+fn every_kind_goes_by_its_name_from_the_language_to_the_record() {
+    for kind in FaultKind::ALL {
+        let (name, family) = (kind.name(), kind.family().name());
+        let before = match kind {
+            // Something has to be paused to go on again.
+            FaultKind::Node(NodeKind::Resume) => "pause; ",
+            _ => "",
+        };
+        let plan = plan(&format!("at \"3s\" {{ {before}{} }}", written(*kind)));
+        let of_kind = |fault: &&Fault| fault.action.kind() == *kind;
+        let scheduled = plan.faults.schedule.last().expect("a trigger");
+        let fault = scheduled.faults.iter().find(of_kind);
+        let fault = fault.unwrap_or_else(|| panic!("{name} is lowered to something else"));
+        let json = serde_json::to_value(&fault.action).unwrap();
+        assert_eq!(json["kind"], name);
+        let read: Action = serde_json::from_value(json).unwrap();
+        assert_eq!(read, fault.action);
+        let records = play(&plan, 1)
+            .into_iter()
+            .filter_map(|(at, deed)| match deed {
+                Deed::Record {
+                    fault,
+                    stage: Stage::Begin | Stage::Moment,
+                    ..
+                } if at == 3 * S => Some(fault),
+                _ => None,
+            });
+        let told: Vec<(String, String)> = records.map(|fault| (fault.name, fault.class)).collect();
+        assert!(
+            told.contains(&(name.to_owned(), family.to_owned())),
+            "{told:?}"
+        );
+    }
+    let unknown = serde_json::json!({ "kind": "meteorite", "target": { "from": "all" } });
+    let error = serde_json::from_value::<Action>(unknown).unwrap_err();
+    assert_eq!(error.to_string(), "`meteorite` is no kind of fault");
 }
 
 #[test]

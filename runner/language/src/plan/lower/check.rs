@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use super::Lower;
 use super::fault::Moment;
-use crate::plan::fault::{Action, Fault, Generator, Pick, Scheduled, Target, Trigger};
+use crate::plan::fault::{Action, Fault, Generator, NodeAction, Pick, Scheduled, Target, Trigger};
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
 use crate::scenario::source::Span;
 use crate::scenario::units::duration;
+use crate::scenario::vocab::{Family, FaultKind, NetworkKind, NodeKind};
 
 /// How much work this check may be: faults times the nodes that they hit.
 const MAX_WORK: usize = 1_000_000;
+
+const PAUSE: FaultKind = FaultKind::Node(NodeKind::Pause);
+const RESUME: FaultKind = FaultKind::Node(NodeKind::Resume);
+const HEAL: FaultKind = FaultKind::Network(NetworkKind::Heal);
 
 /// What is known of a node at a moment.
 #[derive(Default, Clone, Copy)]
@@ -48,17 +53,14 @@ impl Lower<'_> {
         }
         let pauses_elsewhere = schedule.iter().any(|s| {
             !matches!(s.trigger, Trigger::At { .. })
-                && s.faults
-                    .iter()
-                    .any(|f| matches!(f.action, Action::Pause { .. }))
+                && s.faults.iter().any(|f| f.action.kind() == PAUSE)
         });
         let drawn_pauses = schedule
             .iter()
             .flat_map(|s| &s.faults)
-            .any(|f| matches!(&f.action, Action::Pause { target } if target.pick != Pick::All));
-        let may_be_paused = pauses_elsewhere
-            || drawn_pauses
-            || random.iter().any(|g| g.kinds.iter().any(|k| k == "pause"));
+            .any(|f| f.action.kind() == PAUSE && target(f).is_some_and(|t| t.pick != Pick::All));
+        let may_be_paused =
+            pauses_elsewhere || drawn_pauses || random.iter().any(|g| g.kinds.contains(&PAUSE));
         let mut states: BTreeMap<usize, State> = BTreeMap::new();
         for moment in &moments {
             let fault = &schedule[moment.scheduled].faults[moment.fault];
@@ -74,13 +76,13 @@ impl Lower<'_> {
                     told = true;
                     self.useless(
                         what,
-                        matches!(fault.action, Action::Pause { .. }),
+                        fault.action.kind() == PAUSE,
                         node,
                         moment,
                         earlier,
                         until,
                     );
-                } else if matches!(fault.action, Action::Resume { .. })
+                } else if fault.action.kind() == RESUME
                     && !told
                     && !may_be_paused
                     && state.paused.is_none_or(|(until, _)| until <= moment.at_ns)
@@ -95,7 +97,7 @@ impl Lower<'_> {
                     .help("remove it, or pause the node first without `for`");
                     self.push(diag);
                 }
-                if matches!(fault.action, Action::Resume { .. }) {
+                if fault.action.kind() == RESUME {
                     states.entry(node).or_default().paused = None;
                 }
             }
@@ -139,12 +141,9 @@ impl Lower<'_> {
 
     /// Warns of `heal`s before which no network fault can have begun.
     fn idle_heals(&mut self, schedule: &[Scheduled], random: &[Generator], moments: &[Moment]) {
-        let network = crate::scenario::vocab::FAMILIES[0].1;
+        let of_network = |kind: &FaultKind| kind.family() == Family::Network;
         let mut first = u64::MAX;
-        for generator in random
-            .iter()
-            .filter(|g| g.kinds.iter().any(|k| network.contains(&k.as_str())))
-        {
+        for generator in random.iter().filter(|g| g.kinds.iter().any(of_network)) {
             first = first.min(generator.start_ns);
         }
         for scheduled in schedule
@@ -159,7 +158,7 @@ impl Lower<'_> {
         }
         for moment in moments {
             let fault = &schedule[moment.scheduled].faults[moment.fault];
-            if matches!(fault.action, Action::Heal { .. }) && first >= moment.at_ns {
+            if fault.action.kind() == HEAL && first >= moment.at_ns {
                 let diag = Diag::warning(
                     codes::HEAL_WITHOUT_FAULT,
                     format!(
@@ -186,8 +185,11 @@ fn step(
     let now = moment.at_ns;
     state.down = state.down.filter(|(until, _)| *until > now);
     state.paused = state.paused.filter(|(until, _)| *until > now);
-    match &fault.action {
-        Action::Kill { restart_after, .. } | Action::PowerLoss { restart_after, .. } => {
+    let Action::Node(action) = &fault.action else {
+        return None;
+    };
+    match action {
+        NodeAction::Kill { restart_after, .. } | NodeAction::PowerLoss { restart_after, .. } => {
             if let Some((until, span)) = state.down {
                 return Some(("is down", span, until.min(end_ns)));
             }
@@ -199,7 +201,7 @@ fn step(
             state.paused = None;
             useless
         }
-        Action::Pause { .. } => {
+        NodeAction::Pause { .. } => {
             if let Some((until, span)) = state.down {
                 return Some(("is down", span, until.min(end_ns)));
             }
@@ -212,37 +214,30 @@ fn step(
             state.paused = Some((until, moment.span));
             None
         }
-        Action::Restart { .. } => {
+        NodeAction::Restart { .. } => {
             *state = State::default();
             None
         }
-        _ => None,
+        NodeAction::Resume { .. } | NodeAction::Throttle { .. } => None,
     }
 }
 
+/// The nodes that a fault stops or starts.
 fn target(fault: &Fault) -> Option<&Target> {
-    match &fault.action {
-        Action::Kill { target, .. }
-        | Action::PowerLoss { target, .. }
-        | Action::Pause { target }
-        | Action::Restart { target }
-        | Action::Resume { target } => Some(target),
-        _ => None,
+    let Action::Node(action) = &fault.action else {
+        return None;
+    };
+    match action {
+        NodeAction::Kill { target, .. }
+        | NodeAction::PowerLoss { target, .. }
+        | NodeAction::Pause { target }
+        | NodeAction::Restart { target }
+        | NodeAction::Resume { target } => Some(target),
+        NodeAction::Throttle { .. } => None,
     }
 }
 
 fn is_network_fault(fault: &Fault) -> bool {
-    use Action::{Bandwidth, Corrupt, Duplicate, Flap, Jitter, Latency, Loss, Partition, Reorder};
-    matches!(
-        fault.action,
-        Partition { .. }
-            | Latency { .. }
-            | Jitter { .. }
-            | Bandwidth { .. }
-            | Loss { .. }
-            | Corrupt { .. }
-            | Reorder { .. }
-            | Duplicate { .. }
-            | Flap { .. }
-    )
+    let kind = fault.action.kind();
+    kind.family() == Family::Network && kind.is_drawn()
 }

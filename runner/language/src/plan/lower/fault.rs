@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::action::describe;
 use super::{Lower, clip};
-use crate::plan::fault::{Fault, Faults, Scheduled, Signal, Trigger};
+use crate::plan::fault::{Action, Fault, Faults, Scheduled, Signal, Trigger};
 use crate::plan::model::Range;
 use crate::scenario::block::{Block, Field};
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
 use crate::scenario::source::Span;
 use crate::scenario::units::duration;
-use crate::scenario::vocab::KINDS;
+use crate::scenario::vocab::{FaultKind, KINDS};
 
 /// The moment from which on nothing goes wrong, and where that is written.
 pub(super) struct Horizon {
@@ -261,7 +260,7 @@ impl Lower<'_> {
             }
         };
         let on = self.nodes_of(block, "on")?;
-        let delay = range(block.range("delay").unwrap_or((0, 0)));
+        let delay = block.range("delay").unwrap_or((0, 0)).into();
         Some((
             Trigger::After {
                 signal,
@@ -341,20 +340,14 @@ impl Lower<'_> {
         names: &mut Names,
         explicit: &mut BTreeMap<String, Span>,
     ) -> Vec<(Fault, Span)> {
-        let written = |kind: &str| block.fields.iter().any(|f| f.key.name == kind);
-        let order: Vec<&'static str> = KINDS
-            .iter()
-            .map(|k| k.name)
-            .filter(|k| written(k))
-            .collect();
         let mut out = Vec::new();
-        for kind in order {
-            let fields: Vec<&Field> = block.all(kind).collect();
+        for kind in FaultKind::ALL {
+            let fields: Vec<&Field> = block.all(kind.name()).collect();
             for field in fields {
                 let crate::scenario::block::Datum::Block(fault) = &field.value.value else {
                     continue;
                 };
-                let Some(action) = self.action(kind, fault) else {
+                let Some(action) = Action::lower(*kind, self, fault) else {
                     continue;
                 };
                 let name = match fault.spanned_text("name") {
@@ -372,13 +365,13 @@ impl Lower<'_> {
                         }
                         name.value.to_owned()
                     }
-                    None => names.unique(format!("{} {label}", describe(kind, &action))),
+                    None => names.unique(format!("{} {label}", action.describe())),
                 };
                 out.push((
                     Fault {
                         name,
                         action,
-                        duration: fault.range("for").map(range),
+                        duration: fault.range("for").map(Range::from),
                     },
                     fault.span,
                 ));
@@ -386,10 +379,6 @@ impl Lower<'_> {
         }
         out
     }
-}
-
-pub(super) fn range((min_ns, max_ns): (u64, u64)) -> Range {
-    Range { min_ns, max_ns }
 }
 
 /// When a trigger can happen first.

@@ -1,16 +1,16 @@
 //! Faults that are drawn, and the budget of all.
 
 use super::{Lower, clip};
-use crate::plan::fault::{Action, Budget, Fault, Generator, Pick, Split};
+use crate::plan::fault::{Budget, Fault, Generator, Pick};
 use crate::plan::model::Rate;
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
 use crate::scenario::source::{Span, Spanned};
 use crate::scenario::suggest::{did_you_mean, one_of};
-use crate::scenario::vocab::{FAMILIES, KINDS};
+use crate::scenario::vocab::{Family, FaultKind};
 
-use super::fault::{Horizon, Names, range};
+use super::fault::{Horizon, Names};
 
 impl Lower<'_> {
     pub(super) fn budget(&mut self, block: Option<&Block>) -> Budget {
@@ -38,15 +38,8 @@ impl Lower<'_> {
         span: Span,
         faults: &Block,
     ) {
-        let target = match &fault.action {
-            Action::Kill { target, .. }
-            | Action::Pause { target }
-            | Action::PowerLoss { target, .. }
-            | Action::Partition {
-                split: Split::Isolate { target },
-                ..
-            } => target,
-            _ => return,
+        let Some(target) = fault.action.takes_away() else {
+            return;
         };
         let size = self.members(&target.from).len() as u64;
         let least = match target.pick {
@@ -124,7 +117,7 @@ impl Lower<'_> {
                 target,
                 start_ns,
                 until_ns,
-                duration: range(random.range("for").unwrap_or((0, 0))),
+                duration: random.range("for").unwrap_or((0, 0)).into(),
             });
         }
         out.sort_by(|a, b| a.name.cmp(&b.name));
@@ -132,7 +125,7 @@ impl Lower<'_> {
     }
 
     /// The kinds that a generator draws from, in the order of the language.
-    fn kinds(&mut self, block: &Block) -> Option<Vec<String>> {
+    fn kinds(&mut self, block: &Block) -> Option<Vec<FaultKind>> {
         let mut wanted = self.kind_words(&block.texts("from"))?;
         for out in self.kind_words(&if block.has("except") {
             block.texts("except")
@@ -149,30 +142,22 @@ impl Lower<'_> {
             );
             return None;
         }
-        let order = KINDS.iter().map(|k| k.name);
-        Some(
-            order
-                .filter(|k| wanted.contains(k))
-                .map(ToOwned::to_owned)
-                .collect(),
-        )
+        let order = FaultKind::ALL.iter().copied();
+        Some(order.filter(|kind| wanted.contains(kind)).collect())
     }
 
-    fn kind_words(&mut self, words: &[Spanned<String>]) -> Option<Vec<&'static str>> {
+    fn kind_words(&mut self, words: &[Spanned<String>]) -> Option<Vec<FaultKind>> {
         let mut out = Vec::new();
         for word in words {
-            let family = FAMILIES.iter().find(|(name, _)| *name == word.value);
-            let kind = FAMILIES
-                .iter()
-                .flat_map(|(_, kinds)| kinds.iter())
-                .find(|k| **k == word.value);
+            let family = Family::from_name(&word.value);
+            let kind = FaultKind::from_name(&word.value).filter(|kind| kind.is_drawn());
             match (family, kind) {
-                (Some((_, kinds)), _) => out.extend(kinds.iter().copied()),
-                (None, Some(kind)) => out.push(*kind),
+                (Some(family), _) => out.extend(family.drawn()),
+                (None, Some(kind)) => out.push(kind),
                 (None, None) => {
-                    let families = || FAMILIES.iter().map(|(name, _)| *name);
-                    let all = families()
-                        .chain(FAMILIES.iter().flat_map(|(_, kinds)| kinds.iter().copied()));
+                    let families = || Family::ALL.iter().map(|family| family.name());
+                    let kinds = Family::ALL.iter().flat_map(|family| family.drawn());
+                    let all = families().chain(kinds.map(FaultKind::name));
                     let help = did_you_mean(&word.value, all)
                         .unwrap_or_else(|| format!("the families are {}", one_of(families())));
                     self.push(

@@ -17,13 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::artifacts::Artifacts;
-use super::model::{FORMAT, Guest, Pattern, Plan, Ratio};
+use super::model::{FORMAT, Guest, Pattern, Plan};
 use super::{Compiled, Location, Origins};
 use crate::scenario::Scenario;
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::{Diag, Diags};
-use crate::scenario::scalar;
 use crate::scenario::source::{Sources, Span, Spanned};
 use crate::scenario::suggest::{did_you_mean, one_of};
 
@@ -39,7 +38,7 @@ struct NodeInfo {
 }
 
 /// The state of one lowering.
-struct Lower<'a> {
+pub(super) struct Lower<'a> {
     sources: &'a Sources,
     files: &'a dyn Artifacts,
     diags: &'a mut Diags,
@@ -127,13 +126,6 @@ fn sorted(texts: Vec<Spanned<String>>) -> Vec<String> {
         .collect()
 }
 
-fn ratio(r: scalar::Ratio) -> Ratio {
-    Ratio {
-        num: r.num,
-        den: r.den,
-    }
-}
-
 /// The first bytes of a text, for messages.
 fn clip(text: &str) -> String {
     let short: String = text.chars().take(60).collect();
@@ -141,7 +133,7 @@ fn clip(text: &str) -> String {
 }
 
 impl Lower<'_> {
-    fn push(&mut self, diag: Diag) {
+    pub(super) fn push(&mut self, diag: Diag) {
         self.diags.push(diag);
     }
 

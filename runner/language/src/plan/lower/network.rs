@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::{Lower, clip, ratio};
+use super::{Lower, clip};
 use crate::plan::model::{Layer, LinkShape, Network, Nic, Node, Ratio, Topology};
 use crate::scenario::block::Block;
 use crate::scenario::codes;
@@ -397,9 +397,9 @@ pub(super) fn shape(block: &Block, base: Option<&LinkShape>) -> LinkShape {
     };
     let chance = |key: &str, base: Option<Ratio>| {
         if block.has(key) {
-            block.ratio(key).map(ratio)
+            block.ratio(key).map(Ratio::from)
         } else {
-            base.or_else(|| block.ratio(key).map(ratio))
+            base.or_else(|| block.ratio(key).map(Ratio::from))
         }
         .unwrap_or(Ratio { num: 0, den: 1 })
     };

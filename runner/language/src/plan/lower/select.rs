@@ -74,7 +74,7 @@ impl Lower<'_> {
     }
 
     /// The target of a node fault: `target`, `tag`, `role`, and how many.
-    pub(super) fn target(&mut self, block: &Block) -> Option<Target> {
+    pub(in crate::plan) fn target(&mut self, block: &Block) -> Option<Target> {
         let span = if block.has("target") {
             block.span_of("target")
         } else {

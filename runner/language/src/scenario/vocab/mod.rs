@@ -14,7 +14,10 @@ pub use cluster::{
     CLOCK, CONSOLE, DISK, FILE, GUEST, GUEST_USE, INTERLEAVE, KERNEL, NIC, NODE, TEMPLATE,
 };
 pub use fault::{AFTER, AT, BETWEEN, BUDGET, EVERY, FAULTS, RANDOM};
-pub use kinds::{FAMILIES, KINDS};
+pub use kinds::{
+    ClockKind, DiskKind, Family, FaultKind, InterruptKind, KINDS, MemoryKind, NetworkKind,
+    NodeKind, ProcessKind,
+};
 pub use network::{LINK, NETWORK};
 pub use property::PROPERTIES;
 pub use root::{AXIS, EXPLORE, INCLUDE, MATRIX, READY, ROOT, RUN, SHARD, VARIANT};

@@ -115,3 +115,17 @@ fault!(
         COMMON
     ]
 );
+
+kinds! {
+    /// What goes wrong with operations of disks.
+    DiskKind {
+        DiskReadError = DISK_READ_ERROR, Harm, "Reads fail.";
+        DiskWriteError = DISK_WRITE_ERROR, Harm, "Writes fail.";
+        TornWrite = TORN_WRITE, Harm, "Interrupted writes are kept in part.";
+        MisdirectedWrite = MISDIRECTED_WRITE, Harm, "Writes land elsewhere.";
+        BitFlip = BIT_FLIP, Harm, "Bits turn over.";
+        LostFlush = LOST_FLUSH, Harm, "Flushes do nothing.";
+        DiskFull = DISK_FULL, Harm, "No space is left.";
+        DiskSlow = DISK_SLOW, Harm, "Disks are slow.";
+    }
+}

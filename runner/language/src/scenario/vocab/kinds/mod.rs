@@ -1,11 +1,15 @@
 //! The kinds of fault: what goes wrong, and to whom.
+//!
+//! Each family has a file with the parameters of its kinds, their defaults, and a table of the kinds.
+//! [`FaultKind`] is made of the tables, so that a kind is written down once; the plan and the director have
+//! a file for each family, too, and the compiler sees to it that none of them leaves out a kind.
 
 use super::{Key, Kind, Ref, Section, key};
 
 /// A kind of fault: its name, positional arguments, documentation and keys.
 macro_rules! fault {
     ($id:ident, $name:literal, $args:expr, $variadic:literal, $doc:literal, [$($group:expr),+ $(,)?]) => {
-        pub(super) static $id: super::Section = super::Section {
+        static $id: super::Section = super::Section {
             name: $name,
             doc: $doc,
             args: $args,
@@ -15,58 +19,191 @@ macro_rules! fault {
     };
 }
 
+/// The kinds of a family, in the order of the language: for each its section, what it is for, and a few words.
+macro_rules! kinds {
+    ($(#[$doc:meta])* $family:ident { $($kind:ident = $section:ident, $role:ident, $summary:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $family {
+            $(#[doc = $summary] $kind,)+
+        }
+
+        impl $family {
+            /// All of them, in the order of the language.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// Its name and its keys.
+            #[must_use]
+            pub const fn section(self) -> &'static super::Section {
+                match self {
+                    $(Self::$kind => &$section,)+
+                }
+            }
+
+            pub(super) const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $summary,)+
+                }
+            }
+
+            pub(super) const fn role(self) -> super::Role {
+                match self {
+                    $(Self::$kind => super::Role::$role,)+
+                }
+            }
+        }
+    };
+}
+
+/// All families, and the kinds of all of them.
+macro_rules! families {
+    ($($family:ident($kinds:ident) = $name:literal, $doc:literal;)+) => {
+        /// What a fault is about. `random from=` takes families as well as kinds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Family {
+            $(#[doc = $doc] $family,)+
+        }
+
+        /// A kind of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum FaultKind {
+            $(#[doc = $doc] $family($kinds),)+
+        }
+
+        impl Family {
+            /// All of them, in the order of the language.
+            pub const ALL: &[Self] = &[$(Self::$family),+];
+
+            /// The word of the language.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$family => $name,)+
+                }
+            }
+        }
+
+        impl FaultKind {
+            /// All of them, in the order of the language.
+            pub const ALL: &[Self] = &{
+                let mut all = [Self::Network(NetworkKind::Partition); 0 $(+ $kinds::ALL.len())+];
+                let mut count = 0;
+                $(
+                    let mut of_family = 0;
+                    while of_family < $kinds::ALL.len() {
+                        all[count] = Self::$family($kinds::ALL[of_family]);
+                        count += 1;
+                        of_family += 1;
+                    }
+                )+
+                all
+            };
+
+            /// What it is about.
+            #[must_use]
+            pub const fn family(self) -> Family {
+                match self {
+                    $(Self::$family(_) => Family::$family,)+
+                }
+            }
+
+            /// Its parameters and their defaults.
+            #[must_use]
+            pub const fn section(self) -> &'static Section {
+                match self {
+                    $(Self::$family(kind) => kind.section(),)+
+                }
+            }
+
+            pub(super) const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$family(kind) => kind.summary(),)+
+                }
+            }
+
+            const fn role(self) -> Role {
+                match self {
+                    $(Self::$family(kind) => kind.role(),)+
+                }
+            }
+        }
+    };
+}
+
+mod clock;
 mod disk;
+mod interrupt;
+mod memory;
 mod network;
 mod node;
+mod process;
 
-use disk::*;
-use network::*;
-use node::*;
+pub use clock::ClockKind;
+pub use disk::DiskKind;
+pub use interrupt::InterruptKind;
+pub use memory::MemoryKind;
+pub use network::NetworkKind;
+pub use node::NodeKind;
+pub use process::ProcessKind;
 
-/// Families of fault kinds, for `random from=`.
-pub const FAMILIES: &[(&str, &[&str])] = &[
-    (
-        "network",
-        &[
-            "partition",
-            "latency",
-            "jitter",
-            "bandwidth",
-            "loss",
-            "corrupt",
-            "reorder",
-            "duplicate",
-            "flap",
-        ],
-    ),
-    (
-        "disk",
-        &[
-            "disk-read-error",
-            "disk-write-error",
-            "torn-write",
-            "misdirected-write",
-            "bit-flip",
-            "lost-flush",
-            "disk-full",
-            "disk-slow",
-        ],
-    ),
-    (
-        "node",
-        &["kill", "restart", "pause", "power-loss", "throttle"],
-    ),
-    (
-        "process",
-        &["process-kill", "process-pause", "process-restart"],
-    ),
-    ("clock", &["clock-skew", "clock-drift", "clock-jump"]),
-    ("memory", &["memory-pressure"]),
-    (
-        "interrupt",
-        &["irq", "nmi", "spurious-timer", "delayed-timer"],
-    ),
-];
+families! {
+    Network(NetworkKind) = "network", "Frames.";
+    Disk(DiskKind) = "disk", "Operations of disks.";
+    Node(NodeKind) = "node", "Machines as a whole.";
+    Process(ProcessKind) = "process", "Programs inside a machine.";
+    Clock(ClockKind) = "clock", "What a machine takes for the time.";
+    Memory(MemoryKind) = "memory", "The memory that there is.";
+    Interrupt(InterruptKind) = "interrupt", "What comes to processors, unasked or late.";
+}
+
+/// What a kind is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Harm.
+    Harm,
+    /// The end of other faults of its family before their time.
+    Cure,
+}
+
+impl Family {
+    /// The family of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|family| family.name() == name)
+    }
+
+    /// What `random` draws when it draws from the family, in the order of the language.
+    pub fn drawn(self) -> impl Iterator<Item = FaultKind> {
+        let all = FaultKind::ALL.iter().copied();
+        all.filter(move |kind| kind.family() == self && kind.is_drawn())
+    }
+}
+
+impl FaultKind {
+    /// The word of the language, which is that of plans and reports, too.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.section().name
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Whether `random` can draw it. What only ends other faults has to be written.
+    #[must_use]
+    pub const fn is_drawn(self) -> bool {
+        match self.role() {
+            Role::Harm => true,
+            Role::Cure => false,
+        }
+    }
+}
 
 /// Whom a fault hits.
 const TARGET: &[Key] = &[
@@ -92,111 +229,14 @@ const LASTING: &[Key] = &[key(
     "How long it lasts, or a range to draw from; without it, until the quiet period or a `heal`.",
 )];
 
-/// Every kind of fault. They are keys of each trigger.
-pub const KINDS: &[Key] = &[
-    key(
-        "partition",
-        Kind::Block(&PARTITION),
-        "Cuts a network between groups of nodes.",
-    )
-    .many(),
-    key("heal", Kind::Block(&HEAL), "Ends network faults.").many(),
-    key("latency", Kind::Block(&LATENCY), "Frames travel longer.").many(),
-    key(
-        "jitter",
-        Kind::Block(&JITTER),
-        "Frames travel longer by a drawn time.",
-    )
-    .many(),
-    key("bandwidth", Kind::Block(&BANDWIDTH), "A network gets slow.").many(),
-    key("loss", Kind::Block(&LOSS), "Frames get lost.").many(),
-    key("corrupt", Kind::Block(&CORRUPT), "Frames are damaged.").many(),
-    key("reorder", Kind::Block(&REORDER), "Frames are overtaken.").many(),
-    key("duplicate", Kind::Block(&DUPLICATE), "Frames arrive twice.").many(),
-    key("flap", Kind::Block(&FLAP), "Links go down and up.").many(),
-    key(
-        "disk-read-error",
-        Kind::Block(&DISK_READ_ERROR),
-        "Reads fail.",
-    )
-    .many(),
-    key(
-        "disk-write-error",
-        Kind::Block(&DISK_WRITE_ERROR),
-        "Writes fail.",
-    )
-    .many(),
-    key(
-        "torn-write",
-        Kind::Block(&TORN_WRITE),
-        "Interrupted writes are kept in part.",
-    )
-    .many(),
-    key(
-        "misdirected-write",
-        Kind::Block(&MISDIRECTED_WRITE),
-        "Writes land elsewhere.",
-    )
-    .many(),
-    key("bit-flip", Kind::Block(&BIT_FLIP), "Bits turn over.").many(),
-    key(
-        "lost-flush",
-        Kind::Block(&LOST_FLUSH),
-        "Flushes do nothing.",
-    )
-    .many(),
-    key("disk-full", Kind::Block(&DISK_FULL), "No space is left.").many(),
-    key("disk-slow", Kind::Block(&DISK_SLOW), "Disks are slow.").many(),
-    key("kill", Kind::Block(&KILL), "Nodes stop at once.").many(),
-    key("restart", Kind::Block(&RESTART), "Nodes start again.").many(),
-    key("pause", Kind::Block(&PAUSE), "Nodes stand still.").many(),
-    key("resume", Kind::Block(&RESUME), "Nodes go on.").many(),
-    key("power-loss", Kind::Block(&POWER_LOSS), "Nodes lose power.").many(),
-    key("throttle", Kind::Block(&THROTTLE), "Nodes compute slower.").many(),
-    key(
-        "process-kill",
-        Kind::Block(&PROCESS_KILL),
-        "A process dies.",
-    )
-    .many(),
-    key(
-        "process-pause",
-        Kind::Block(&PROCESS_PAUSE),
-        "A process stands still.",
-    )
-    .many(),
-    key(
-        "process-restart",
-        Kind::Block(&PROCESS_RESTART),
-        "A process starts anew.",
-    )
-    .many(),
-    key("clock-skew", Kind::Block(&CLOCK_SKEW), "Clocks are off.").many(),
-    key(
-        "clock-drift",
-        Kind::Block(&CLOCK_DRIFT),
-        "Clocks run wrong.",
-    )
-    .many(),
-    key("clock-jump", Kind::Block(&CLOCK_JUMP), "Clocks jump.").many(),
-    key(
-        "memory-pressure",
-        Kind::Block(&MEMORY_PRESSURE),
-        "Memory runs short.",
-    )
-    .many(),
-    key("irq", Kind::Block(&IRQ), "A stray interrupt.").many(),
-    key("nmi", Kind::Block(&NMI), "A non-maskable interrupt.").many(),
-    key(
-        "spurious-timer",
-        Kind::Block(&SPURIOUS_TIMER),
-        "Stray timer interrupts.",
-    )
-    .many(),
-    key(
-        "delayed-timer",
-        Kind::Block(&DELAYED_TIMER),
-        "Late timer interrupts.",
-    )
-    .many(),
-];
+/// Every kind of fault, as a key of each trigger.
+pub const KINDS: &[Key] = &{
+    let mut keys = [key("", Kind::Bool, ""); FaultKind::ALL.len()];
+    let mut i = 0;
+    while i < keys.len() {
+        let kind = FaultKind::ALL[i];
+        keys[i] = key(kind.name(), Kind::Block(kind.section()), kind.summary()).many();
+        i += 1;
+    }
+    keys
+};

@@ -225,3 +225,19 @@ fault!(
         COMMON
     ]
 );
+
+kinds! {
+    /// What goes wrong with frames.
+    NetworkKind {
+        Partition = PARTITION, Harm, "Cuts a network between groups of nodes.";
+        Heal = HEAL, Cure, "Ends network faults.";
+        Latency = LATENCY, Harm, "Frames travel longer.";
+        Jitter = JITTER, Harm, "Frames travel longer by a drawn time.";
+        Bandwidth = BANDWIDTH, Harm, "A network gets slow.";
+        Loss = LOSS, Harm, "Frames get lost.";
+        Corrupt = CORRUPT, Harm, "Frames are damaged.";
+        Reorder = REORDER, Harm, "Frames are overtaken.";
+        Duplicate = DUPLICATE, Harm, "Frames arrive twice.";
+        Flap = FLAP, Harm, "Links go down and up.";
+    }
+}
