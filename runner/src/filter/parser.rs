@@ -13,7 +13,8 @@ const MAX_BYTES: usize = 64 * 1024;
 /// How deep parentheses and `not` may nest.
 const MAX_DEPTH: usize = 64;
 
-const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`, `fault()`, `node()`, `all()` and `none()`";
+const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`, `fault()`, `node()`, \
+    `all()` and `none()`";
 
 /// Parses a whole filterset.
 pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {

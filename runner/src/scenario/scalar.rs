@@ -320,7 +320,8 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
             return wrong(
                 Fault::Ambiguous,
                 format!("is counted in bytes (`{}`)", clip(unit)),
-                "bandwidth is counted in bits, as network cards are: multiply by 8 and write e.g. \"800Mbit\"",
+                "bandwidth is counted in bits, as network cards are: multiply by 8 \
+                 and write e.g. \"800Mbit\"",
             );
         }
         other => {
@@ -390,7 +391,8 @@ pub fn ratio(text: &str) -> Result<Ratio, Wrong> {
                     Fault::MissingUnit,
                     "has no unit",
                     format!(
-                        "write \"{exact}%\" if you mean the fraction {text}, or \"{text}%\" if you mean percent"
+                        "write \"{exact}%\" if you mean the fraction {text}, or \
+                         \"{text}%\" if you mean percent"
                     ),
                 )
             }
@@ -473,7 +475,8 @@ pub fn rate(text: &str) -> Result<Rate, Wrong> {
 /// # Errors
 /// Says what is wrong and what to write.
 pub fn drift(text: &str) -> Result<i64, Wrong> {
-    const HELP: &str = "write how much faster (or, with a minus, slower) the clock runs, e.g. \"50ppm\" or \"-0.1%\"";
+    const HELP: &str = "write how much faster (or, with a minus, slower) the clock runs, e.g. \"50ppm\" \
+        or \"-0.1%\"";
     let text = text.trim();
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

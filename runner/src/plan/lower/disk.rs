@@ -45,7 +45,15 @@ impl Lower<'_> {
         }
         let source = match (disk.has("image"), disk.has("base")) {
             (true, true) => {
-                self.push(Diag::error(codes::CONFLICTING_KEYS, "the disk has `image` and `base`").label(disk.span_of("base"), "this").label(disk.span_of("image"), "and this").help("`base` is shared among disks, `image` is the disk's own; both are written copy-on-write"));
+                self.push(
+                    Diag::error(codes::CONFLICTING_KEYS, "the disk has `image` and `base`")
+                        .label(disk.span_of("base"), "this")
+                        .label(disk.span_of("image"), "and this")
+                        .help(
+                            "`base` is shared among disks, `image` is the disk's own; both are \
+                             written copy-on-write",
+                        ),
+                );
                 return None;
             }
             (true, _) => DiskSource::Image {
@@ -100,7 +108,15 @@ impl Lower<'_> {
             }
         };
         if size == 0 || !size.is_multiple_of(512) || size > 1 << 44 {
-            self.push(Diag::error(codes::OUT_OF_RANGE, "a disk has a whole number of 512-byte sectors, at least one and at most 16 TiB").label(disk.span_of("size"), "not such a size").help("write it in MiB"));
+            self.push(
+                Diag::error(
+                    codes::OUT_OF_RANGE,
+                    "a disk has a whole number of 512-byte sectors, at least one and at most \
+                     16 TiB",
+                )
+                .label(disk.span_of("size"), "not such a size")
+                .help("write it in MiB"),
+            );
         }
         let mount = self.mount(disk, &source);
         Some(Disk {

@@ -183,8 +183,12 @@ impl Lower<'_> {
             Err(_) => {
                 let help = match did_you_mean(name, KERNELS.iter().copied()) {
                     Some(help) => help,
-                    None if name.contains(['/', '.']) => format!("for a file write `path=\"{}\"`", clip(name)),
-                    None => "the kernels are `debian`, `tiny`, `tiny-kcov` and `tiny-kvm`; for a file write `path=\"...\"`".into(),
+                    None if name.contains(['/', '.']) => {
+                        format!("for a file write `path=\"{}\"`", clip(name))
+                    }
+                    None => "the kernels are `debian`, `tiny`, `tiny-kcov` and `tiny-kvm`; \
+                        for a file write `path=\"...\"`"
+                        .into(),
                 };
                 self.push(
                     Diag::error(

@@ -382,7 +382,18 @@ impl Lower<'_> {
             return Some(());
         }
         if !self.nodes.is_empty() {
-            self.push(Diag::error(codes::NO_PUBLISHER, format!("`{kind}` needs a guest that reports to it, but no node runs one")).label(span, "nothing reports").label(self.nodes[0].span, "this node runs no guest").help("add a guest to a node, or look at the console instead: `never console=\"...\"`"));
+            self.push(
+                Diag::error(
+                    codes::NO_PUBLISHER,
+                    format!("`{kind}` needs a guest that reports to it, but no node runs one"),
+                )
+                .label(span, "nothing reports")
+                .label(self.nodes[0].span, "this node runs no guest")
+                .help(
+                    "add a guest to a node, or look at the console instead: `never \
+                     console=\"...\"`",
+                ),
+            );
         }
         None
     }

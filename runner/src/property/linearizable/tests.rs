@@ -162,7 +162,8 @@ fn a_stale_read_in_a_long_history_is_found() {
     assert_eq!(part, &[read]);
 }
 
-/// Lets a late read see what an early one saw, which was certainly overwritten long before. Hands out the late one.
+/// Lets a late read see what an early one saw, which was certainly overwritten long before. Hands out
+/// the late one.
 fn spoil(ops: &mut [Operation]) -> usize {
     let reads: Vec<usize> = (0..ops.len())
         .filter(|at| ops[*at].f == "read" && ops[*at].returned.is_some())

@@ -254,8 +254,8 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
             // C1 tells which way the result was rounded, and precision whether it was.
             ignored.status_word |= 1 << 9 | 1 << 5 | 1 << 7 | 1 << 15;
         }
-        // What Intel's processors do to C1, which the SDM has them clear and reports have them keep, and to the
-        // flags with an unmasked invalid operation, was not recorded yet.
+        // What Intel's processors do to C1, which the SDM has them clear and reports have them keep,
+        // and to the flags with an unmasked invalid operation, was not recorded yet.
         M::Fcomi | M::Fcomip | M::Fucomi | M::Fucomip if host() == Make::Intel => {
             ignored.status_word |= 1 << 9;
             let fp = &native.regs.fp;

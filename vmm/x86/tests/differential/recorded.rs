@@ -38,8 +38,8 @@ use Seen::*;
 /// The seed of the cases.
 const SEED: u64 = 1;
 
-/// The form, the number of the case, its bytes (by which a change of the generator would be noticed), and what
-/// was seen.
+/// The form, the number of the case, its bytes (by which a change of the generator would be noticed),
+/// and what was seen.
 #[rustfmt::skip]
 const CASES: &[(Code, u64, &[u8], &[Seen])] = &[
     // push es

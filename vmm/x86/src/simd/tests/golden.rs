@@ -1,6 +1,6 @@
 //! What every form makes of random states, written down: most forms execute the host's own instruction, and
-//! this is what tells that processors of all makes agree in them. A form that fails here on one host only must
-//! not be left to the host.
+//! this is what tells that processors of all makes agree in them. A form that fails here on one host
+//! only must not be left to the host.
 
 use super::inputs::Random;
 use super::native::{Machine, emulate, instruction};
