@@ -280,7 +280,9 @@ mod tests {
             .iter()
             .map(|text| format!("── {text}\n{}\n", rendered(text)))
             .collect();
-        insta::assert_snapshot!(all);
+        insta::with_settings!({ snapshot_path => "../../tests/snapshots" }, {
+            insta::assert_snapshot!(all);
+        });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::native::{Machine, emulate, instruction};
 use iced_x86::Code;
 
 /// A line for each form: its name and the digest of what it gives.
-const GOLDEN: &str = include_str!("golden.txt");
+const GOLDEN: &str = include_str!("../../../tests/written_down/simd.txt");
 
 /// How many states each form starts from.
 const STATES: usize = 256;
