@@ -133,7 +133,11 @@ fn messages_look_as_they_did() {
                 render(&sources, &diags, rendering)
             );
         }
-        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../diag_snapshots" }, {
+        insta::with_settings!({
+            omit_expression => true,
+            prepend_module_to_snapshot => false,
+            snapshot_path => "../diag_snapshots",
+        }, {
             insta::assert_snapshot!(name, shown);
         });
     }

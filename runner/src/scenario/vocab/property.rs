@@ -52,7 +52,13 @@ const VALUE: &[Key] = &[
 
 macro_rules! section {
     ($id:ident, $name:literal, $args:expr, $variadic:literal, $doc:literal, [$($group:expr),+ $(,)?]) => {
-        static $id: Section = Section { name: $name, doc: $doc, args: $args, variadic: $variadic, groups: &[$($group),+] };
+        static $id: Section = Section {
+            name: $name,
+            doc: $doc,
+            args: $args,
+            variadic: $variadic,
+            groups: &[$($group),+],
+        };
     };
 }
 
