@@ -43,7 +43,23 @@ impl Lower<'_> {
                 .help("the name is the disk's serial number, which virtio limits to 20 bytes"),
             );
         }
-        let source = match (disk.has("image"), disk.has("base")) {
+        let source = self.source(disk)?;
+        self.check_filesystem(disk, &source);
+        let size = self.size(disk, name, &source)?;
+        let mount = self.mount(disk, &source);
+        Some(Disk {
+            name: name.value.clone(),
+            size_bytes: size,
+            source,
+            read_only: disk.bool("read-only"),
+            writeback: disk.text("cache") != Some("writethrough"),
+            mount,
+        })
+    }
+
+    /// What is on the disk when the run begins.
+    fn source(&mut self, disk: &Block) -> Option<DiskSource> {
+        Some(match (disk.has("image"), disk.has("base")) {
             (true, true) => {
                 self.push(
                     Diag::error(codes::CONFLICTING_KEYS, "the disk has `image` and `base`")
@@ -66,9 +82,12 @@ impl Lower<'_> {
                 filesystem: Filesystem::Ext4,
             },
             _ => DiskSource::Blank,
-        };
-        self.check_filesystem(disk, &source);
-        let least = match &source {
+        })
+    }
+
+    /// The disk's size in bytes: that which is written down, or that of what is on it.
+    fn size(&mut self, disk: &Block, name: &Spanned<String>, source: &DiskSource) -> Option<u64> {
+        let least = match source {
             DiskSource::Image {
                 file: crate::plan::model::Artefact::Content { size_bytes, .. },
             }
@@ -118,15 +137,7 @@ impl Lower<'_> {
                 .help("write it in MiB"),
             );
         }
-        let mount = self.mount(disk, &source);
-        Some(Disk {
-            name: name.value.clone(),
-            size_bytes: size,
-            source,
-            read_only: disk.bool("read-only"),
-            writeback: disk.text("cache") != Some("writethrough"),
-            mount,
-        })
+        Some(size)
     }
 
     /// Complains about a file system that cannot be made.
