@@ -25,11 +25,19 @@ macro_rules! codes {
     ($($name:ident = $id:literal, $title:literal, $explain:literal;)*) => {
         $(
             #[doc = $title]
-            pub static $name: &Code = &Code { id: concat!("chaosrun::", $id), title: $title, explain: $explain };
+            pub static $name: &Code = &Code {
+                id: concat!("chaosrun::", $id),
+                title: $title,
+                explain: $explain,
+            };
         )*
 
         /// All codes, in the order in which they are documented.
-        pub static ALL: &[&Code] = &[$(&Code { id: concat!("chaosrun::", $id), title: $title, explain: $explain }),*];
+        pub static ALL: &[&Code] = &[$(&Code {
+            id: concat!("chaosrun::", $id),
+            title: $title,
+            explain: $explain,
+        }),*];
 
         /// The names of the constants of this module, for the test that each is used.
         pub const CONSTANTS: &[&str] = &[$(stringify!($name)),*];
@@ -89,7 +97,8 @@ disk \"data\" size=\"1MiB\" read-only=#true
 KDL_UNCLOSED = "scenario::kdl_unclosed", "a `{` is never closed",
 "The file ends before a block does. Only the innermost block is named; count the closing braces from there.";
 
-PROPERTY_AFTER_CHILDREN = "scenario::property_after_children", "arguments and properties stand before the children",
+PROPERTY_AFTER_CHILDREN = "scenario::property_after_children",
+"arguments and properties stand before the children",
 "In KDL a node's arguments and properties come first, then its children:
 
 ```kdl
@@ -253,7 +262,8 @@ EMPTY_SELECTOR = "plan::empty_selector", "a selector selects nothing",
  judged. Tags and roles must both fit if both are given.";
 
 TOO_FEW_NODES = "plan::too_few_nodes", "a selector wants more nodes than there are",
-"`any=5` of three nodes, a minority of one or two nodes, or five groups of three nodes can't be had.";
+"The selector wants more than there is: `any=5` of three nodes, a minority of one or two nodes, or five \
+ groups of three nodes.";
 
 OVERLAPPING_SIDES = "plan::overlapping_sides", "a node is on two sides of a partition",
 "A node can be on one side of a partition only. A node that is on no side keeps all its links.";

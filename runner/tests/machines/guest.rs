@@ -30,7 +30,7 @@ pub fn tiny() -> &'static [u8] {
     KERNEL.get_or_init(|| kernel("tiny"))
 }
 
-/// A kernel of the artefact store.
+/// A kernel of the artifact store.
 pub fn kernel(name: &str) -> Vec<u8> {
     let store = Store::open(Progress::Silent).expect("there is a cache");
     store

@@ -260,7 +260,7 @@ impl Lower<'_> {
                 self.push(
                     Diag::error(
                         codes::BAD_VALUE,
-                        format!("`mode`: \"{}\" are no permissions", clip(mode)),
+                        format!("`mode`: \"{}\" is not an octal mode", clip(mode)),
                     )
                     .label(block.span_of("mode"), "not octal")
                     .help("write three or four octal digits, e.g. \"0644\" or \"0755\""),
