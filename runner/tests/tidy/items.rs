@@ -96,6 +96,8 @@ impl<'a> Uses<'a> {
     fn add(&mut self, level: &'a [Tree]) {
         let mut rest = level;
         let mut item = true;
+        // `'static` and `*const` declare nothing.
+        let mut sigil = false;
         while let Some((tree, behind)) = rest.split_first() {
             rest = behind;
             match tree {
@@ -113,7 +115,7 @@ impl<'a> Uses<'a> {
                         rest = &rest[own + 1..];
                     }
                 }
-                Tree::Word(word, _) if KEYWORDS.contains(&word.as_str()) => {
+                Tree::Word(word, _) if KEYWORDS.contains(&word.as_str()) && !sigil => {
                     let declares = rest.first().is_some_and(|next| {
                         matches!(next, Tree::Word(word, _) if !KEYWORDS.contains(&word.as_str()))
                     });
@@ -124,6 +126,7 @@ impl<'a> Uses<'a> {
                 Tree::Group { inner, .. } => self.add(inner),
                 Tree::Mark(_) => {}
             }
+            sigil = matches!(tree, Tree::Mark('\'' | '*'));
             item = tree.is_word("unsafe") || matches!(tree, Tree::Group { .. } | Tree::Mark(';'));
         }
     }
@@ -206,8 +209,9 @@ mod tests {
     fn what_is_named_somewhere_is_not_found() {
         let text = "pub fn a() {} pub struct B; pub trait C {} pub fn d() {} pub const E: u8 = \
             1; pub fn f() {}
-            pub fn serialize() {}";
-        let user = "use y::C; use y::f as g; fn x() -> B { a(); x!(\"{E}\") }
+            pub fn serialize() {} pub struct G; pub struct H;";
+        let user =
+            "use y::C; use y::f as g; fn x(a: &'static G, b: *const H) -> B { a(); x!(\"{E}\") }
             #[serde(with = \"y::d\")] struct Z;";
         assert_eq!(
             unused(&[("x/src/y.rs", text), ("x/tests/z.rs", user)]),
