@@ -1,8 +1,8 @@
-//! What people are told when chaosrun itself goes wrong: a paragraph that says what to report, and a file with
-//! what is known.
+//! What people are told when chaosrun itself goes wrong: a paragraph that says what to report, and a
+//! file with what is known.
 //!
-//! All is done where the panic begins, so that it does not matter whether somebody catches it, whether the thread
-//! can unwind, or whether others wait for it for ever.
+//! All is done where the panic begins, so that it does not matter whether somebody catches it, whether
+//! the thread can unwind, or whether others wait for it for ever.
 
 use std::backtrace::Backtrace;
 use std::cell::RefCell;

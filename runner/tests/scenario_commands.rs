@@ -10,11 +10,13 @@ fn folder() -> tempfile::TempDir {
     write("app", "\u{7f}ELF");
     write(
         "good.kdl",
-        "// why\nscenario \"good\" schema=1 {\n    guest \"app\" binary=\"app\"\n    node \"n1\" { guest \"app\" }\n    run duration=\"10s\"\n}\n",
+        "// why\nscenario \"good\" schema=1 {\n    guest \"app\" binary=\"app\"\n    \
+         node \"n1\" { guest \"app\" }\n    run duration=\"10s\"\n}\n",
     );
     write(
         "good.toml",
-        "name = \"good\"\nschema = 1\nguest.app.binary = \"app\"\nnode.n1.guest = \"app\"\nrun.duration = \"10s\"\n",
+        "name = \"good\"\nschema = 1\nguest.app.binary = \"app\"\nnode.n1.guest = \
+         \"app\"\nrun.duration = \"10s\"\n",
     );
     write(
         "bad.kdl",

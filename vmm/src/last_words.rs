@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 static LISTENER: OnceLock<fn(&str)> = OnceLock::new();
 
-/// Has `listener` hear what is said. It is called while a panic unwinds, by any thread. Only the first one ever
-/// is.
+/// Has `listener` hear what is said. It is called while a panic unwinds, by any thread. Only the first
+/// one ever is.
 pub fn listen(listener: fn(&str)) {
     // Whoever comes second would hear of somebody else's defects.
     let _ = LISTENER.set(listener);

@@ -19,7 +19,8 @@ static mut CODE: Page = Page([0; 4096]);
 static mut STACK: Page = Page([0; 4096]);
 
 global_asm!(
-    ".globl user_sum, user_sum_end, user_port, user_port_end, user_halt, user_halt_end, user_kernel, user_kernel_end, user_enter, user_back",
+    ".globl user_sum, user_sum_end, user_port, user_port_end, user_halt, \
+        user_halt_end, user_kernel, user_kernel_end, user_enter, user_back",
     // Works with numbers, floating-point ones too, and leaves the results in registers.
     "user_sum:",
     "mov ecx, 1000",

@@ -1,9 +1,10 @@
 //! The first process of chaosrun's guests.
 //!
 //! It mounts what programs expect, opens the SDK's ports, loads kernel modules, names disks, brings up
-//! the network, sets the clock, starts the workloads of `/.chaosrun/node.json`, restarts them by their policy, carries
-//! out the host's commands, and reports all of it. It never ends: a first process that ends is a kernel
-//! panic. What fails at the start is told (on the console and to the host), and the rest goes on.
+//! the network, sets the clock, starts the workloads of `/.chaosrun/node.json`, restarts them by their
+//! policy, carries out the host's commands, and reports all of it. It never ends: a first process that
+//! ends is a kernel panic. What fails at the start is told (on the console and to the host), and the
+//! rest goes on.
 
 mod clock;
 mod control;

@@ -27,7 +27,8 @@ pub fn report() {
     }
     match last {
         Some((peak, touched)) => println!(
-            "memory of a boot: {} MiB at its peak, of which {} MiB are guest RAM that was touched, {} MiB the rest",
+            "memory of a boot: {} MiB at its peak, of which {} MiB are guest RAM \
+             that was touched, {} MiB the rest",
             peak >> 10,
             touched >> 10,
             (peak - touched) >> 10

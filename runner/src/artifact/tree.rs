@@ -134,7 +134,8 @@ impl Walk<'_> {
         };
         if self.total.saturating_add(meta.len()) > most {
             return Err(Problem::Wrong(format!(
-                "with `{}` it has more than {most} bytes, and a guest has it in its memory; put large files on a disk",
+                "with `{}` it has more than {most} bytes, and a guest has it in its \
+                 memory; put large files on a disk",
                 self.relative(path).display()
             )));
         }

@@ -1,4 +1,5 @@
-//! What a process prints and leaves behind when it panics. The tests start this program again, to be the process.
+//! What a process prints and leaves behind when it panics. The tests start this program again, to be
+//! the process.
 
 use std::path::Path;
 use std::process::{Command, Output};

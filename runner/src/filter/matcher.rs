@@ -68,7 +68,8 @@ impl Matcher {
                     code: "chaosrun::filter::bad_glob",
                     message,
                     label: "in this glob".to_owned(),
-                    help: "a glob has `*`, `?`, `[a-z]`, `[!a-z]` and `{one,other}`; a backslash makes any of them plain",
+                    help: "a glob has `*`, `?`, `[a-z]`, `[!a-z]` and `{one,other}`; a \
+                        backslash makes any of them plain",
                     span: span.clone(),
                 })
                 .and_then(|pattern| Self::regex(&pattern, span)),
@@ -90,7 +91,8 @@ impl Matcher {
                     code: "chaosrun::filter::bad_regex",
                     message: "this is not a regular expression".to_owned(),
                     label: reason,
-                    help: "the syntax is that of Rust's regex crate; put a backslash before a special character that is meant as it is",
+                    help: "the syntax is that of Rust's regex crate; put a backslash \
+                        before a special character that is meant as it is",
                     span,
                 })
             }

@@ -13,7 +13,8 @@ const MAX_BYTES: usize = 64 * 1024;
 /// How deep parentheses and `not` may nest.
 const MAX_DEPTH: usize = 64;
 
-const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`, `fault()`, `node()`, `all()` and `none()`";
+const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`, `fault()`, `node()`, \
+    `all()` and `none()`";
 
 /// Parses a whole filterset.
 pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
@@ -279,7 +280,9 @@ mod tests {
             .iter()
             .map(|text| format!("── {text}\n{}\n", rendered(text)))
             .collect();
-        insta::assert_snapshot!(all);
+        insta::with_settings!({ snapshot_path => "../../tests/snapshots" }, {
+            insta::assert_snapshot!(all);
+        });
     }
 
     #[test]

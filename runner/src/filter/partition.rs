@@ -104,7 +104,7 @@ mod tests {
             .into_iter()
             .filter(|name| first.contains(name, 0))
             .collect();
-        insta::assert_compact_json_snapshot!(held);
+        assert_eq!(held, ["raft", "boot", "queue", "kv"]);
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Machine {
             depends => format!("Depends: {depends}\n"),
         };
         let mut stanza = format!(
-            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Nobody <n@example.org>\n{depends}Description: x\n"
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: \
+             Nobody <n@example.org>\n{depends}Description: x\n"
         );
         fs::create_dir(root.path().join("DEBIAN")).unwrap();
         fs::write(root.path().join("DEBIAN/control"), &stanza).unwrap();
@@ -214,7 +215,8 @@ fn parted<'a>(abi: &str, version: &'a str) -> Kernel<'a> {
             format!("linux-image-{kind}"),
             version,
             format!(
-                "dracut | initramfs-tools, {base}, linux-binary-{kind} (= {version}), linux-modules-{kind} (= {version})"
+                "dracut | initramfs-tools, {base}, linux-binary-{kind} (= \
+                 {version}), linux-modules-{kind} (= {version})"
             ),
             vec!["usr/share/doc/nothing".to_owned()],
         ),

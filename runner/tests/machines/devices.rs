@@ -229,7 +229,9 @@ fn unflushed_data_are_gone_after_a_power_loss_and_flushed_ones_are_not() {
         printf written | dd of=/dev/vda bs=512 seek=8 conv=sync oflag=direct 2>/dev/null";
     let mut disk = Bench::new(command).run().disks.remove(0);
     let read = "\
-        for sector in 0 8; do dd if=/dev/vda bs=512 skip=$sector count=1 2>/dev/null | tr -d '\\0'; echo; done";
+        for sector in 0 8
+        do dd if=/dev/vda bs=512 skip=$sector count=1 2>/dev/null | tr -d '\\0'; echo
+        done";
     let seen = |disk: Disk| {
         let bench = Bench {
             disks: vec![disk],
@@ -259,13 +261,15 @@ fn faults_of_a_disk_reach_programs() {
         ),
         (
             DiskFaultKind::Full,
-            "dd if=/dev/zero of=/dev/vda bs=4k seek=64 count=1 oflag=direct 2>&1 | grep -c 'Input/output error'",
+            "dd if=/dev/zero of=/dev/vda bs=4k seek=64 count=1 oflag=direct 2>&1 | \
+             grep -c 'Input/output error'",
             "1",
             "0",
         ),
         (
             DiskFaultKind::BitFlip { bits: 1 },
-            "dd if=/dev/vda bs=4k count=1 skip=1 iflag=direct 2>/dev/null | cmp -n 4096 - /dev/zero > /dev/null; echo $?",
+            "dd if=/dev/vda bs=4k count=1 skip=1 iflag=direct 2>/dev/null | \
+             cmp -n 4096 - /dev/zero > /dev/null; echo $?",
             "1",
             "0",
         ),

@@ -1,8 +1,8 @@
 //! Threads that help worlds with what is to be done with many nodes.
 //!
 //! Worlds that run beside each other share a crew, so that a thread which has nothing to do in one helps in
-//! another, and no more threads are busy than there are supposed to be. A world always does the work on its own
-//! thread as well, and needs no help: whoever comes late finds nothing left to do.
+//! another, and no more threads are busy than there are supposed to be. A world always does the work on
+//! its own thread as well, and needs no help: whoever comes late finds nothing left to do.
 //!
 //! What belongs to a node lies in the caches of the core that had it last, and in the part of the allocator's
 //! memory that is its thread's. So whoever looks for work prefers the nodes that it had before, and takes
@@ -51,8 +51,8 @@ struct Board {
     dismissed: bool,
 }
 
-/// Which of the threads that help a world had a node last: 0 is the world's own, and each thread that serves a
-/// crew has a number of its own.
+/// Which of the threads that help a world had a node last: 0 is the world's own, and each thread that
+/// serves a crew has a number of its own.
 pub(super) type Lane = usize;
 
 /// The lane of a world's own thread.
@@ -132,9 +132,9 @@ impl Crew {
         self.0.looking.load(Ordering::Relaxed) > 0
     }
 
-    /// Does `work` with all `things`, beginning with the first, each of which comes with the lane of whoever had
-    /// it last. Besides the calling thread, `helpers` may help. Results are in the order of the things, with
-    /// whoever had them now, or with why there is none.
+    /// Does `work` with all `things`, beginning with the first, each of which comes with the lane of
+    /// whoever had it last. Besides the calling thread, `helpers` may help. Results are in the order of
+    /// the things, with whoever had them now, or with why there is none.
     pub(super) fn run<T: Send + 'static, R: Send + 'static>(
         &self,
         things: Vec<(Lane, T)>,

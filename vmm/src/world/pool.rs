@@ -21,8 +21,8 @@ use crate::time::VirtTime;
 /// many as run while a thread wakes up.
 const WORTH_WAKING: u64 = 20_000;
 
-/// The same if a thread looks for work anyhow: about as many as run while a node's state moves from the caches
-/// of one core to those of another.
+/// The same if a thread looks for work anyhow: about as many as run while a node's state moves from the
+/// caches of one core to those of another.
 const WORTH_SHOWING: u64 = 5_000;
 
 /// A node that has to run.

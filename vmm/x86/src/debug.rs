@@ -84,8 +84,8 @@ impl Cpu {
         }
     }
 
-    /// The #DB of INT1 is delivered: data breakpoints whose traps a MOV SS in front of it held off are told by
-    /// the same exception.
+    /// The #DB of INT1 is delivered: data breakpoints whose traps a MOV SS in front of it held off are
+    /// told by the same exception.
     pub(crate) fn merge_held_traps(&mut self) {
         let hits = std::mem::take(&mut self.watch_hits);
         if hits != 0 {

@@ -67,8 +67,8 @@ pub(crate) struct Lazy {
     /// Bit n is the carry out of bit n: gives CF, OF and AF. Or the second operand that these carries
     /// follow from, together with the result; `meta` says which.
     pub(crate) carry: u64,
-    /// The top bit's index; in its lowest bits, which are the same in all, whether SF and PF are as the result
-    /// has them, for there are combinations that no result has; above it, what `carry` is.
+    /// The top bit's index; in its lowest bits, which are the same in all, whether SF and PF are as the
+    /// result has them, for there are combinations that no result has; above it, what `carry` is.
     pub(crate) meta: u8,
 }
 

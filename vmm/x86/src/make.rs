@@ -100,8 +100,8 @@ impl Departure {
                 "Intel's processors save RF as one (SDM vol. 3, 18.3.1.1), AMD's leave it alone"
             }
             Self::FlagsInRepetition => {
-                "Intel's processors show the flags from before the instruction (SDM vol. 2, REP), AMD's those \
-                 of the last comparison"
+                "Intel's processors show the flags from before the instruction (SDM \
+                 vol. 2, REP), AMD's those of the last comparison"
             }
             Self::NarrowRepetition => {
                 "Intel's processors clear the upper halves of RCX and, if the access faults, of RSI and RDI; \

@@ -74,8 +74,8 @@ impl Tlb {
         self.forget(|_, span| span & GLOBAL == 0);
     }
 
-    /// Forgets entries by their tags and the sizes of their pages. The cost is that of what is in use, which is little
-    /// in a machine that goes from program to program.
+    /// Forgets entries by their tags and the sizes of their pages. The cost is that of what is in use,
+    /// which is little in a machine that goes from program to program.
     fn forget(&mut self, goes: impl Fn(u64, u8) -> bool) {
         let entries = self.entries.as_flattened_mut().as_flattened_mut();
         let spans = self.spans.as_flattened().as_flattened();

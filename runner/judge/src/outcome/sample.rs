@@ -327,7 +327,8 @@ pub fn broken() -> Report {
 /// A report in which every text is hostile: controls, escapes, markup, workflow commands, bidi
 /// overrides, characters that XML forbids, and lines and blocks of great length.
 pub fn hostile() -> Report {
-    let nasty = "a]]>&<b>\"'\u{1b}[31mred\u{1b}]0;t\u{7}\u{0}\u{8}\u{202e}\u{fffe}\r\n::error::x\n```\n| @you `c` %0A";
+    let nasty = "a]]>&<b>\"'\u{1b}[31mred\u{1b}]0;t\u{7}\u{0}\u{8}\u{202e}\u{fffe}\r\n\
+        ::error::x\n```\n| @you `c` %0A";
     let long = format!("{nasty}{}", "x".repeat(200_000));
     let mut report = failing();
     report.run.scenario = nasty.to_owned();

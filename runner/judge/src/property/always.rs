@@ -60,7 +60,7 @@ impl Always {
         };
         match (assertion.kind(), end.cut_short()) {
             (Some(AssertionKind::AlwaysOrUnreachable | AssertionKind::Unreachable), _) => {
-                Judgement::pass(&self.name, KIND, "it was never reached, as it may be")
+                Judgement::pass(&self.name, KIND, "it was never reached, which is allowed")
             }
             (_, Some(why)) => {
                 let reason = format!("{}; {why}", assertion.absence());

@@ -217,7 +217,7 @@ impl State {
             }
             (_, Some(_), None) => Judgement::pass(name, kind, format!("held in all of {all}")),
             (AssertionKind::AlwaysOrUnreachable, None, None) => {
-                Judgement::pass(name, kind, "it was never reached, as it may be")
+                Judgement::pass(name, kind, "it was never reached, which is allowed")
             }
             (_, None, None) => never_held(name, kind, end, "it was never reached"),
         }

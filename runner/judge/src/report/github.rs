@@ -75,7 +75,8 @@ const fn mark(verdict: Verdict) -> &'static str {
 fn heading(report: &Report, name: &str) -> String {
     let (totals, run) = (&report.totals, &report.run);
     format!(
-        "### {} {}: {} passed, {} failed, {} inconclusive\n\n{} with seed {} on {}: {} of virtual time in {}.\n\n",
+        "### {} {}: {} passed, {} failed, {} inconclusive\n\n{} with seed {} on {}: \
+         {} of virtual time in {}.\n\n",
         mark(report.verdict),
         escape(name),
         totals.passed,

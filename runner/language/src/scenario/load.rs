@@ -134,7 +134,14 @@ fn main_keys(root: &Block, diags: &mut Diags) -> Option<Spanned<String>> {
         Some(name) => Some(Spanned::new(name.value.to_owned(), name.span)),
         None => {
             if !root.has("name") {
-                diags.push(Diag::error(codes::MISSING_KEY, "the scenario has no name").label(root.span, "the name is missing").help("write `scenario \"name\" schema=1 { ... }`; in TOML `name = \"...\"` at the top"));
+                diags.push(
+                    Diag::error(codes::MISSING_KEY, "the scenario has no name")
+                        .label(root.span, "the name is missing")
+                        .help(
+                            "write `scenario \"name\" schema=1 { ... }`; in TOML `name = \
+                             \"...\"` at the top",
+                        ),
+                );
             }
             None
         }
@@ -228,7 +235,17 @@ impl Loader {
             return None;
         }
         if self.stack.len() >= MAX_INCLUDE_DEPTH || self.sources.all().len() >= MAX_FILES {
-            self.diags.push(Diag::error(codes::TOO_MANY_INCLUDES, format!("includes are more than {MAX_INCLUDE_DEPTH} deep, or more than {MAX_FILES} files")).label(path.span, "not read any more").help("include fewer files"));
+            self.diags.push(
+                Diag::error(
+                    codes::TOO_MANY_INCLUDES,
+                    format!(
+                        "includes are more than {MAX_INCLUDE_DEPTH} deep, or more than \
+                         {MAX_FILES} files"
+                    ),
+                )
+                .label(path.span, "not read any more")
+                .help("include fewer files"),
+            );
             return None;
         }
         if self.seen.contains(&identity) {
@@ -308,7 +325,18 @@ impl Loader {
             && version > SCHEMA
         {
             self.diags.push(
-                Diag::error(codes::SCHEMA_TOO_NEW, format!("the file is written in version {version} of the language; this chaosrun knows version {SCHEMA}")).label(field.value.span, "newer than this chaosrun").help(format!("update chaosrun, or write `schema` {SCHEMA} if the file uses nothing newer")),
+                Diag::error(
+                    codes::SCHEMA_TOO_NEW,
+                    format!(
+                        "the file is written in version {version} of the language; this \
+                         chaosrun knows version {SCHEMA}"
+                    ),
+                )
+                .label(field.value.span, "newer than this chaosrun")
+                .help(format!(
+                    "update chaosrun, or write `schema` {SCHEMA} if the file uses \
+                     nothing newer"
+                )),
             );
         }
     }

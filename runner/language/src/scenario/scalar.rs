@@ -128,49 +128,7 @@ pub fn duration(text: &str) -> Result<u64, Wrong> {
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
-        let scale: u128 = match unit.trim() {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            "" => {
-                return wrong(
-                    Fault::MissingUnit,
-                    "has no unit",
-                    format!("write \"{text}s\" for seconds or \"{text}ms\" for milliseconds"),
-                );
-            }
-            "sec" | "secs" | "second" | "seconds" => {
-                return wrong(
-                    Fault::Malformed,
-                    format!("has the unknown unit `{}`", unit.trim()),
-                    format!("write \"{number}s\""),
-                );
-            }
-            "min" | "mins" | "minute" | "minutes" => {
-                return wrong(
-                    Fault::Malformed,
-                    format!("has the unknown unit `{}`", unit.trim()),
-                    format!("write \"{number}m\""),
-                );
-            }
-            "d" | "day" | "days" => {
-                return wrong(
-                    Fault::Malformed,
-                    "is counted in days",
-                    "the longest unit is the hour: \"24h\"",
-                );
-            }
-            other => {
-                return wrong(
-                    Fault::Malformed,
-                    format!("has the unknown unit `{}`", clip(other)),
-                    DURATION_HELP,
-                );
-            }
-        };
+        let scale = nanoseconds(unit.trim(), number, text)?;
         let Some(part) = scaled(number, scale) else {
             return wrong(
                 Fault::Malformed,
@@ -189,6 +147,35 @@ pub fn duration(text: &str) -> Result<u64, Wrong> {
             "is longer than 292 years",
             "the longest duration is about 2,500,000 hours",
         ),
+    }
+}
+
+/// How many nanoseconds a unit of time has; `number` stands before it in `text`.
+fn nanoseconds(unit: &str, number: &str, text: &str) -> Result<u128, Wrong> {
+    let unknown = |instead: String| {
+        let what = format!("has the unknown unit `{}`", clip(unit));
+        wrong(Fault::Malformed, what, instead)
+    };
+    match unit {
+        "ns" => Ok(1),
+        "us" | "µs" | "μs" => Ok(1_000),
+        "ms" => Ok(1_000_000),
+        "s" => Ok(1_000_000_000),
+        "m" => Ok(60_000_000_000),
+        "h" => Ok(3_600_000_000_000),
+        "" => wrong(
+            Fault::MissingUnit,
+            "has no unit",
+            format!("write \"{text}s\" for seconds or \"{text}ms\" for milliseconds"),
+        ),
+        "sec" | "secs" | "second" | "seconds" => unknown(format!("write \"{number}s\"")),
+        "min" | "mins" | "minute" | "minutes" => unknown(format!("write \"{number}m\"")),
+        "d" | "day" | "days" => wrong(
+            Fault::Malformed,
+            "is counted in days",
+            "the longest unit is the hour: \"24h\"",
+        ),
+        _ => unknown(DURATION_HELP.into()),
     }
 }
 
@@ -320,7 +307,8 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
             return wrong(
                 Fault::Ambiguous,
                 format!("is counted in bytes (`{}`)", clip(unit)),
-                "bandwidth is counted in bits, as network cards are: multiply by 8 and write e.g. \"800Mbit\"",
+                "bandwidth is counted in bits, as network cards are: multiply by 8 \
+                 and write e.g. \"800Mbit\"",
             );
         }
         other => {
@@ -390,7 +378,8 @@ pub fn ratio(text: &str) -> Result<Ratio, Wrong> {
                     Fault::MissingUnit,
                     "has no unit",
                     format!(
-                        "write \"{exact}%\" if you mean the fraction {text}, or \"{text}%\" if you mean percent"
+                        "write \"{exact}%\" if you mean the fraction {text}, or \
+                         \"{text}%\" if you mean percent"
                     ),
                 )
             }
@@ -473,7 +462,8 @@ pub fn rate(text: &str) -> Result<Rate, Wrong> {
 /// # Errors
 /// Says what is wrong and what to write.
 pub fn drift(text: &str) -> Result<i64, Wrong> {
-    const HELP: &str = "write how much faster (or, with a minus, slower) the clock runs, e.g. \"50ppm\" or \"-0.1%\"";
+    const HELP: &str = "write how much faster (or, with a minus, slower) the clock runs, e.g. \"50ppm\" \
+        or \"-0.1%\"";
     let text = text.trim();
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

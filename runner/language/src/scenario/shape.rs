@@ -236,37 +236,9 @@ impl Shape<'_> {
             });
             return;
         }
-        let mut names = inner.texts("name");
+        let names = self.names(key, key_span, value, name, &inner);
         inner.fields.retain(|f| f.key.name != "name");
-        match (name, names.first()) {
-            (Some(name), Some(again)) => {
-                let diag = Diag::error(
-                    codes::CONFLICTING_KEYS,
-                    format!("`{}` is named twice", name.value),
-                )
-                .label(again.span, "the second name")
-                .label(name.span, "the first name")
-                .help("remove `name`: the table's own key is the name");
-                return self.push(diag);
-            }
-            (Some(name), None) => names.push(name),
-            (None, None) if has_broken(value) => return,
-            (None, None) => {
-                let example = match self.language {
-                    Language::Kdl => format!("{} \"name\" {{ ... }}", key.name),
-                    Language::Toml => format!("[{}.name]", key.name),
-                };
-                let diag = Diag::error(
-                    codes::MISSING_KEY,
-                    format!("this `{}` has no name", key.name),
-                )
-                .label(key_span, "the name is missing")
-                .help(format!("write `{example}`"));
-                return self.push(diag);
-            }
-            (None, Some(_)) => {}
-        }
-        for name in names {
+        for name in names.unwrap_or_default() {
             if self.name_is_good(key, &name) {
                 let named = Block {
                     name: Some(name.clone()),
@@ -279,6 +251,49 @@ impl Shape<'_> {
                 });
             }
         }
+    }
+
+    /// What a block is called by its key or by its `name`, or the names of several.
+    fn names(
+        &mut self,
+        key: &Key,
+        key_span: Span,
+        value: &Value,
+        name: Option<Spanned<String>>,
+        inner: &Block,
+    ) -> Option<Vec<Spanned<String>>> {
+        let mut names = inner.texts("name");
+        match (name, names.first()) {
+            (Some(name), Some(again)) => {
+                let diag = Diag::error(
+                    codes::CONFLICTING_KEYS,
+                    format!("`{}` is named twice", name.value),
+                )
+                .label(again.span, "the second name")
+                .label(name.span, "the first name")
+                .help("remove `name`: the table's own key is the name");
+                self.push(diag);
+                return None;
+            }
+            (Some(name), None) => names.push(name),
+            (None, None) if has_broken(value) => return None,
+            (None, None) => {
+                let example = match self.language {
+                    Language::Kdl => format!("{} \"name\" {{ ... }}", key.name),
+                    Language::Toml => format!("[{}.name]", key.name),
+                };
+                let diag = Diag::error(
+                    codes::MISSING_KEY,
+                    format!("this `{}` has no name", key.name),
+                )
+                .label(key_span, "the name is missing")
+                .help(format!("write `{example}`"));
+                self.push(diag);
+                return None;
+            }
+            (None, Some(_)) => {}
+        }
+        Some(names)
     }
 
     fn block_help(&self, key: &Key, section: &Section) -> String {

@@ -272,7 +272,9 @@ fn read_bytes(
         return Err(fail(
             codes::TOO_LARGE,
             format!("`{name}` is larger than {} MiB", MAX_FILE_BYTES >> 20),
-            "a scenario is a small text file; if yours is generated, use `replicas`, selectors and `every` instead of writing everything out".into(),
+            "a scenario is a small text file; if yours is generated, use `replicas`, \
+             selectors and `every` instead of writing everything out"
+                .into(),
         ));
     }
     Ok(bytes)

@@ -328,7 +328,14 @@ impl Scan<'_> {
     }
 
     fn lint(&mut self, at: usize, len: usize, what: &str) {
-        self.diags.push(Diag::warning(codes::TOML_1_1, format!("{what} needs TOML 1.1")).label(Span::new(self.file, at, at + len), "only in TOML 1.1").help("write TOML 1.0, so that Nix and editors can read the file, too; use a [table] instead of braces"));
+        self.diags.push(
+            Diag::warning(codes::TOML_1_1, format!("{what} needs TOML 1.1"))
+                .label(Span::new(self.file, at, at + len), "only in TOML 1.1")
+                .help(
+                    "write TOML 1.0, so that Nix and editors can read the file, too; use a \
+                     [table] instead of braces",
+                ),
+        );
     }
 }
 

@@ -141,8 +141,12 @@ mod tests {
 
     #[test]
     fn layout_is_tidied_and_content_is_kept() {
-        let messy = "\n# top\nname=\"a\"# the name\n\n\n\nschema   =  1_0\n[node.n1]\n  # why\n  memory='1MiB'\n[[faults.at]] # first\ntime=\"1s\"\nkill={target=[\"n1\",\"n2\"],any=0x1}\n# end\n";
-        let tidy = "# top\nname = \"a\" # the name\n\nschema = 1_0\n\n[node.n1]\n# why\nmemory = '1MiB'\n\n[[faults.at]] # first\ntime = \"1s\"\nkill = { target = [\"n1\", \"n2\"], any = 0x1 }\n# end\n";
+        let messy = "\n# top\nname=\"a\"# the name\n\n\n\nschema   =  1_0\n[node.n1]\n  # why\n  \
+            memory='1MiB'\n[[faults.at]] # first\ntime=\"1s\"\n\
+            kill={target=[\"n1\",\"n2\"],any=0x1}\n# end\n";
+        let tidy = "# top\nname = \"a\" # the name\n\nschema = 1_0\n\n[node.n1]\n# why\nmemory \
+            = '1MiB'\n\n[[faults.at]] # first\ntime = \"1s\"\nkill = { target = \
+            [\"n1\", \"n2\"], any = 0x1 }\n# end\n";
         assert_eq!(format(messy).unwrap(), tidy);
         assert_eq!(format(tidy).unwrap(), tidy);
     }

@@ -86,7 +86,11 @@ impl Sections {
                 let one = self.reference(section);
                 let name = json!({ "type": "string" });
                 json!({ "anyOf": [
-                    { "type": "object", "patternProperties": { "^x-": {} }, "additionalProperties": one.clone() },
+                    {
+                        "type": "object",
+                        "patternProperties": { "^x-": {} },
+                        "additionalProperties": one.clone(),
+                    },
                     { "type": "array", "items": { "anyOf": [one, name.clone()] } },
                     name,
                 ] })

@@ -162,7 +162,11 @@ fn messages_look_as_they_did() {
                 render(&sources, &diags, rendering)
             );
         }
-        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../diag_snapshots" }, {
+        insta::with_settings!({
+            omit_expression => true,
+            prepend_module_to_snapshot => false,
+            snapshot_path => "../diag_snapshots",
+        }, {
             insta::assert_snapshot!(name, shown);
         });
     }
@@ -194,7 +198,8 @@ fn every_code_has_a_fixture() {
 
 #[test]
 fn several_mistakes_are_told_in_one_pass() {
-    let text = "scenario \"t\" schema=1 {\n node \"n1\" { memroy \"1MiB\" }\n run duration=5\n faults { at \"1s\" { kill \"n2\" } }\n b true\n}\n";
+    let text = "scenario \"t\" schema=1 {\n node \"n1\" { memroy \"1MiB\" }\n run duration=5\n \
+        faults { at \"1s\" { kill \"n2\" } }\n b true\n}\n";
     let mut loaded = load_text(text, Language::Kdl, "t.kdl", Path::new(""));
     let _ = compile(
         &loaded.scenarios[0],

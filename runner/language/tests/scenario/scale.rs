@@ -11,12 +11,14 @@ use chaosrun_language::scenario::source::Language;
 /// A scenario of so many nodes and ten times as many faults.
 fn large(nodes: usize) -> String {
     let mut text = String::from(
-        "scenario \"large\" schema=1 {\n    kernel \"tiny\"\n    guest \"app\" binary=\"app\"\n    network \"lan\"\n",
+        "scenario \"large\" schema=1 {\n    kernel \"tiny\"\n    guest \"app\" \
+         binary=\"app\"\n    network \"lan\"\n",
     );
     for n in 0..nodes {
         let _ = writeln!(
             text,
-            "    node \"n{n}\" {{ guest \"app\"; memory \"64MiB\"; disk \"data\" size=\"1MiB\"; network \"lan\"; tag \"t{}\" }}",
+            "    node \"n{n}\" {{ guest \"app\"; memory \"64MiB\"; disk \"data\" \
+             size=\"1MiB\"; network \"lan\"; tag \"t{}\" }}",
             n % 7
         );
     }

@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn the_first_error_is_shown_as_it_is() {
-        let said = "   Compiling a v1.0.0\nwarning: w\nerror[E0425]: cannot find value `x`\n --> src/main.rs:1:1\n";
+        let said = "   Compiling a v1.0.0\nwarning: w\nerror[E0425]: cannot find value `x`\n \
+            --> src/main.rs:1:1\n";
         assert_eq!(
             essence(said),
             "error[E0425]: cannot find value `x`\n --> src/main.rs:1:1\n"

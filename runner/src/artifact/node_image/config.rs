@@ -11,9 +11,9 @@ use crate::plan::model::{Disk, Node, Plan, RestartPolicy, Workload};
 /// for each, and it takes all at once, so that there is nothing that anybody could wait for.
 const NO_INTERRUPT_FOR_SENT: &str = "virtio_net.napi_tx=0";
 
-/// What Debian's kernel would do beyond what a machine here has any use for: to keep a processor that does not
-/// speculate from giving secrets away, to wipe memory that it hands to itself, and to count how long tasks
-/// wait for resources, at each switch between them. `tiny` is built without.
+/// What Debian's kernel would do beyond what a machine here has any use for: to keep a processor that
+/// does not speculate from giving secrets away, to wipe memory that it hands to itself, and to count
+/// how long tasks wait for resources, at each switch between them. `tiny` is built without.
 const FOR_DEBIAN: [&str; 3] = ["mitigations=off", "init_on_alloc=0", "psi=0"];
 
 /// The kernel's command line: the console, a reset after a panic (so that the machine stops), no interrupts

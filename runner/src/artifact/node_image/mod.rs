@@ -403,32 +403,6 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Fetches the kernels and packages of a plan that are known by their recipe only, and tells whether
-/// there were any. If so, planning again names them by their content.
-///
-/// # Errors
-/// One of them cannot be had.
-pub fn fetch_missing(store: &Store, plan: &Plan) -> Result<bool, ArtifactError> {
-    let mut fetched = false;
-    for node in &plan.nodes {
-        if let Artifact::Recipe { .. } = node.kernel.image {
-            store.kernel(&node.kernel.artifact())?;
-            fetched = true;
-        }
-    }
-    for guest in plan.guests.values() {
-        if let Program::Packages {
-            packages,
-            tree: Artifact::Recipe { .. },
-        } = &guest.program
-        {
-            super::packages::tree(store, packages)?;
-            fetched = true;
-        }
-    }
-    Ok(fetched)
-}
-
 /// The file system of a node, of which the plan has made sure that there is only one.
 fn whole<'a>(guests: &[(&str, &'a Guest)]) -> Whole<'a> {
     let of = |guest: &'a Guest| match &guest.program {

@@ -1,4 +1,5 @@
-//! Reads a bzImage: its setup header and the compressed kernel inside (Linux, Documentation/arch/x86/boot.rst).
+//! Reads a bzImage: its setup header and the compressed kernel inside (Linux,
+//! Documentation/arch/x86/boot.rst).
 
 use linux_loader::loader::bootparam::setup_header;
 use vm_memory::ByteValued;

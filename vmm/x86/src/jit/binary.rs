@@ -34,7 +34,8 @@ impl Binary {
         !matches!(self, Self::Add | Self::Sub | Self::Cmp)
     }
 
-    /// The number of the host's instruction among the eight of its kind (Intel SDM vol. 2, table A-6, group 1).
+    /// The number of the host's instruction among the eight of its kind (Intel SDM vol. 2, table A-6,
+    /// group 1).
     fn number(self) -> u8 {
         match self {
             Self::Add => 0,

@@ -1,7 +1,7 @@
 //! How much was done, for tests and for whoever wants to know whether it pays.
 
-/// What a machine did with compiled code since it was made. It depends on what other machines did, too, and has
-/// no effect on any.
+/// What a machine did with compiled code since it was made. It depends on what other machines did, too,
+/// and has no effect on any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CodeCounts {
     /// Blocks that it compiled.

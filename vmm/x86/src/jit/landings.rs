@@ -15,9 +15,9 @@ pub(crate) struct Landings {
     /// the machine is unbound.
     pub(crate) places: [*const u8; Self::COUNT],
     /// Blocks that are looked for again and again, by a hash of their places: see [`Self::slot`]. They have
-    /// their places with them, and a page's number in the store is given out once in a generation, so that the
-    /// one at a place is the block there whoever is bound to the page, and that nobody gets to one whose page
-    /// nobody is bound to.
+    /// their places with them, and a page's number in the store is given out once in a generation, so
+    /// that the one at a place is the block there whoever is bound to the page, and that nobody gets to
+    /// one whose page nobody is bound to.
     pub(crate) targets: [Target; Self::COUNT],
 }
 

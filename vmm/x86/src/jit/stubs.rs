@@ -35,8 +35,8 @@ pub(super) struct Stubs {
     pub write_wide: [usize; 2],
     /// Fails if SSE is off.
     pub sse: usize,
-    /// RAX linear address; RAX host address of the 16 bytes that CMPXCHG16B changes, which have to be aligned.
-    /// Changes RCX and RDX. May fail.
+    /// RAX linear address; RAX host address of the 16 bytes that CMPXCHG16B changes, which have to be
+    /// aligned. Changes RCX and RDX. May fail.
     pub write_pair: usize,
     /// Swaps the base of GS with the kernel's. Changes RAX and RCX. May fail.
     pub swapgs: usize,
@@ -407,8 +407,8 @@ fn call(asm: &mut Asm, access: Access) {
     finish_access(asm, access, 8);
 }
 
-/// RAX linear address: RCX place; jumps to `fail` if the TLB does not know. Changes RDX. `elsewhere` says that
-/// it is another page than the one being executed.
+/// RAX linear address: RCX place; jumps to `fail` if the TLB does not know. Changes RDX. `elsewhere`
+/// says that it is another page than the one being executed.
 fn code_place(asm: &mut Asm, elsewhere: bool) {
     dynasm!(asm ; .arch x64 ; mov rcx, rax ; and rcx, -4096);
     if !elsewhere {

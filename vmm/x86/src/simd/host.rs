@@ -157,17 +157,27 @@ macro_rules! float_op {
                 // SAFETY: the instruction works on registers, STMXCSR writes a local; every
                 // x86-64-v2 host has both. MXCSR's control bits do not change.
                 unsafe {
-                    $crate::simd::host::under_host!(csr, $op, d = inout(xmm_reg) d, s = in(xmm_reg) $crate::simd::host::vector(src) $($extra)*);
+                    $crate::simd::host::under_host!(
+                        csr, $op, d = inout(xmm_reg) d,
+                        s = in(xmm_reg) $crate::simd::host::vector(src) $($extra)*
+                    );
                 }
                 ($crate::simd::host::quads(d), csr)
             }
             #[inline(always)]
-            fn under_guest(dst: $crate::simd::Quads, src: $crate::simd::Quads, mut csr: u32) -> ($crate::simd::Quads, u32) {
+            fn under_guest(
+                dst: $crate::simd::Quads,
+                src: $crate::simd::Quads,
+                mut csr: u32,
+            ) -> ($crate::simd::Quads, u32) {
                 let mut d = $crate::simd::host::vector(dst);
                 // SAFETY: as above; all exceptions are masked in `csr`, which has no reserved bit
                 // set, and the host's MXCSR is restored.
                 unsafe {
-                    $crate::simd::host::under_guest!(csr, $op, d = inout(xmm_reg) d, s = in(xmm_reg) $crate::simd::host::vector(src) $($extra)*);
+                    $crate::simd::host::under_guest!(
+                        csr, $op, d = inout(xmm_reg) d,
+                        s = in(xmm_reg) $crate::simd::host::vector(src) $($extra)*
+                    );
                 }
                 ($crate::simd::host::quads(d), csr)
             }

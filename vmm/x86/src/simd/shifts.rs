@@ -15,28 +15,36 @@ pub(super) fn prim(code: Code) -> Option<Prim> {
 
 int_ops! {
     Psllw "psllw" {
-        Psllw_xmm_xmmm128: plain, Psllw_mm_mmm64: plain, Psllw_xmm_imm8: by_immediate, Psllw_mm_imm8: by_immediate,
+        Psllw_xmm_xmmm128: plain, Psllw_mm_mmm64: plain,
+        Psllw_xmm_imm8: by_immediate, Psllw_mm_imm8: by_immediate,
     }
     Pslld "pslld" {
-        Pslld_xmm_xmmm128: plain, Pslld_mm_mmm64: plain, Pslld_xmm_imm8: by_immediate, Pslld_mm_imm8: by_immediate,
+        Pslld_xmm_xmmm128: plain, Pslld_mm_mmm64: plain,
+        Pslld_xmm_imm8: by_immediate, Pslld_mm_imm8: by_immediate,
     }
     Psllq "psllq" {
-        Psllq_xmm_xmmm128: plain, Psllq_mm_mmm64: plain, Psllq_xmm_imm8: by_immediate, Psllq_mm_imm8: by_immediate,
+        Psllq_xmm_xmmm128: plain, Psllq_mm_mmm64: plain,
+        Psllq_xmm_imm8: by_immediate, Psllq_mm_imm8: by_immediate,
     }
     Psrlw "psrlw" {
-        Psrlw_xmm_xmmm128: plain, Psrlw_mm_mmm64: plain, Psrlw_xmm_imm8: by_immediate, Psrlw_mm_imm8: by_immediate,
+        Psrlw_xmm_xmmm128: plain, Psrlw_mm_mmm64: plain,
+        Psrlw_xmm_imm8: by_immediate, Psrlw_mm_imm8: by_immediate,
     }
     Psrld "psrld" {
-        Psrld_xmm_xmmm128: plain, Psrld_mm_mmm64: plain, Psrld_xmm_imm8: by_immediate, Psrld_mm_imm8: by_immediate,
+        Psrld_xmm_xmmm128: plain, Psrld_mm_mmm64: plain,
+        Psrld_xmm_imm8: by_immediate, Psrld_mm_imm8: by_immediate,
     }
     Psrlq "psrlq" {
-        Psrlq_xmm_xmmm128: plain, Psrlq_mm_mmm64: plain, Psrlq_xmm_imm8: by_immediate, Psrlq_mm_imm8: by_immediate,
+        Psrlq_xmm_xmmm128: plain, Psrlq_mm_mmm64: plain,
+        Psrlq_xmm_imm8: by_immediate, Psrlq_mm_imm8: by_immediate,
     }
     Psraw "psraw" {
-        Psraw_xmm_xmmm128: plain, Psraw_mm_mmm64: plain, Psraw_xmm_imm8: by_immediate, Psraw_mm_imm8: by_immediate,
+        Psraw_xmm_xmmm128: plain, Psraw_mm_mmm64: plain,
+        Psraw_xmm_imm8: by_immediate, Psraw_mm_imm8: by_immediate,
     }
     Psrad "psrad" {
-        Psrad_xmm_xmmm128: plain, Psrad_mm_mmm64: plain, Psrad_xmm_imm8: by_immediate, Psrad_mm_imm8: by_immediate,
+        Psrad_xmm_xmmm128: plain, Psrad_mm_mmm64: plain,
+        Psrad_xmm_imm8: by_immediate, Psrad_mm_imm8: by_immediate,
     }
 }
 

@@ -86,8 +86,8 @@ impl Writer {
         code
     }
 
-    /// A block that ends in front of a repeated string instruction, at the end of a line of 64 bytes, and at times
-    /// makes that two others or the other way round.
+    /// A block that ends in front of a repeated string instruction, at the end of a line of 64 bytes,
+    /// and at times makes that two others or the other way round.
     fn in_front_of_a_string(&mut self, base: u64) -> Vec<u8> {
         let bit = 1 << self.below(30);
         let program = |pad: u64| {

@@ -1,8 +1,8 @@
 //! Where things are in a guest that changes its code.
 //!
-//! It has a few pages of code of one form. Each has functions in slots at the same positions, so that a function
-//! of one page may come to be in any other. Functions only call those of a higher level, which ends whatever
-//! is mapped where.
+//! It has a few pages of code of one form. Each has functions in slots at the same positions, so that a
+//! function of one page may come to be in any other. Functions only call those of a higher level, which
+//! ends whatever is mapped where.
 
 use crate::harness::layout::FREE;
 
@@ -24,8 +24,8 @@ pub const ACTION_TABLE: u64 = 0x2_9000;
 /// Code in compatibility mode.
 pub const COMPATIBLE: u64 = FREE + 0x6_0000;
 
-/// Regions in which the pages are mapped again, in any order. In all of them, and where the pages are mapped to
-/// themselves, addresses at the same position have the same hash.
+/// Regions in which the pages are mapped again, in any order. In all of them, and where the pages are
+/// mapped to themselves, addresses at the same position have the same hash.
 pub const ALIASES: u64 = 0x6000_0000_0000;
 pub const REGION: u64 = 0x4_0000;
 pub const REGIONS: u64 = 4;

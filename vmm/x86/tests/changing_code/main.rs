@@ -11,7 +11,8 @@
 //! many programs there are; `CHAOSRUN_HUNT_SECONDS` is how much processor time the campaign takes:
 //!
 //! ```text
-//! CHAOSRUN_HUNT_SECONDS=7200 cargo test -p chaosrun-x86 --release --test changing_code -- --ignored --nocapture
+//! CHAOSRUN_HUNT_SECONDS=7200 cargo test -p chaosrun-x86 --release --test changing_code -- \
+//!     --ignored --nocapture
 //! ```
 
 mod actions;

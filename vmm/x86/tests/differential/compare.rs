@@ -232,6 +232,43 @@ fn compare_window(
     }
 }
 
+/// These access their memory in an order of the processor's own, so that which byte of a page faults first
+/// is not defined.
+const IN_ANY_ORDER: [M; 19] = [
+    M::Iret,
+    M::Iretd,
+    M::Iretq,
+    M::Fldenv,
+    M::Frstor,
+    M::Fnstenv,
+    M::Fnsave,
+    M::Fxsave,
+    M::Fxsave64,
+    M::Fxrstor,
+    M::Fxrstor64,
+    M::Xsave,
+    M::Xsave64,
+    M::Xrstor,
+    M::Xrstor64,
+    M::Xsavec,
+    M::Xsavec64,
+    M::Xsaveopt,
+    M::Xsaveopt64,
+];
+
+/// These store in several steps, and what was stored before a fault is not defined.
+const STORED_IN_STEPS: [M; 9] = [
+    M::Fxsave,
+    M::Fxsave64,
+    M::Xsave,
+    M::Xsave64,
+    M::Fnstenv,
+    M::Fnsave,
+    M::Enter,
+    M::Pusha,
+    M::Pushad,
+];
+
 fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored {
     let mut ignored = Ignored {
         flags: undefined_flags(case, instruction),
@@ -254,8 +291,8 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
             // C1 tells which way the result was rounded, and precision whether it was.
             ignored.status_word |= 1 << 9 | 1 << 5 | 1 << 7 | 1 << 15;
         }
-        // What Intel's processors do to C1, which the SDM has them clear and reports have them keep, and to the
-        // flags with an unmasked invalid operation, was not recorded yet.
+        // What Intel's processors do to C1, which the SDM has them clear and reports have them keep,
+        // and to the flags with an unmasked invalid operation, was not recorded yet.
         M::Fcomi | M::Fcomip | M::Fucomi | M::Fucomip if host() == Make::Intel => {
             ignored.status_word |= 1 << 9;
             let fp = &native.regs.fp;
@@ -283,28 +320,7 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
         }
         _ => {}
     }
-    if matches!(
-        instruction.mnemonic(),
-        M::Iret
-            | M::Iretd
-            | M::Iretq
-            | M::Fldenv
-            | M::Frstor
-            | M::Fnstenv
-            | M::Fnsave
-            | M::Fxsave
-            | M::Fxsave64
-            | M::Fxrstor
-            | M::Fxrstor64
-            | M::Xsave
-            | M::Xsave64
-            | M::Xrstor
-            | M::Xrstor64
-            | M::Xsavec
-            | M::Xsavec64
-            | M::Xsaveopt
-            | M::Xsaveopt64
-    ) {
+    if IN_ANY_ORDER.contains(&instruction.mnemonic()) {
         ignored.fault_address = 0xfff;
     }
     let uses_mmx = (0..instruction.op_count())
@@ -316,20 +332,7 @@ fn ignored(case: &Case, instruction: &Instruction, native: &Outcome) -> Ignored 
     }
     // POPA may have loaded some registers before it faults.
     ignored.general = faulted && matches!(instruction.mnemonic(), M::Popa | M::Popad);
-    // These store in several steps, and what was stored before a fault is not defined.
-    let stores_in_steps = matches!(
-        instruction.mnemonic(),
-        M::Fxsave
-            | M::Fxsave64
-            | M::Xsave
-            | M::Xsave64
-            | M::Fnstenv
-            | M::Fnsave
-            | M::Enter
-            | M::Pusha
-            | M::Pushad
-    );
-    ignored.window = faulted && stores_in_steps;
+    ignored.window = faulted && STORED_IN_STEPS.contains(&instruction.mnemonic());
     ignored
 }
 

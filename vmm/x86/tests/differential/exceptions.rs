@@ -20,7 +20,8 @@ pub enum Plan {
 }
 
 const KERNEL_ENTRY: &str = "enters or leaves the kernel; bare-metal guests test it";
-const OWN_ANSWER: &str = "answers with the identity, the clock or the randomness of the machine, which are not the host's";
+const OWN_ANSWER: &str = "answers with the identity, the clock or the randomness of the machine, which are \
+    not the host's";
 const HOST_EMULATES: &str =
     "the host's kernel emulates it for user mode (UMIP); bare-metal guests test it";
 

@@ -51,19 +51,7 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
             b.regs.gpr[RDX] &= if b.random.chance(50) { 0 } else { !0xffff_ffff };
             b.pinned |= 1 << RAX | 1 << RDX;
         }
-        M::Xlatb => {
-            let target = b.target(1, false);
-            let segment = match b.instruction.segment_prefix() {
-                Register::FS => b.regs.fs_base,
-                Register::GS => b.regs.gs_base,
-                _ => 0,
-            };
-            let table = target
-                .wrapping_sub(segment)
-                .wrapping_sub(b.regs.gpr[RAX] & 0xff);
-            let narrow = b.instruction.memory_base() == Register::EBX;
-            b.regs.gpr[RBX] = if narrow { table & 0xffff_ffff } else { table };
-        }
+        M::Xlatb => prepare_table(b),
         M::Shld | M::Shrd if b.op.operand_size() == 16 => {
             // A count above the operand size leaves everything undefined.
             b.instruction
@@ -113,6 +101,21 @@ pub fn before_memory(b: &mut Builder, in_memory: bool) {
         }
         _ => {}
     }
+}
+
+/// Has XLAT look up a byte of the window.
+fn prepare_table(b: &mut Builder) {
+    let target = b.target(1, false);
+    let segment = match b.instruction.segment_prefix() {
+        Register::FS => b.regs.fs_base,
+        Register::GS => b.regs.gs_base,
+        _ => 0,
+    };
+    let table = target
+        .wrapping_sub(segment)
+        .wrapping_sub(b.regs.gpr[RAX] & 0xff);
+    let narrow = b.instruction.memory_base() == Register::EBX;
+    b.regs.gpr[RBX] = if narrow { table & 0xffff_ffff } else { table };
 }
 
 /// A random address inside the window, far enough from its ends for a stack frame.

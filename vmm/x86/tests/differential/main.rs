@@ -4,7 +4,8 @@
 //! in this process and by the emulated CPU, and whatever the manual defines must be equal:
 //! registers, flags, memory, and the exception that ends it. Environment variables choose other
 //! cases: `DIFF_FORM` (an iced-x86 code), `DIFF_CASES` (how many per form), `DIFF_SEED`,
-//! `DIFF_CASE` (only this one), `DIFF_LENIENT` (no single-stepping, no comparison of RF) and `DIFF_REPORT` (a file for the whole report).
+//! `DIFF_CASE` (only this one), `DIFF_LENIENT` (no single-stepping, no comparison of RF) and
+//! `DIFF_REPORT` (a file for the whole report).
 
 mod builder;
 mod compare;
@@ -239,8 +240,8 @@ fn check(cases: u64) {
     let implemented = forms.len() - absent;
     let tested = implemented - excluded.len() - impossible.len();
     println!(
-        "{implemented} forms implemented, {tested} tested in {} cases (of {refused} only that user mode may not), \
-         {absent} absent forms raise #UD, {} excluded:",
+        "{implemented} forms implemented, {tested} tested in {} cases (of {refused} \
+         only that user mode may not), {absent} absent forms raise #UD, {} excluded:",
         report.cases(),
         excluded.len(),
     );

@@ -19,14 +19,15 @@ pub fn obstacle(case: &Case, background: &[u8]) -> Option<&'static str> {
     let instruction = builder::decode(&case.native_bytes(), case.regs.rip, case.bits);
     if returns_to_checks(case, &instruction, background) {
         return Some(
-            "IRET that pops AC off a misaligned stack: an Intel processor raises #AC although AC was clear, which \
-             Linux takes for a split lock and answers by putting the thread to sleep, again and again",
+            "IRET that pops AC off a misaligned stack: an Intel processor raises #AC \
+             although AC was clear, which Linux takes for a split lock and answers \
+             by putting the thread to sleep, again and again",
         );
     }
     let address = builder::memory_address(case, &instruction)?;
     splits_lock(&instruction, address).then_some(
-        "locked access across cache lines: this host's kernel has split locks raise #AC, and slows the thread or \
-         ends it",
+        "locked access across cache lines: this host's kernel has split locks raise \
+         #AC, and slows the thread or ends it",
     )
 }
 

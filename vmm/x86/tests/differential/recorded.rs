@@ -38,8 +38,8 @@ use Seen::*;
 /// The seed of the cases.
 const SEED: u64 = 1;
 
-/// The form, the number of the case, its bytes (by which a change of the generator would be noticed), and what
-/// was seen.
+/// The form, the number of the case, its bytes (by which a change of the generator would be noticed),
+/// and what was seen.
 #[rustfmt::skip]
 const CASES: &[(Code, u64, &[u8], &[Seen])] = &[
     // push es
@@ -51,13 +51,17 @@ const CASES: &[(Code, u64, &[u8], &[Seen])] = &[
     // push ds
     (Code::Pushd_DS, 0, &[0x1e], &[Byte(0x10001736, 0x78)]),
     // pop ds
-    (Code::Popd_DS, 47, &[0x1f], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10100ff5), Rflags(0x257), Register(RSP, 0x10002001), Selector(0x0)]),
+    (Code::Popd_DS, 47, &[0x1f],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10100ff5), Rflags(0x257),
+            Register(RSP, 0x10002001), Selector(0x0)]),
     // bound sp,dword ptr es:[ecx+ecx*4+0FF2F1DAh]
-    (Code::Bound_r16_m1616, 3, &[0x26, 0x66, 0x62, 0xa4, 0x89, 0xda, 0xf1, 0xf2, 0x0f], &[Vector(0x5), Error(0x0), FaultAddress(0x0)]),
+    (Code::Bound_r16_m1616, 3, &[0x26, 0x66, 0x62, 0xa4, 0x89, 0xda, 0xf1, 0xf2, 0x0f],
+        &[Vector(0x5), Error(0x0), FaultAddress(0x0)]),
     // rep movsb [rdi],[rsi]
     (Code::Movsb_m8_m8, 50, &[0xf3, 0xa4], &[Rflags(0x10b97)]),
     // rep movsw [edi],[esi]
-    (Code::Movsw_m16_m16, 3, &[0x66, 0x67, 0xf3, 0xa5], &[Register(RCX, 0x3), Register(RSI, 0x10000286), Register(RDI, 0x10001fff)]),
+    (Code::Movsw_m16_m16, 3, &[0x66, 0x67, 0xf3, 0xa5],
+        &[Register(RCX, 0x3), Register(RSI, 0x10000286), Register(RDI, 0x10001fff)]),
     // repne cmpsw [esi],[edi]
     (Code::Cmpsw_m16_m16, 18, &[0x66, 0x67, 0xf2, 0xa7], &[Register(RCX, 0x0)]),
     // repe cmpsq [rsi],[rdi]
@@ -83,25 +87,35 @@ const CASES: &[(Code, u64, &[u8], &[Seen])] = &[
     // fsin
     (Code::Fsin, 12, &[0xd9, 0xfe], &[Status(0x81a2), Top(0x8000000000000000, 0x1)]),
     // fst qword ptr gs:[rdi-55h],st
-    (Code::Fst_m64fp, 14, &[0x65, 0xdd, 0x57, 0xab], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10101719), Rflags(0xa86), Status(0xb0e1)]),
+    (Code::Fst_m64fp, 14, &[0x65, 0xdd, 0x57, 0xab],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10101719), Rflags(0xa86), Status(0xb0e1)]),
     // fstp qword ptr [r8+rbx*8-1F795D26h],st
-    (Code::Fstp_m64fp, 40, &[0x41, 0xdd, 0x9c, 0xd8, 0xda, 0xa2, 0x86, 0xe0], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10101d54), Rflags(0x207), Status(0xf1c1)]),
+    (Code::Fstp_m64fp, 40, &[0x41, 0xdd, 0x9c, 0xd8, 0xda, 0xa2, 0x86, 0xe0],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10101d54), Rflags(0x207), Status(0xf1c1)]),
     // fisttp word ptr [rbx+r8],st
-    (Code::Fisttp_m16int, 23, &[0x42, 0xdf, 0x0c, 0x03], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10101462), Rflags(0xa07), Status(0xa481)]),
+    (Code::Fisttp_m16int, 23, &[0x42, 0xdf, 0x0c, 0x03],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10101462), Rflags(0xa07), Status(0xa481)]),
     // fbstp tbyte ptr [r13+rsi-57DCB22Dh],st
-    (Code::Fbstp_m80bcd, 12, &[0x41, 0xdf, 0xb4, 0x35, 0xd3, 0x4d, 0x23, 0xa8], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10100421), Rflags(0x212), Status(0xfc81)]),
+    (Code::Fbstp_m80bcd, 12, &[0x41, 0xdf, 0xb4, 0x35, 0xd3, 0x4d, 0x23, 0xa8],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x10100421), Rflags(0x212), Status(0xfc81)]),
     // call r9
     (Code::Call_rm64, 30, &[0x4d, 0xff, 0xd1], &[Byte(0x10000a40, 0x6b)]),
     // push fs
     (Code::Pushd_FS, 0, &[0x0f, 0xa0], &[Byte(0x10001ff1, 0xde)]),
     // pop fs
-    (Code::Popd_FS, 32, &[0x0f, 0xa1], &[Vector(0x3), Rip(0x10101743), Rflags(0x40a47), Register(RSP, 0x1000000a), FsBase(0x0), Selector(0x2b)]),
+    (Code::Popd_FS, 32, &[0x0f, 0xa1],
+        &[Vector(0x3), Rip(0x10101743), Rflags(0x40a47), Register(RSP, 0x1000000a), FsBase(0x0),
+            Selector(0x2b)]),
     // pop fs
-    (Code::Popq_FS, 33, &[0x4e, 0x0f, 0xa1], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x101015c9), Rflags(0xed2), Register(RSP, 0x10002002), FsBase(0x0), Selector(0x33)]),
+    (Code::Popq_FS, 33, &[0x4e, 0x0f, 0xa1],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x101015c9), Rflags(0xed2),
+            Register(RSP, 0x10002002), FsBase(0x0), Selector(0x33)]),
     // push gs
     (Code::Pushd_GS, 0, &[0x0f, 0xa8], &[Byte(0x10000c66, 0xf7)]),
     // pop gs
-    (Code::Popq_GS, 3, &[0x0f, 0xa9], &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x101006c5), Rflags(0x212), Register(RSP, 0x10002005), GsBase(0x0), Selector(0x2b)]),
+    (Code::Popq_GS, 3, &[0x0f, 0xa9],
+        &[Vector(0x3), Error(0x0), FaultAddress(0x0), Rip(0x101006c5), Rflags(0x212),
+            Register(RSP, 0x10002005), GsBase(0x0), Selector(0x2b)]),
     // dpps xmm3,xmm9,0F9h
     (Code::Dpps_xmm_xmmm128_imm8, 9, &[0x66, 0x41, 0x0f, 0x3a, 0x40, 0xd9, 0xf9], &[Low(3, 0x7ff19c3d)]),
 ];

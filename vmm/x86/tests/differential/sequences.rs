@@ -3,9 +3,9 @@
 //! Single instructions show neither flags that are computed later than they are set, nor
 //! comparisons joined with the branch behind them, nor blocks that lead to each other. Each program
 //! is executed by the processor and, from the same state, by the emulated CPU four times: an
-//! instruction at a time, as a whole, interpreted and compiled, and in random pieces. Everything that the manual defines must
-//! be equal, and the emulated runs must agree in everything. `DIFF_SEED`, `DIFF_CASES` and
-//! `DIFF_CASE` choose other programs.
+//! instruction at a time, as a whole, interpreted and compiled, and in random pieces. Everything that
+//! the manual defines must be equal, and the emulated runs must agree in everything. `DIFF_SEED`,
+//! `DIFF_CASES` and `DIFF_CASE` choose other programs.
 
 mod forms;
 mod generate;

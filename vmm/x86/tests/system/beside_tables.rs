@@ -24,8 +24,8 @@ fn alias(m: &mut Machine) -> u64 {
 
 #[test]
 fn walk_between_two_blocks_spares_other_translations() {
-    // `data` is mapped to `first`, and to `second` without anybody being told: the TLB still has the first. As
-    // there is code in that page, stores look at it each time.
+    // `data` is mapped to `first`, and to `second` without anybody being told: the TLB still has the
+    // first. As there is code in that page, stores look at it each time.
     let (data, first, second) = (FREE + 0x4000, FREE + 0x3000, FREE + 0x5000);
     let build = || {
         let mut m = Machine::new();
@@ -87,9 +87,9 @@ fn walk_between_two_instructions_is_no_step() {
 
 #[test]
 fn instruction_whose_own_bytes_note_that_its_second_page_is_accessed() {
-    // A page of page tables ends with the beginning of an instruction, and it is mapped twice, in front of the
-    // same page. The entry that maps that the second time is beside the instruction and has not been
-    // accessed when the instruction has been decoded.
+    // A page of page tables ends with the beginning of an instruction, and it is mapped twice, in front
+    // of the same page. The entry that maps that the second time is beside the instruction and has not
+    // been accessed when the instruction has been decoded.
     let (one, other) = (0x1f_9000, 0x1f_c000);
     let build = || {
         let mut m = Machine::new();

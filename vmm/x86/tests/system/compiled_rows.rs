@@ -157,8 +157,8 @@ fn flags_of_memory_that_the_tlb_does_not_know() {
 
 #[test]
 fn code_beside_the_page_table_that_notes_its_accesses() {
-    // The entries of four pages and the loop that accesses them are in the same line, so that the first access
-    // to each of the pages changes code that is being executed.
+    // The entries of four pages and the loop that accesses them are in the same line, so that the first
+    // access to each of the pages changes code that is being executed.
     let build = || {
         let mut m = Machine::new();
         let pages = FREE + 0x8000;

@@ -60,8 +60,9 @@ fn return_to_the_landing_of_a_call_at_the_end_of_a_page_that_changed_goes_where_
     assert_eq!((m.gpr(reg::RSI), m.gpr(reg::RDI)), (count, count));
 }
 
-/// A block ends in front of a repeated string instruction. If that becomes something else, which the block did
-/// itself, a block that starts at the same place is longer from then on, with the same content of the page.
+/// A block ends in front of a repeated string instruction. If that becomes something else, which the
+/// block did itself, a block that starts at the same place is longer from then on, with the same
+/// content of the page.
 #[test]
 fn block_whose_end_depends_on_what_is_behind_it_goes_when_that_changes() {
     let build = || {

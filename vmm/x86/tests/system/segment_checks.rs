@@ -1,5 +1,5 @@
-//! What segments refuse outside of 64-bit mode: accesses through null selectors, writes where there may only be
-//! reads, and accesses beyond the limit (Intel SDM vol. 3, 5.3 to 5.5).
+//! What segments refuse outside of 64-bit mode: accesses through null selectors, writes where there may
+//! only be reads, and accesses beyond the limit (Intel SDM vol. 3, 5.3 to 5.5).
 
 use chaosrun_x86::Segment;
 use iced_x86::IcedError;

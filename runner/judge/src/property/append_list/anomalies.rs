@@ -205,7 +205,8 @@ impl Analysis<'_> {
                     }
                     if place + 1 == list.len() && !writer.last && writer.txn != at {
                         let why = format!(
-                            "{text} was read as the last of {of}, and the transaction that appended it appended more"
+                            "{text} was read as the last of {of}, and the \
+                             transaction that appended it appended more"
                         );
                         return anomaly("G1b", why, Some(writer.txn));
                     }

@@ -17,10 +17,10 @@
 //!
 //! # How it is judged
 //! Linearizability is local: a history is linearizable exactly if the part of it that is about each
-//! object is. So each key is judged alone, and of a set each element, as far as the whole set is not read. An object's part is judged
-//! when the run is over, and before that whenever it has grown to twice its length, so that a
-//! violation ends the run early. Operations that end and begin at the same nanosecond count as
-//! concurrent.
+//! object is. So each key is judged alone, and of a set each element, as far as the whole set is not
+//! read. An object's part is judged when the run is over, and before that whenever it has grown to
+//! twice its length, so that a violation ends the run early. Operations that end and begin at the same
+//! nanosecond count as concurrent.
 //!
 //! The searches are bounded by counts of their steps, not by time; if a bound is reached, the verdict is
 //! inconclusive, never a pass. A violation comes with the smallest part of the history that shows it.

@@ -130,7 +130,8 @@ impl Writers {
         }
     }
 
-    /// Hands out those that begin before a moment and do not return before another one. Says how many it looked at.
+    /// Hands out those that begin before a moment and do not return before another one. Says how many
+    /// it looked at.
     fn between(
         &self,
         gone: usize,
@@ -156,8 +157,8 @@ impl Writers {
 
 /// The operations of a part that write and return, by when they return.
 struct Overwriters {
-    /// End, beginning and value of each; then the latest beginning up to there with its value, and the latest one
-    /// of those with another value.
+    /// End, beginning and value of each; then the latest beginning up to there with its value, and the
+    /// latest one of those with another value.
     by_end: Vec<(usize, usize, u32)>,
     latest: Vec<(usize, u32, usize)>,
 }

@@ -1,5 +1,6 @@
 //! The checker against one that tries all orders, and against long histories.
 
+use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -96,22 +97,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
 
     #[test]
-    fn values_agree_with_trying_all_orders(ops in prop::collection::vec(an_operation(HistoryModel::Kv), 1..9)) {
+    fn values_agree_with_trying_all_orders(ops in vec(an_operation(HistoryModel::Kv), 1..9)) {
         agrees(HistoryModel::Kv, ops)?;
     }
 
     #[test]
-    fn sets_agree_with_trying_all_orders(ops in prop::collection::vec(an_operation(HistoryModel::Set), 1..9)) {
+    fn sets_agree_with_trying_all_orders(ops in vec(an_operation(HistoryModel::Set), 1..9)) {
         agrees(HistoryModel::Set, ops)?;
     }
 
     #[test]
-    fn queues_agree_with_trying_all_orders(ops in prop::collection::vec(an_operation(HistoryModel::Queue), 1..8)) {
+    fn queues_agree_with_trying_all_orders(ops in vec(an_operation(HistoryModel::Queue), 1..8)) {
         agrees(HistoryModel::Queue, ops)?;
     }
 
     #[test]
-    fn queues_of_distinct_values_agree_with_trying_all_orders(ops in prop::collection::vec(an_operation(HistoryModel::Queue), 1..8)) {
+    fn queues_of_distinct_values_agree_with_trying_all_orders(
+        ops in vec(an_operation(HistoryModel::Queue), 1..8),
+    ) {
         let mut next = 0;
         let ops = ops.into_iter().map(|mut op| {
             if op.f == "enqueue" {
@@ -162,7 +165,8 @@ fn a_stale_read_in_a_long_history_is_found() {
     assert_eq!(part, &[read]);
 }
 
-/// Lets a late read see what an early one saw, which was certainly overwritten long before. Hands out the late one.
+/// Lets a late read see what an early one saw, which was certainly overwritten long before. Hands out
+/// the late one.
 fn spoil(ops: &mut [Operation]) -> usize {
     let reads: Vec<usize> = (0..ops.len())
         .filter(|at| ops[*at].f == "read" && ops[*at].returned.is_some())
@@ -206,7 +210,7 @@ proptest! {
 
     #[test]
     fn a_part_of_a_queue_has_no_order_and_has_one_without_any_of_its_values(
-        ops in prop::collection::vec(an_operation(HistoryModel::Queue), 1..8),
+        ops in vec(an_operation(HistoryModel::Queue), 1..8),
         distinct in any::<bool>(),
     ) {
         let mut ops = ops;

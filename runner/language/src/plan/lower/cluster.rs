@@ -470,10 +470,31 @@ impl Lower<'_> {
                 Program::Initrd { .. } | Program::Directory { .. } | Program::Packages { .. }
             ) && let Some(first) = whole.replace(name.span)
             {
-                self.push(Diag::error(codes::CONFLICTING_KEYS, "the node has two guests that are whole file systems").label(name.span, "the second one").label_opt(Some(first).filter(|f| *f != name.span), "the first one").help("a node can have one initrd or directory tree; crates and binaries are added to it"));
+                self.push(
+                    Diag::error(
+                        codes::CONFLICTING_KEYS,
+                        "the node has two guests that are whole file systems",
+                    )
+                    .label(name.span, "the second one")
+                    .label_opt(Some(first).filter(|f| *f != name.span), "the first one")
+                    .help(
+                        "a node can have one initrd or directory tree; crates and binaries \
+                         are added to it",
+                    ),
+                );
             }
             if out.iter().any(|w| w.guest == name.value) {
-                self.push(Diag::error(codes::DUPLICATE_NAME, format!("the node runs the guest `{}` twice", clip(name.value))).label(name.span, "the second time").help("define a second guest of the same crate, so that faults and reports can tell the processes apart"));
+                self.push(
+                    Diag::error(
+                        codes::DUPLICATE_NAME,
+                        format!("the node runs the guest `{}` twice", clip(name.value)),
+                    )
+                    .label(name.span, "the second time")
+                    .help(
+                        "define a second guest of the same crate, so that faults and reports \
+                         can tell the processes apart",
+                    ),
+                );
                 continue;
             }
             out.push(Workload {

@@ -43,9 +43,33 @@ impl Lower<'_> {
                 .help("the name is the disk's serial number, which virtio limits to 20 bytes"),
             );
         }
-        let source = match (disk.has("image"), disk.has("base")) {
+        let source = self.source(disk)?;
+        self.check_filesystem(disk, &source);
+        let size = self.size(disk, name, &source)?;
+        let mount = self.mount(disk, &source);
+        Some(Disk {
+            name: name.value.clone(),
+            size_bytes: size,
+            source,
+            read_only: disk.bool("read-only"),
+            writeback: disk.text("cache") != Some("writethrough"),
+            mount,
+        })
+    }
+
+    /// What is on the disk when the run begins.
+    fn source(&mut self, disk: &Block) -> Option<DiskSource> {
+        Some(match (disk.has("image"), disk.has("base")) {
             (true, true) => {
-                self.push(Diag::error(codes::CONFLICTING_KEYS, "the disk has `image` and `base`").label(disk.span_of("base"), "this").label(disk.span_of("image"), "and this").help("`base` is shared among disks, `image` is the disk's own; both are written copy-on-write"));
+                self.push(
+                    Diag::error(codes::CONFLICTING_KEYS, "the disk has `image` and `base`")
+                        .label(disk.span_of("base"), "this")
+                        .label(disk.span_of("image"), "and this")
+                        .help(
+                            "`base` is shared among disks, `image` is the disk's own; both are \
+                             written copy-on-write",
+                        ),
+                );
                 return None;
             }
             (true, _) => DiskSource::Image {
@@ -58,9 +82,12 @@ impl Lower<'_> {
                 filesystem: Filesystem::Ext4,
             },
             _ => DiskSource::Blank,
-        };
-        self.check_filesystem(disk, &source);
-        let least = match &source {
+        })
+    }
+
+    /// The disk's size in bytes: that which is written down, or that of what is on it.
+    fn size(&mut self, disk: &Block, name: &Spanned<String>, source: &DiskSource) -> Option<u64> {
+        let least = match source {
             DiskSource::Image {
                 file: crate::plan::model::Artifact::Content { size_bytes, .. },
             }
@@ -100,17 +127,17 @@ impl Lower<'_> {
             }
         };
         if size == 0 || !size.is_multiple_of(512) || size > 1 << 44 {
-            self.push(Diag::error(codes::OUT_OF_RANGE, "a disk has a whole number of 512-byte sectors, at least one and at most 16 TiB").label(disk.span_of("size"), "not such a size").help("write it in MiB"));
+            self.push(
+                Diag::error(
+                    codes::OUT_OF_RANGE,
+                    "a disk has a whole number of 512-byte sectors, at least one and at most \
+                     16 TiB",
+                )
+                .label(disk.span_of("size"), "not such a size")
+                .help("write it in MiB"),
+            );
         }
-        let mount = self.mount(disk, &source);
-        Some(Disk {
-            name: name.value.clone(),
-            size_bytes: size,
-            source,
-            read_only: disk.bool("read-only"),
-            writeback: disk.text("cache") != Some("writethrough"),
-            mount,
-        })
+        Some(size)
     }
 
     /// Complains about a file system that cannot be made.

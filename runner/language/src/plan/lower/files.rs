@@ -183,8 +183,12 @@ impl Lower<'_> {
             Err(_) => {
                 let help = match did_you_mean(name, KERNELS.iter().copied()) {
                     Some(help) => help,
-                    None if name.contains(['/', '.']) => format!("for a file write `path=\"{}\"`", clip(name)),
-                    None => "the kernels are `debian`, `tiny`, `tiny-kcov` and `tiny-kvm`; for a file write `path=\"...\"`".into(),
+                    None if name.contains(['/', '.']) => {
+                        format!("for a file write `path=\"{}\"`", clip(name))
+                    }
+                    None => "the kernels are `debian`, `tiny`, `tiny-kcov` and `tiny-kvm`; \
+                        for a file write `path=\"...\"`"
+                        .into(),
                 };
                 self.push(
                     Diag::error(
@@ -256,7 +260,7 @@ impl Lower<'_> {
                 self.push(
                     Diag::error(
                         codes::BAD_VALUE,
-                        format!("`mode`: \"{}\" are no permissions", clip(mode)),
+                        format!("`mode`: \"{}\" is not an octal mode", clip(mode)),
                     )
                     .label(block.span_of("mode"), "not octal")
                     .help("write three or four octal digits, e.g. \"0644\" or \"0755\""),

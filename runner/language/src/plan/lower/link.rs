@@ -50,12 +50,33 @@ impl Lower<'_> {
         match between {
             Some((_, span)) if directed => {
                 let key = if link.has("from") { "from" } else { "to" };
-                self.push(Diag::error(codes::CONFLICTING_KEYS, "the link has two ends, and a direction").label(link.span_of(key), "the direction").label(span, "the ends").help("write `link \"n1\" \"n2\"` for both directions, or `link from=\"n1\" to=\"n2\"` for one"));
+                self.push(
+                    Diag::error(
+                        codes::CONFLICTING_KEYS,
+                        "the link has two ends, and a direction",
+                    )
+                    .label(link.span_of(key), "the direction")
+                    .label(span, "the ends")
+                    .help(
+                        "write `link \"n1\" \"n2\"` for both directions, or `link \
+                         from=\"n1\" to=\"n2\"` for one",
+                    ),
+                );
                 None
             }
             Some((words, span)) => {
                 let [a, b] = words.as_slice() else {
-                    self.push(Diag::error(codes::BAD_VALUE, format!("a link has two ends, not {}", words.len())).label(span, "not two").help("write `link \"n1\" \"n2\"`; for several links use a tag: `link \"tag:eu\" \"tag:us\"`"));
+                    self.push(
+                        Diag::error(
+                            codes::BAD_VALUE,
+                            format!("a link has two ends, not {}", words.len()),
+                        )
+                        .label(span, "not two")
+                        .help(
+                            "write `link \"n1\" \"n2\"`; for several links use a tag: `link \
+                             \"tag:eu\" \"tag:us\"`",
+                        ),
+                    );
                     return None;
                 };
                 Some((self.end(a, network)?, self.end(b, network)?, true))
@@ -73,7 +94,14 @@ impl Lower<'_> {
                 Some((from, self.end_of(&to, network)?, false))
             }
             None => {
-                self.push(Diag::error(codes::MISSING_KEY, "the link has no ends").label(link.span, "between which nodes?").help("write `link \"n1\" \"n2\" latency=\"10ms\"`, or `from` and `to` for one direction"));
+                self.push(
+                    Diag::error(codes::MISSING_KEY, "the link has no ends")
+                        .label(link.span, "between which nodes?")
+                        .help(
+                            "write `link \"n1\" \"n2\" latency=\"10ms\"`, or `from` and `to` for \
+                             one direction",
+                        ),
+                );
                 None
             }
         }

@@ -121,29 +121,8 @@ impl Lower<'_> {
                     },
                 )
             }
-            "always" | "never" | "sometimes" | "eventually" => {
-                let (label, subject) = self.subject(kind, block)?;
-                let check = match kind {
-                    "always" => Check::Always { subject },
-                    "never" => Check::Never { subject },
-                    "sometimes" => Check::Sometimes { subject },
-                    _ => {
-                        let (within_ns, after) = self.when(block, time)?;
-                        Check::Eventually {
-                            subject,
-                            within_ns,
-                            after,
-                        }
-                    }
-                };
-                (label, check)
-            }
-            "reachable" => {
-                let (label, subject) = self.subject(kind, block)?;
-                match subject {
-                    Subject::Assertion { message } => (label, Check::Reachable { message }),
-                    Subject::Console { .. } => return None,
-                }
+            "always" | "never" | "sometimes" | "eventually" | "reachable" => {
+                return self.about_a_subject(kind, block, time);
             }
             "exit" => return self.exit(block),
             "no-panic" | "no-hang" if !block.bool("enabled") => return None,
@@ -160,41 +139,67 @@ impl Lower<'_> {
                     within_ns: block.amount("within")?,
                 },
             ),
-            "linearizable" => {
-                self.needs_guest(kind, block.span)?;
-                let model = match block.text("model")? {
-                    "cas-register" => HistoryModel::CasRegister,
-                    "set" => HistoryModel::Set,
-                    "queue" => HistoryModel::Queue,
-                    "kv" => HistoryModel::Kv,
-                    _ => HistoryModel::Register,
-                };
-                (
-                    label.clone(),
-                    Check::Linearizable {
-                        history: label,
-                        model,
-                    },
-                )
-            }
-            "append-list" => {
-                self.needs_guest(kind, block.span)?;
-                let level = match block.text("level")? {
-                    "read-committed" => ConsistencyLevel::ReadCommitted,
-                    "snapshot-isolation" => ConsistencyLevel::SnapshotIsolation,
-                    "serializable" => ConsistencyLevel::Serializable,
-                    _ => ConsistencyLevel::StrictSerializable,
-                };
-                (
-                    label.clone(),
-                    Check::AppendList {
-                        history: label,
-                        level,
-                    },
-                )
-            }
+            "linearizable" | "append-list" => return self.about_a_history(kind, block, label),
             _ => return self.published(kind, block, time, label),
         })
+    }
+
+    /// Properties of an assertion, or of lines on consoles.
+    fn about_a_subject(
+        &mut self,
+        kind: &str,
+        block: &Block,
+        time: &Time,
+    ) -> Option<(String, Check)> {
+        let (label, subject) = self.subject(kind, block)?;
+        let check = match kind {
+            "always" => Check::Always { subject },
+            "never" => Check::Never { subject },
+            "sometimes" => Check::Sometimes { subject },
+            "reachable" => match subject {
+                Subject::Assertion { message } => Check::Reachable { message },
+                Subject::Console { .. } => return None,
+            },
+            _ => {
+                let (within_ns, after) = self.when(block, time)?;
+                Check::Eventually {
+                    subject,
+                    within_ns,
+                    after,
+                }
+            }
+        };
+        Some((label, check))
+    }
+
+    /// Properties of a history of operations that guests record, which has the property's name.
+    fn about_a_history(
+        &mut self,
+        kind: &str,
+        block: &Block,
+        label: String,
+    ) -> Option<(String, Check)> {
+        self.needs_guest(kind, block.span)?;
+        let history = label.clone();
+        let check = if kind == "linearizable" {
+            let model = match block.text("model")? {
+                "cas-register" => HistoryModel::CasRegister,
+                "set" => HistoryModel::Set,
+                "queue" => HistoryModel::Queue,
+                "kv" => HistoryModel::Kv,
+                _ => HistoryModel::Register,
+            };
+            Check::Linearizable { history, model }
+        } else {
+            let level = match block.text("level")? {
+                "read-committed" => ConsistencyLevel::ReadCommitted,
+                "snapshot-isolation" => ConsistencyLevel::SnapshotIsolation,
+                "serializable" => ConsistencyLevel::Serializable,
+                _ => ConsistencyLevel::StrictSerializable,
+            };
+            Check::AppendList { history, level }
+        };
+        Some((label, check))
     }
 
     /// Properties of values that guests publish.
@@ -382,7 +387,18 @@ impl Lower<'_> {
             return Some(());
         }
         if !self.nodes.is_empty() {
-            self.push(Diag::error(codes::NO_PUBLISHER, format!("`{kind}` needs a guest that reports to it, but no node runs one")).label(span, "nothing reports").label(self.nodes[0].span, "this node runs no guest").help("add a guest to a node, or look at the console instead: `never console=\"...\"`"));
+            self.push(
+                Diag::error(
+                    codes::NO_PUBLISHER,
+                    format!("`{kind}` needs a guest that reports to it, but no node runs one"),
+                )
+                .label(span, "nothing reports")
+                .label(self.nodes[0].span, "this node runs no guest")
+                .help(
+                    "add a guest to a node, or look at the console instead: `never \
+                     console=\"...\"`",
+                ),
+            );
         }
         None
     }

@@ -177,10 +177,18 @@ mod tests {
 
     #[test]
     fn layout_is_tidied_and_content_is_kept() {
-        let messy = "\n\n// top\nscenario   \"a\"   schema =1 {\n\n  node \"n1\" {memory \"1_0MiB\";vcpus 0x1;}\n\n\n\n      disk \"d\" /* why */ size=\"1MiB\"   // end  \n  -x {}\n}\n\n";
-        let tidy = "// top\nscenario \"a\" schema=1 {\n    node \"n1\" { memory \"1_0MiB\"; vcpus 0x1 }\n\n    disk \"d\" /* why */ size=\"1MiB\"   // end\n    -x {}\n}\n";
-        assert_eq!(format(messy), tidy);
-        assert_eq!(format(tidy), tidy);
+        let messy = [
+            "\n\n// top\nscenario   \"a\"   schema =1 {\n\n",
+            "  node \"n1\" {memory \"1_0MiB\";vcpus 0x1;}\n\n\n\n",
+            "      disk \"d\" /* why */ size=\"1MiB\"   // end  \n  -x {}\n}\n\n",
+        ];
+        let tidy = [
+            "// top\nscenario \"a\" schema=1 {\n",
+            "    node \"n1\" { memory \"1_0MiB\"; vcpus 0x1 }\n\n",
+            "    disk \"d\" /* why */ size=\"1MiB\"   // end\n    -x {}\n}\n",
+        ];
+        assert_eq!(format(&messy.concat()), tidy.concat());
+        assert_eq!(format(&tidy.concat()), tidy.concat());
     }
 
     #[test]

@@ -5,29 +5,41 @@ use super::{Key, Kind, Ref, Section, key};
 /// A kernel.
 pub static KERNEL: Section = Section {
     name: "kernel",
-    doc: "The kernel to boot: `debian` (Debian's current cloud kernel, unmodified, or another of Debian's; on Ubuntu one of Ubuntu's), `tiny` (a small one that boots faster), `tiny-kcov` (which reports its own coverage), `tiny-kvm` (which never reads the time stamp counter, for the kvm engine), or a file.",
+    doc: "The kernel to boot: `debian` (Debian's current cloud kernel, unmodified, or \
+        another of Debian's; on Ubuntu one of Ubuntu's), `tiny` (a small one that boots \
+        faster), `tiny-kcov` (which reports its own coverage), `tiny-kvm` (which never \
+        reads the time stamp counter, for the kvm engine), or a file.",
     args: &["name"],
     variadic: false,
     groups: &[&[
         key(
             "name",
             Kind::Text,
-            "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`. `debian:version=6.12*,suite=trixie` is `debian` with these keys in one word, as the command line has it, e.g. for an axis of a matrix.",
+            "`debian`, `tiny`, `tiny-kcov` or `tiny-kvm`. \
+             `debian:version=6.12*,suite=trixie` is `debian` with these keys in one \
+             word, as the command line has it, e.g. for an axis of a matrix.",
         ),
         key(
             "package",
             Kind::Text,
-            "For `debian`: the package that is the kernel or depends on it, e.g. `linux-image-rt-amd64`, instead of `linux-image-cloud-amd64` (on Ubuntu `linux-image-virtual`).",
+            "For `debian`: the package that is the kernel or depends on it, e.g. \
+             `linux-image-rt-amd64`, instead of `linux-image-cloud-amd64` (on Ubuntu \
+             `linux-image-virtual`).",
         ),
         key(
             "version",
             Kind::Text,
-            "For `debian`: the package's version, in which `*` stands for anything, e.g. `6.12*`. The newest of those is taken, also of the kernels that the package depended on earlier.",
+            "For `debian`: the package's version, in which `*` stands for anything, \
+             e.g. `6.12*`. The newest of those is taken, also of the kernels that \
+             the package depended on earlier.",
         ),
         key(
             "suite",
             Kind::Text,
-            "For `debian`: the suite of the archives that the host's apt uses, e.g. `trixie`, `sid` or `bookworm-backports`, instead of the host's own. It is resolved when it is first used; `chaosrun artifact list` tells when there is a newer one, and `chaosrun artifact build` fetches it.",
+            "For `debian`: the suite of the archives that the host's apt uses, e.g. \
+             `trixie`, `sid` or `bookworm-backports`, instead of the host's own. It \
+             is resolved when it is first used; `chaosrun artifact list` tells when \
+             there is a newer one, and `chaosrun artifact build` fetches it.",
         ),
         key(
             "path",
@@ -64,7 +76,10 @@ pub static FILE: Section = Section {
 /// A program.
 pub static GUEST: Section = Section {
     name: "guest",
-    doc: "A program that nodes run, and what comes with it. It is one of: a cargo crate, which chaosrun builds; a static binary; a whole initrd; a directory tree that becomes the root file system; Debian packages, of which chaosrun makes such a tree.",
+    doc: "A program that nodes run, and what comes with it. It is one of: a cargo crate, \
+        which chaosrun builds; a static binary; a whole initrd; a directory tree that \
+        becomes the root file system; Debian packages, of which chaosrun makes such a \
+        tree.",
     args: &["name"],
     variadic: false,
     groups: &[&[
@@ -77,7 +92,8 @@ pub static GUEST: Section = Section {
         key(
             "bin",
             Kind::Text,
-            "Which binary of the crate; by default the only one, its `default-run`, or the one named like the package.",
+            "Which binary of the crate; by default the only one, its `default-run`, \
+             or the one named like the package.",
         ),
         key("features", Kind::Texts, "Cargo features to turn on.").many(),
         key("binary", Kind::Path, "A static executable."),
@@ -94,12 +110,16 @@ pub static GUEST: Section = Section {
         key(
             "packages",
             Kind::Texts,
-            "Debian packages, with a version or without (`redis-server=5:7.0.15-1`). With the libraries that they depend on they become the root file system. They are not installed: no script of theirs runs, and packages of the base system are there only if they are named.",
+            "Debian packages, with a version or without (`redis-server=5:7.0.15-1`). \
+             With the libraries that they depend on they become the root file \
+             system. They are not installed: no script of theirs runs, and packages \
+             of the base system are there only if they are named.",
         ),
         key(
             "command",
             Kind::Texts,
-            "The program in the tree that is started, with its arguments; without a slash it is looked for in `/usr/bin` and the like.",
+            "The program in the tree that is started, with its arguments; without a \
+             slash it is looked for in `/usr/bin` and the like.",
         ),
         key("args", Kind::Texts, "Arguments of the program."),
         key("env", Kind::Map, "Environment variables.").many(),
@@ -116,7 +136,8 @@ pub static GUEST: Section = Section {
 /// A guest on a node.
 pub static GUEST_USE: Section = Section {
     name: "node.guest",
-    doc: "A guest that the node runs, with what is special to this node. A node may run several; each is a process that faults can aim at by the guest's name.",
+    doc: "A guest that the node runs, with what is special to this node. A node may run \
+        several; each is a process that faults can aim at by the guest's name.",
     args: &["name"],
     variadic: false,
     groups: &[&[
@@ -134,7 +155,8 @@ pub static GUEST_USE: Section = Section {
 /// A disk.
 pub static DISK: Section = Section {
     name: "disk",
-    doc: "A disk of the node. Writes are durable after a flush only, as on a real disk with a volatile cache; a power loss forgets or tears the rest.",
+    doc: "A disk of the node. Writes are durable after a flush only, as on a real disk \
+        with a volatile cache; a power loss forgets or tears the rest.",
     args: &["name"],
     variadic: false,
     groups: &[&[
@@ -151,7 +173,8 @@ pub static DISK: Section = Section {
         key(
             "image",
             Kind::Path,
-            "An image that is the disk's content at the start, of any size; it stays in its file, which must not change while a run lasts.",
+            "An image that is the disk's content at the start, of any size; it stays \
+             in its file, which must not change while a run lasts.",
         ),
         key(
             "base",
@@ -224,7 +247,8 @@ pub static CLOCK: Section = Section {
 /// How vcpus take turns.
 pub static INTERLEAVE: Section = Section {
     name: "interleave",
-    doc: "How the node's vcpus take turns: `round-robin` with a fixed number of instructions each, or `random` with a number drawn for each turn.",
+    doc: "How the node's vcpus take turns: `round-robin` with a fixed number of \
+        instructions each, or `random` with a number drawn for each turn.",
     args: &["mode"],
     variadic: false,
     groups: &[&[
@@ -283,7 +307,8 @@ const MACHINE: &[Key] = &[
     key(
         "template",
         Kind::Names(Ref::Template),
-        "Templates whose settings are taken over, in this order; later ones win, and the node's own win over all.",
+        "Templates whose settings are taken over, in this order; later ones win, and \
+         the node's own win over all.",
     ),
     key(
         "guest",
@@ -299,7 +324,8 @@ const MACHINE: &[Key] = &[
     key(
         "cmdline",
         Kind::Text,
-        "Words to add to the kernel's command line, where they win. `debian` has `mitigations=off init_on_alloc=0 psi=0` there.",
+        "Words to add to the kernel's command line, where they win. `debian` has \
+         `mitigations=off init_on_alloc=0 psi=0` there.",
     )
     .many(),
     key(

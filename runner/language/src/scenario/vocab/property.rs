@@ -12,7 +12,9 @@ const WHERE: &[Key] = &[
     key(
         "console",
         Kind::Pattern,
-        "Looked for in the nodes' consoles: a piece of text, or `/a regular expression/`. What there is of a line is looked at, too, as with `after console=`.",
+        "Looked for in the nodes' consoles: a piece of text, or `/a regular \
+         expression/`. What there is of a line is looked at, too, as with `after \
+         console=`.",
     ),
     key(
         "on",
@@ -24,7 +26,13 @@ const WHERE: &[Key] = &[
 
 const WHEN: &[Key] = &[
     key("within", Kind::Duration, "How long it may take.").default("10s"),
-    key("after", Kind::Choice(&["start", "quiet", "last-fault"]), "From when on: the start, the beginning of the quiet period, or the end of the last fault before it.").default("quiet"),
+    key(
+        "after",
+        Kind::Choice(&["start", "quiet", "last-fault"]),
+        "From when on: the start, the beginning of the quiet period, or the end of the \
+         last fault before it.",
+    )
+    .default("quiet"),
 ];
 
 const VALUE: &[Key] = &[
@@ -44,7 +52,13 @@ const VALUE: &[Key] = &[
 
 macro_rules! section {
     ($id:ident, $name:literal, $args:expr, $variadic:literal, $doc:literal, [$($group:expr),+ $(,)?]) => {
-        static $id: Section = Section { name: $name, doc: $doc, args: $args, variadic: $variadic, groups: &[$($group),+] };
+        static $id: Section = Section {
+            name: $name,
+            doc: $doc,
+            args: $args,
+            variadic: $variadic,
+            groups: &[$($group),+],
+        };
     };
 }
 
@@ -64,7 +78,8 @@ section!(
     "always",
     &["name"],
     false,
-    "The SDK assertion of this name must hold whenever it is reached; or every line of the selected consoles must show the pattern.",
+    "The SDK assertion of this name must hold whenever it is reached; or every line \
+     of the selected consoles must show the pattern.",
     [NAMED, WHERE]
 );
 section!(
@@ -80,7 +95,8 @@ section!(
     "sometimes",
     &["name"],
     false,
-    "The SDK assertion must hold at least once in all runs together; or the console must show the pattern at least once.",
+    "The SDK assertion must hold at least once in all runs together; or the console \
+     must show the pattern at least once.",
     [NAMED, WHERE]
 );
 section!(
@@ -88,7 +104,10 @@ section!(
     "eventually",
     &["name"],
     false,
-    "It must come to hold in time: the SDK assertion, or the pattern on every selected console. This is how liveness is judged: where `after` is `quiet`, only what happens in the quiet period counts. What need happen only once, such as an election, is for `sometimes`, or for an `after` of `start`.",
+    "It must come to hold in time: the SDK assertion, or the pattern on every \
+     selected console. This is how liveness is judged: where `after` is `quiet`, \
+     only what happens in the quiet period counts. What need happen only once, such \
+     as an election, is for `sometimes`, or for an `after` of `start`.",
     [NAMED, WHERE, WHEN]
 );
 section!(
@@ -209,10 +228,12 @@ section!(
     "linearizable",
     &["name"],
     false,
-    "The history of operations of this name must be linearizable: some order of the operations, which agrees with real time, explains every result. \
-Numbers are compared by value, whatever their size: `1` and `1.0` are equal. \
-A violation shows the smallest part of the history that no order explains. \
-Of a `set`, clients record `add`, `remove` and `contains` of an element, and `read`, whose result is the list of all elements.",
+    "The history of operations of this name must be linearizable: some order of the \
+     operations, which agrees with real time, explains every result. Numbers are \
+     compared by value, whatever their size: `1` and `1.0` are equal. A violation \
+     shows the smallest part of the history that no order explains. Of a `set`, \
+     clients record `add`, `remove` and `contains` of an element, and `read`, whose \
+     result is the list of all elements.",
     [&[
         key(
             "name",
@@ -258,7 +279,8 @@ section!(
 /// What must hold.
 pub static PROPERTIES: Section = Section {
     name: "properties",
-    doc: "What must hold. Each becomes a test case of the report; `no-panic` and `no-hang` are judged always, unless they are turned off.",
+    doc: "What must hold. Each becomes a test case of the report; `no-panic` and \
+        `no-hang` are judged always, unless they are turned off.",
     args: &[],
     variadic: false,
     groups: &[&[

@@ -77,7 +77,8 @@ const BODY: &[Key] = &[
 /// A whole scenario.
 pub static ROOT: Section = Section {
     name: "scenario",
-    doc: "One test: a cluster, what goes wrong in it, and what must hold. In KDL it is the node `scenario`; in TOML it is the file.",
+    doc: "One test: a cluster, what goes wrong in it, and what must hold. In KDL it is \
+        the node `scenario`; in TOML it is the file.",
     args: &["name"],
     variadic: false,
     groups: &[
@@ -113,7 +114,9 @@ pub static ROOT: Section = Section {
 /// Another file.
 pub static INCLUDE: Section = Section {
     name: "include",
-    doc: "Takes over the settings of another file, in either language. Nodes, networks, guests and disks are joined by their names, faults and properties are added, and any other key of this file replaces the included one.",
+    doc: "Takes over the settings of another file, in either language. Nodes, networks, \
+        guests and disks are joined by their names, faults and properties are added, \
+        and any other key of this file replaces the included one.",
     args: &["path"],
     variadic: false,
     groups: &[&[key("path", Kind::Path, "The file, relative to this one.").required()]],
@@ -122,20 +125,25 @@ pub static INCLUDE: Section = Section {
 /// When a node counts as started.
 pub static READY: Section = Section {
     name: "ready",
-    doc: "When a node counts as started: when its guest calls `setup_complete`, unless something else is given here. The clock of the scenario is at zero when all nodes are ready.",
+    doc: "When a node counts as started: when its guest calls `setup_complete`, unless \
+        something else is given here. The clock of the scenario is at zero when all \
+        nodes are ready.",
     args: &[],
     variadic: false,
     groups: &[&[
         key(
             "within",
             Kind::Duration,
-            "How long starting may take, in virtual time, before the run ends as an error. It ends at once when a node can't become ready any more.",
+            "How long starting may take, in virtual time, before the run ends as an \
+             error. It ends at once when a node can't become ready any more.",
         )
         .default("60s"),
         key(
             "console",
             Kind::Pattern,
-            "Ready when the console shows this, for guests without the SDK: a piece of text, or `/a regular expression/`, in a line or in a prompt whose line does not end, as with `after console=`.",
+            "Ready when the console shows this, for guests without the SDK: a piece \
+             of text, or `/a regular expression/`, in a line or in a prompt whose \
+             line does not end, as with `after console=`.",
         ),
         key(
             "event",
@@ -198,20 +206,69 @@ pub static RUN: Section = Section {
 /// The search for other timelines.
 pub static EXPLORE: Section = Section {
     name: "explore",
-    doc: "Searches for other timelines: forks the cluster at checkpoints and changes faults, inputs or the interleaving of instructions.",
+    doc: "Searches for other timelines: forks the cluster at checkpoints and changes \
+        faults, inputs or the interleaving of instructions.",
     args: &[],
     variadic: false,
     groups: &[&[
-        key("mode", Kind::Choice(&["hybrid", "faults", "inputs", "schedule", "random"]), "What is changed: fault schedules, the guests' random choices, the interleaving of vcpus, all three in turn (`hybrid`), or the seed alone (`random`).").default("hybrid"),
-        key("rounds", Kind::Int(1, 1_000_000_000), "How many rounds of forking and judging.").default("100"),
-        key("branches", Kind::Int(1, 65_536), "How many branches each round forks.").default("8"),
-        key("depth", Kind::Int(1, 65_536), "How many forks deep a branch may be.").default("64"),
-        key("coverage", Kind::Choices(&["cpu", "sancov", "kcov"]), "What counts as new ground: edges seen by the CPU itself, by the guest's instrumentation, or by the kernel's.").default("cpu"),
+        key(
+            "mode",
+            Kind::Choice(&["hybrid", "faults", "inputs", "schedule", "random"]),
+            "What is changed: fault schedules, the guests' random choices, the \
+             interleaving of vcpus, all three in turn (`hybrid`), or the seed alone \
+             (`random`).",
+        )
+        .default("hybrid"),
+        key(
+            "rounds",
+            Kind::Int(1, 1_000_000_000),
+            "How many rounds of forking and judging.",
+        )
+        .default("100"),
+        key(
+            "branches",
+            Kind::Int(1, 65_536),
+            "How many branches each round forks.",
+        )
+        .default("8"),
+        key(
+            "depth",
+            Kind::Int(1, 65_536),
+            "How many forks deep a branch may be.",
+        )
+        .default("64"),
+        key(
+            "coverage",
+            Kind::Choices(&["cpu", "sancov", "kcov"]),
+            "What counts as new ground: edges seen by the CPU itself, by the guest's \
+             instrumentation, or by the kernel's.",
+        )
+        .default("cpu"),
         key("seed", Kind::Int(0, i64::MAX), "The seed of the search.").default("1"),
-        key("checkpoint-every", Kind::Duration, "How far apart the moments are that can be forked.").default("500ms"),
-        key("stop-after", Kind::Int(0, 1_000_000), "Stops after so many distinct findings; 0 goes on to the last round.").default("1"),
-        key("minimize", Kind::Bool, "Whether each finding is reduced to the fewest faults that still show it.").default("true"),
-        key("wall-limit", Kind::Duration, "How long the search may take on the host's clock.").default("1h"),
+        key(
+            "checkpoint-every",
+            Kind::Duration,
+            "How far apart the moments are that can be forked.",
+        )
+        .default("500ms"),
+        key(
+            "stop-after",
+            Kind::Int(0, 1_000_000),
+            "Stops after so many distinct findings; 0 goes on to the last round.",
+        )
+        .default("1"),
+        key(
+            "minimize",
+            Kind::Bool,
+            "Whether each finding is reduced to the fewest faults that still show it.",
+        )
+        .default("true"),
+        key(
+            "wall-limit",
+            Kind::Duration,
+            "How long the search may take on the host's clock.",
+        )
+        .default("1h"),
     ]],
 };
 
@@ -263,7 +320,8 @@ pub static MATRIX: Section = Section {
 /// A setting that takes several values in turn.
 pub static AXIS: Section = Section {
     name: "axis",
-    doc: "A setting and the values that it takes in turn. The path names the keys from the scenario inwards, e.g. `kernel.name`, `network.lan.loss`, `node.n1.memory`.",
+    doc: "A setting and the values that it takes in turn. The path names the keys from \
+        the scenario inwards, e.g. `kernel.name`, `network.lan.loss`, `node.n1.memory`.",
     args: &["path", "values"],
     variadic: true,
     groups: &[&[
@@ -285,7 +343,8 @@ pub static AXIS: Section = Section {
 /// A scenario of its own.
 pub static VARIANT: Section = Section {
     name: "variant",
-    doc: "A scenario of its own, made of the file's settings and those in this block, which win. Joined as by `include`.",
+    doc: "A scenario of its own, made of the file's settings and those in this block, \
+        which win. Joined as by `include`.",
     args: &["name"],
     variadic: false,
     groups: &[

@@ -128,8 +128,8 @@ fn scale_by_zero(input: &Input, ours: &mut Output) -> Option<Departure> {
     Some(Departure::ScaledByZero)
 }
 
-/// What was not recorded of Intel's processors yet, in FCOMI and its kind: C1, which the SDM has them clear and
-/// reports have them keep, and the flags with an unmasked invalid operation.
+/// What was not recorded of Intel's processors yet, in FCOMI and its kind: C1, which the SDM has them
+/// clear and reports have them keep, and the flags with an unmasked invalid operation.
 fn forget_unrecorded(code: Code, output: &mut Output) {
     use Code::{Fcomi_st0_sti, Fcomip_st0_sti, Fucomi_st0_sti, Fucomip_st0_sti};
     let compares = matches!(
@@ -167,10 +167,20 @@ fn compare(bytes: [u8; 2], rounds: u64, failures: &mut Vec<String>, met: &mut Me
                 continue;
             }
             failures.push(format!(
-                "{code:?} ({bytes:02x?}) round {round}, memory {:02x?} flags {:x}\nfrom {}\nhost {} memory {:02x?} flags {:x} ax {:x}\nours {} memory {:02x?} flags {:x} ax {:x}",
-                input.memory, input.rflags, show(&input.state),
-                show(&expected.state), expected.memory, expected.rflags & ARITHMETIC_FLAGS, expected.ax,
-                show(&actual.state), actual.memory, actual.rflags & ARITHMETIC_FLAGS, actual.ax,
+                "{code:?} ({bytes:02x?}) round {round}, memory {:02x?} flags {:x}\n\
+                 from {}\nhost {} memory {:02x?} flags {:x} ax {:x}\nours {} memory \
+                 {:02x?} flags {:x} ax {:x}",
+                input.memory,
+                input.rflags,
+                show(&input.state),
+                show(&expected.state),
+                expected.memory,
+                expected.rflags & ARITHMETIC_FLAGS,
+                expected.ax,
+                show(&actual.state),
+                actual.memory,
+                actual.rflags & ARITHMETIC_FLAGS,
+                actual.ax,
             ));
         }
     }

@@ -91,7 +91,8 @@ impl Native {
         // load the vector registers, which the ABI lets a callee clobber.
         unsafe {
             asm!("call {page}", page = in(reg) self.page, in("rdi") state.as_ptr(),
-                in("rsi") image.0.as_mut_ptr(), in("rdx") after.as_mut_ptr(), in("rcx") registers.as_mut_ptr(),
+                in("rsi") image.0.as_mut_ptr(), in("rdx") after.as_mut_ptr(),
+                in("rcx") registers.as_mut_ptr(),
                 in("r8") 0x202u64, clobber_abi("C"));
         }
         after

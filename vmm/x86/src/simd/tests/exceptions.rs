@@ -281,84 +281,86 @@ fn any_frame_is_accepted_by_every_primitive() {
     }
 }
 
+/// An operation, its two operands, what is not masked, and what is reported.
+const OUT_OF_RANGE: [(Code, u64, u64, u32, u32); 12] = [
+    (
+        Code::Mulpd_xmm_xmmm128,
+        0x7fe0_0000_0000_0001,
+        0x4000_0000_0000_0000,
+        OE,
+        OE,
+    ),
+    (
+        Code::Mulpd_xmm_xmmm128,
+        0x7fe0_0000_0000_0001,
+        0x4008_0000_0000_0000,
+        OE,
+        OE | PE,
+    ),
+    (
+        Code::Divpd_xmm_xmmm128,
+        0x7fe8_0000_0000_0000,
+        0x3fe0_0000_0000_0000,
+        OE,
+        OE,
+    ),
+    (
+        Code::Divpd_xmm_xmmm128,
+        0x7fe8_0000_0000_0000,
+        0x3fe8_0000_0000_0000,
+        OE,
+        OE,
+    ),
+    (
+        Code::Divpd_xmm_xmmm128,
+        0x7fe0_0000_0000_0000,
+        0x3fb8_0000_0000_0000,
+        OE,
+        OE | PE,
+    ),
+    (
+        Code::Divpd_xmm_xmmm128,
+        0x0018_0000_0000_0000,
+        0x4008_0000_0000_0000,
+        UE,
+        UE,
+    ),
+    (
+        Code::Divpd_xmm_xmmm128,
+        0x0010_0000_0000_0000,
+        0x4008_0000_0000_0000,
+        UE,
+        UE | PE,
+    ),
+    (Code::Cvtpd2ps_xmm_xmmm128, 0, 0x4c70_0000_0000_0000, OE, OE),
+    (
+        Code::Cvtpd2ps_xmm_xmmm128,
+        0,
+        0x4c70_0000_0040_0000,
+        OE,
+        OE | PE,
+    ),
+    (Code::Cvtpd2ps_xmm_xmmm128, 0, 0x3730_0000_0000_0000, UE, UE),
+    (
+        Code::Cvtpd2ps_xmm_xmmm128,
+        0,
+        0x3730_0000_1000_0000,
+        UE,
+        UE | PE,
+    ),
+    (
+        Code::Addsubpd_xmm_xmmm128,
+        0x7fef_ffff_ffff_ffff,
+        0xffef_ffff_ffff_ffff,
+        OE,
+        OE,
+    ),
+];
+
 #[test]
 fn binary64_results_out_of_range_report_inexactness_of_the_unbounded_result() {
-    let cases = [
-        (
-            Code::Mulpd_xmm_xmmm128,
-            0x7fe0_0000_0000_0001,
-            0x4000_0000_0000_0000,
-            OE,
-            OE,
-        ),
-        (
-            Code::Mulpd_xmm_xmmm128,
-            0x7fe0_0000_0000_0001,
-            0x4008_0000_0000_0000,
-            OE,
-            OE | PE,
-        ),
-        (
-            Code::Divpd_xmm_xmmm128,
-            0x7fe8_0000_0000_0000,
-            0x3fe0_0000_0000_0000,
-            OE,
-            OE,
-        ),
-        (
-            Code::Divpd_xmm_xmmm128,
-            0x7fe8_0000_0000_0000,
-            0x3fe8_0000_0000_0000,
-            OE,
-            OE,
-        ),
-        (
-            Code::Divpd_xmm_xmmm128,
-            0x7fe0_0000_0000_0000,
-            0x3fb8_0000_0000_0000,
-            OE,
-            OE | PE,
-        ),
-        (
-            Code::Divpd_xmm_xmmm128,
-            0x0018_0000_0000_0000,
-            0x4008_0000_0000_0000,
-            UE,
-            UE,
-        ),
-        (
-            Code::Divpd_xmm_xmmm128,
-            0x0010_0000_0000_0000,
-            0x4008_0000_0000_0000,
-            UE,
-            UE | PE,
-        ),
-        (Code::Cvtpd2ps_xmm_xmmm128, 0, 0x4c70_0000_0000_0000, OE, OE),
-        (
-            Code::Cvtpd2ps_xmm_xmmm128,
-            0,
-            0x4c70_0000_0040_0000,
-            OE,
-            OE | PE,
-        ),
-        (Code::Cvtpd2ps_xmm_xmmm128, 0, 0x3730_0000_0000_0000, UE, UE),
-        (
-            Code::Cvtpd2ps_xmm_xmmm128,
-            0,
-            0x3730_0000_1000_0000,
-            UE,
-            UE | PE,
-        ),
-        (
-            Code::Addsubpd_xmm_xmmm128,
-            0x7fef_ffff_ffff_ffff,
-            0xffef_ffff_ffff_ffff,
-            OE,
-            OE,
-        ),
-    ];
     let one = 0x3ff0_0000_0000_0000_u64;
-    for (code, a, b, unmasked, expected) in cases {
+    for (code, a, b, unmasked, expected) in OUT_OF_RANGE {
         let lanes = |low: u64| {
             [
                 low as u32,

@@ -1,13 +1,13 @@
 //! What every form makes of random states, written down: most forms execute the host's own instruction, and
-//! this is what tells that processors of all makes agree in them. A form that fails here on one host only must
-//! not be left to the host.
+//! this is what tells that processors of all makes agree in them. A form that fails here on one host
+//! only must not be left to the host.
 
 use super::inputs::Random;
 use super::native::{Machine, emulate, instruction};
 use iced_x86::Code;
 
 /// A line for each form: its name and the digest of what it gives.
-const GOLDEN: &str = include_str!("golden.txt");
+const GOLDEN: &str = include_str!("../../../tests/written_down/simd.txt");
 
 /// How many states each form starts from.
 const STATES: usize = 256;

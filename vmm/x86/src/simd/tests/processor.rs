@@ -40,8 +40,8 @@ fn machine(random: &mut Random) -> Machine {
     m
 }
 
-/// Puts into `ours` what an AMD processor has for a DPPS or DPPD: the lanes are added in ascending order. True
-/// if that makes a difference.
+/// Puts into `ours` what an AMD processor has for a DPPS or DPPD: the lanes are added in ascending
+/// order. True if that makes a difference.
 fn depart(instr: &Instruction, before: &Machine, ours: &mut Machine) -> bool {
     let wide = match instr.mnemonic() {
         Mnemonic::Dpps => false,

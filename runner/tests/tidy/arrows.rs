@@ -1,0 +1,45 @@
+//! Who may use whom, between packages and between the folders of one. docs/ARCHITECTURE.md says why.
+
+/// Packages, and the packages of the workspace that they may stand on. What is not listed is a guest's
+/// program and may stand on the last.
+pub const PACKAGES: &[(&str, &[&str])] = &[
+    ("chaosrun-x86", &[]),
+    ("chaosrun-protocol", &[]),
+    ("chaosrun-vmm", &["chaosrun-x86", "chaosrun-protocol"]),
+    ("chaosrun-language", &["chaosrun-protocol"]),
+    (
+        "chaosrun-judge",
+        &["chaosrun-language", "chaosrun-protocol"],
+    ),
+    (
+        "chaosrun",
+        &[
+            "chaosrun-judge",
+            "chaosrun-language",
+            "chaosrun-vmm",
+            "chaosrun-protocol",
+        ],
+    ),
+    ("chaosrun-fuzz", &["chaosrun", "chaosrun-language"]),
+    ("chaosrun-sdk", &["chaosrun-protocol"]),
+    (OTHERS, &["chaosrun-sdk", "chaosrun-protocol"]),
+];
+
+/// Stands for the packages that are not listed.
+pub const OTHERS: &str = "others";
+
+/// A crate's folder, and its modules from low to high: one may use those that stand before it. A folder that
+/// is not there does not matter; one that is there has to be here. Files that all may use have no place.
+pub const FOLDERS: &[(&str, &str)] = &[
+    ("vmm/x86/src", "memory mmu simd fpu code exec lower jit"),
+    (
+        "vmm/src",
+        "affinity last_words time tape dlog ram disk devices engine machine world",
+    ),
+    ("runner/language/src", "scenario plan schema"),
+    ("runner/judge/src", "outcome property report schema"),
+    (
+        "runner/src",
+        "scenario plan schema outcome property report defect artifact filter run cli",
+    ),
+];
