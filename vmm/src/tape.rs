@@ -16,6 +16,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
+
 /// Separates these keys from any other use of the hash.
 const KEY_CONTEXT: &str = "chaosrun 2026 decision tape: stream key";
 
@@ -142,7 +144,13 @@ impl Stream {
         }
         let fixed = self.overrides.get(&self.state.next).copied();
         let drawn = low + self.below(high - low + 1);
-        fixed.map_or(drawn, |value| value.clamp(low, high))
+        let value = fixed.map_or(drawn, |value| value.clamp(low, high));
+        // Positions on disks and lengths of time are drawn here, which nobody checks again.
+        invariant!(
+            (low..=high).contains(&value),
+            "{value} was drawn from {low} to {high}"
+        );
+        value
     }
 
     /// Takes the next decision: `Ok` with what `accept` makes of its random bits, or `Err` with the

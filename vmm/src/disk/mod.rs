@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 pub use base::{Base, Content, SharedBytes};
 pub use fault::{DiskCounters, DiskFault, DiskFaultKind};
 
+use crate::invariant::invariant;
 use crate::tape::{Stream, Tape};
 use fault::{Extent, Faults, draw};
 use pages::{ALL_SECTORS, Bytes, Pages};
@@ -317,7 +318,13 @@ impl Disk {
             };
             if draw(torn, stream) || self.strikes(extent, DiskFaultKind::Torn) {
                 let nth = stream.range(1, (1 << sectors.count_ones()) - 1);
-                self.keep(index, spread(nth, sectors), bytes);
+                let kept = spread(nth, sectors);
+                // The others are on the medium as they were flushed, which no power loss undoes.
+                assert!(
+                    kept != 0 && kept & !sectors == 0,
+                    "of sectors {sectors:#b} of a page {kept:#b} are torn"
+                );
+                self.keep(index, kept, bytes);
                 self.counters.torn += 1;
             }
         }
@@ -448,6 +455,13 @@ impl Disk {
 
     /// Stores bytes that lie on the disk.
     fn store(&mut self, offset: u64, bytes: &[u8], durable: bool) {
+        // Wherever a fault or the end of a machine has it land.
+        assert!(
+            self.extent(offset, bytes.len() as u64).is_ok(),
+            "{} bytes at {offset} are not sectors of a disk of {} bytes",
+            bytes.len(),
+            self.config.size
+        );
         let Self {
             config,
             durable: medium,
@@ -531,6 +545,10 @@ fn base_page(base: &Base, index: u64) -> Bytes {
 fn kept_of_write<'a>(bytes: &'a [u8], stream: &mut Stream) -> &'a [u8] {
     let sectors = bytes.len() as u64 / SECTOR;
     let kept = stream.range(1, sectors.saturating_sub(1).max(1));
+    invariant!(
+        kept < sectors || sectors == 1,
+        "a torn write is whole: {kept} of {sectors} sectors"
+    );
     &bytes[..(kept * SECTOR) as usize]
 }
 

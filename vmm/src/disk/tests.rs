@@ -520,3 +520,10 @@ fn a_terabyte_of_zeros_costs_nothing_to_have_to_hash_and_to_discard() {
     assert_eq!(content.fetched(), 4);
     assert_eq!(read(&mut disk, TERABYTE / 2, 2 * PAGE).unwrap(), [0; 8192]);
 }
+
+#[test]
+#[should_panic(expected = "are not sectors of a disk")]
+fn nothing_is_ever_stored_behind_the_end() {
+    let mut disk = Disk::blank("d", 8 * SECTOR).unwrap();
+    disk.store(8 * SECTOR, &[1; SECTOR as usize], true);
+}

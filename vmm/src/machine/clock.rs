@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
 use crate::time::VirtTime;
 
 /// Nanoseconds in a microsecond, the unit of [`Clock::new`]'s rate.
@@ -62,6 +63,10 @@ impl Clock {
     pub fn instructions_until(&self, moment: VirtTime) -> u64 {
         let nanos = u128::from(moment.0.saturating_sub(self.base.0));
         let needed = (nanos * u128::from(self.rate)).div_ceil(NANOS_PER_MICRO);
+        invariant!(
+            self.base_retired <= self.retired,
+            "the last idle jump lies ahead"
+        );
         let run = u128::from(self.retired - self.base_retired);
         u64::try_from(needed.saturating_sub(run)).unwrap_or(u64::MAX)
     }

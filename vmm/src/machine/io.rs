@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
 use crate::time::VirtTime;
 
 /// Outputs that are kept until somebody takes them.
@@ -112,7 +113,23 @@ impl Outputs {
             return;
         }
         self.bytes += len;
-        self.waiting.push(Output { time, kind });
+        self.add(Output { time, kind });
+    }
+
+    /// Adds an output behind the others, which are in the order of their times.
+    fn add(&mut self, output: Output) {
+        invariant!(
+            self.waiting
+                .last()
+                .is_none_or(|last| last.time <= output.time),
+            "an output came before the last one"
+        );
+        self.waiting.push(output);
+        // One more is a piece of console output, to which the rest of the console is added.
+        invariant!(
+            self.waiting.len() <= OUTPUTS_MAX + 1,
+            "too many outputs are kept"
+        );
     }
 
     /// Adds console output, to the line that is there already if nothing came between.
@@ -132,7 +149,7 @@ impl Outputs {
             }
             _ => {
                 let kind = OutputKind::Event(MachineEvent::Console(kept.to_vec()));
-                self.waiting.push(Output { time, kind });
+                self.add(Output { time, kind });
             }
         }
     }
@@ -190,5 +207,36 @@ impl MachineEvent {
                 &[]
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "came before the last one")]
+    fn outputs_never_come_out_of_order() {
+        let mut outputs = Outputs::default();
+        let kind = || OutputKind::Event(MachineEvent::Sdk(Vec::new()));
+        outputs.push(VirtTime(2), kind());
+        outputs.push(VirtTime(2), kind());
+        outputs.push(VirtTime(1), kind());
+    }
+
+    #[test]
+    fn a_flood_of_outputs_between_console_output_stays_bounded() {
+        let mut outputs = Outputs::default();
+        for time in 0..OUTPUTS_MAX as u64 {
+            let kind = OutputKind::Event(MachineEvent::Sdk(Vec::new()));
+            outputs.push(VirtTime(time), kind);
+        }
+        for time in (0..OUTPUTS_MAX as u64).map(|more| OUTPUTS_MAX as u64 + more) {
+            let kind = OutputKind::Event(MachineEvent::Sdk(Vec::new()));
+            outputs.print(VirtTime(time), b"x\n");
+            outputs.push(VirtTime(time), kind);
+        }
+        assert_eq!(outputs.dropped(), OUTPUTS_MAX as u64);
+        assert_eq!(outputs.take().len(), OUTPUTS_MAX + 1);
     }
 }

@@ -17,6 +17,7 @@ use crate::devices::Deadline;
 use crate::devices::virtio::VirtioState;
 use crate::dlog::{DlogError, Event};
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
+use crate::invariant::invariant;
 use crate::ram::GuestRam;
 use crate::time::VirtTime;
 
@@ -117,7 +118,14 @@ impl Machine {
     /// # Errors
     /// If the engine itself failed.
     pub fn run_until(&mut self, until: VirtTime) -> Result<Stop, EngineError> {
+        let mut before = self.now();
         loop {
+            let now = self.now();
+            invariant!(
+                before <= now,
+                "time ran backwards from {before:?} to {now:?}"
+            );
+            before = now;
             if let Some(stop) = &self.over {
                 return Ok(stop.clone());
             }
@@ -368,7 +376,13 @@ impl Machine {
                     .run(vcpu, &mut self.ram, &mut self.platform, budget)?,
             );
         }
-        let ran = self.engine.retired(vcpu).wrapping_sub(before);
+        let retired = self.engine.retired(vcpu);
+        // Time is made of these, so that it would run backwards with them.
+        assert!(
+            retired >= before,
+            "vCPU {vcpu} took back instructions: {before} before, {retired} now"
+        );
+        let ran = retired - before;
         self.platform.state.clock.advance(ran);
         self.scheduler.ran(ran);
         match exit {

@@ -19,6 +19,7 @@ use crate::devices::virtio::{Environment, VirtioState};
 use crate::devices::{Deadline, Effect};
 use crate::disk::Disk;
 use crate::dlog::Event;
+use crate::invariant::invariant;
 use crate::tape::{Stream, Tape};
 use crate::time::{TscClock, VirtTime};
 
@@ -144,7 +145,12 @@ impl Platform {
 
     /// The machine's instruction count at an access.
     pub fn retired_at(&self, at: &Access) -> u64 {
-        at.retired.wrapping_add(self.plan.skew)
+        let retired = at.retired.wrapping_add(self.plan.skew);
+        invariant!(
+            retired >= self.state.clock.retired(),
+            "an access happened before the turn of its vCPU began"
+        );
+        retired
     }
 
     /// The moment of an access.
@@ -267,6 +273,10 @@ impl Platform {
         at: &mut Access,
         step: impl FnOnce(&mut PlatformState, VirtTime, &mut Vec<Effect>) -> T,
     ) -> T {
+        invariant!(
+            self.effects.is_empty(),
+            "effects of another step are left over"
+        );
         let now = self.moment(at);
         let result = step(&mut self.state, now, &mut self.effects);
         self.apply(now, self.retired_at(at));

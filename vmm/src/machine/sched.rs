@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
 use crate::tape::{Stream, StreamState, Tape};
 
 /// The most vCPUs of a machine.
@@ -135,6 +136,13 @@ impl Scheduler {
             Slice::Solo => u64::MAX,
             Slice::Left(left) => left,
         };
+        // A vCPU that halted or waits for its start would execute what is not its program.
+        assert!(
+            runnable >> self.current & 1 != 0,
+            "vCPU {} can't run, but it is its turn",
+            self.current
+        );
+        invariant!(budget > 0, "a turn without instructions would stop time");
         Some(Turn {
             vcpu: self.current,
             budget,

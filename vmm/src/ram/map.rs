@@ -33,6 +33,19 @@ pub const FIRMWARE_ENTRY: u64 = 0xf_fff0;
 /// Where RAM starts that belongs to the kernel alone.
 pub const HIGH_MEMORY: u64 = 0x10_0000;
 
+// What the machine puts into the first mebibyte lies apart: the table of descriptors, the zero page, a page of
+// stack, the page tables, the seed, the command line, and the firmware's area.
+const _: () = {
+    assert!(BOOT_GDT < BOOT_PARAMS);
+    assert!(BOOT_PARAMS + 0x2000 <= BOOT_PAGE_TABLES);
+    assert!(BOOT_PAGE_TABLES + BOOT_PAGE_TABLES_SIZE <= SETUP_DATA);
+    assert!(SETUP_DATA < CMDLINE && CMDLINE + CMDLINE_SIZE <= CONVENTIONAL_END);
+    assert!(CONVENTIONAL_END <= ACPI_TABLES && ACPI_TABLES_END <= FIRMWARE_ENTRY);
+    assert!(FIRMWARE_ENTRY < HIGH_MEMORY && HIGH_MEMORY < LOW_RAM_MAX);
+    assert!(LOW_RAM_MAX <= VIRTIO_MMIO);
+    assert!(VIRTIO_MMIO + VIRTIO_MMIO_MAX as u64 * VIRTIO_MMIO_STRIDE <= HIGH_RAM_START);
+};
+
 /// The first virtio-mmio device; device `n` lies at `VIRTIO_MMIO + n * VIRTIO_MMIO_STRIDE`.
 pub const VIRTIO_MMIO: u64 = 0xd000_0000;
 /// The distance between virtio-mmio devices, which is also the size of each.

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
 use crate::time::VirtTime;
 
 const BILLION: i64 = 1_000_000_000;
@@ -46,6 +47,12 @@ impl NodeClock {
 
     /// From `now` on the clock runs `ppb` billionths fast. `now` must not lie before the last change.
     pub fn set_drift(&mut self, now: VirtTime, ppb: i64) {
+        // The clock would show again what it has shown already, and the node's time run backwards.
+        assert!(
+            self.world <= now,
+            "the clock changed at {:?} and is to change at {now:?}",
+            self.world
+        );
         self.local = self.local_at(now);
         self.world = now;
         self.ppb = ppb.clamp(DRIFT_PPB.0, DRIFT_PPB.1);
@@ -54,6 +61,7 @@ impl NodeClock {
 
     /// What the clock shows at `world`, which must not lie before the last change.
     pub fn local_at(&self, world: VirtTime) -> VirtTime {
+        invariant!(self.world <= world, "the clock ran otherwise then");
         let passed = world.0.saturating_sub(self.world.0);
         // Most clocks are right, and a division this wide takes a while.
         if self.ppb == 0 {
@@ -151,5 +159,13 @@ mod tests {
         assert_eq!(clock.local_at(VirtTime(u64::MAX)), VirtTime(u64::MAX));
         let stopped = NodeClock::new(i64::MIN);
         assert_eq!(stopped.world_at(VirtTime(u64::MAX)), VirtTime(u64::MAX));
+    }
+
+    #[test]
+    #[should_panic(expected = "is to change at")]
+    fn a_clock_never_changes_in_its_past() {
+        let mut clock = NodeClock::new(0);
+        clock.set_drift(VirtTime(10), 5);
+        clock.set_drift(VirtTime(9), 0);
     }
 }

@@ -160,6 +160,7 @@ impl Crew {
         self.0.end(&shown);
         batch.wait();
         let mut done = std::mem::take(&mut *lock(&batch.done));
+        assert_eq!(done.len(), count, "not all that was begun is done");
         done.sort_by_key(|(number, ..)| *number);
         done.into_iter()
             .map(|(_, lane, result)| (lane, result))

@@ -423,8 +423,10 @@ impl World {
     /// Does something with all nodes, and returns what came of it in their order.
     fn each<R: Send + 'static>(&mut self, work: fn(&mut Node) -> R) -> Vec<R> {
         let nodes = std::mem::take(&mut self.nodes);
+        let count = nodes.len();
         let (nodes, results) = self.pool.each(nodes, work).into_iter().unzip();
         self.nodes = nodes;
+        assert_eq!(self.nodes.len(), count, "a node was lost");
         results
     }
 

@@ -302,6 +302,8 @@ impl Node {
 
     /// Puts the machine back.
     pub fn give_back(&mut self, body: Box<dyn Body>) {
+        // One of the two would be lost, with its disks.
+        assert!(self.body.is_none(), "node {} has two machines", self.name);
         self.body = Some(body);
     }
 

@@ -78,6 +78,12 @@ impl Job {
             if !matches!(stop, Ok(Stop::Reached)) {
                 break;
             }
+            // An input that comes too soon comes at another instruction than on another host.
+            assert!(
+                self.body.now() >= moment,
+                "node {} has not reached {moment:?}",
+                self.node
+            );
             self.body.input(input);
             taken += 1;
         }

@@ -12,6 +12,7 @@ use super::fabric::Arrival;
 use super::node::{Node, Status};
 use super::pool::{Done, Job};
 use super::{World, WorldError, WorldEvent, WorldEventKind};
+use crate::invariant::invariant;
 use crate::machine::{Input, Output, OutputKind, Stop};
 use crate::time::VirtTime;
 
@@ -42,6 +43,12 @@ impl World {
             return Ok(());
         }
         let end = self.horizon(until);
+        // A window of no length would be the same one for ever.
+        assert!(
+            self.now < end && end <= until,
+            "a window from {:?} to {end:?}, within {until:?}",
+            self.now
+        );
         let jobs = self.prepare(end);
         // Between windows nobody executes code, which later hardly happens if several threads do.
         self.code.settle_waiting();
@@ -149,6 +156,15 @@ impl World {
         end: VirtTime,
     ) -> Option<Job> {
         let node = &mut self.nodes[index];
+        // The node has run up to now. A frame from before would come late by however long the window before
+        // happened to be, and the run would depend on where windows end.
+        for Arrival { time, .. } in &arrivals {
+            assert!(
+                *time >= self.now,
+                "a frame arrives at {time:?}, before {:?}",
+                self.now
+            );
+        }
         let body = node.lend()?;
         let inputs = arrivals.iter().map(|Arrival { time, nic, frame }| {
             let bytes = frame.bytes.0.to_vec();
@@ -243,11 +259,17 @@ impl World {
         {
             match what {
                 Emission::Frame { nic, bytes } => self.fabric.send(time, node, nic, bytes),
-                Emission::Event(kind) => self.events.push(WorldEvent {
-                    time,
-                    node: Some(node),
-                    kind,
-                }),
+                Emission::Event(kind) => {
+                    invariant!(
+                        self.events.last().is_none_or(|last| last.time <= time),
+                        "an event came before the last one"
+                    );
+                    self.events.push(WorldEvent {
+                        time,
+                        node: Some(node),
+                        kind,
+                    });
+                }
             }
         }
     }

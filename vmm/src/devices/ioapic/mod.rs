@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Destination, Effect, Ipi};
+use crate::invariant::invariant;
 
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,12 @@ impl IoapicState {
                     *entry &= !REMOTE_IRR;
                 }
                 self.service_level(pin, effects);
+                // An edge-triggered entry that waits for an EOI, which never comes, would be dead.
+                let entry = self.redirection[pin];
+                invariant!(
+                    entry & REMOTE_IRR == 0 || entry & LEVEL != 0,
+                    "edge-triggered pin {pin} waits for an EOI"
+                );
             }
             _ => {}
         }

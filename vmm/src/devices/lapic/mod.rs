@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Deadline, Destination, Effect, Ipi};
+use crate::invariant::invariant;
 use crate::time::{TscClock, VirtTime};
 
 mod icr;
@@ -216,6 +217,11 @@ impl LapicState {
         if self.timer.advance(Mode::of_lvt(entry), now) && entry & LVT_MASKED == 0 {
             self.request(entry as u8, false);
         }
+        // Else the machine would step it again and again and never come to execute anything.
+        invariant!(
+            now.0 == u64::MAX || self.deadline().is_none_or(|due| due > now),
+            "the timer has expired and is still due"
+        );
     }
 
     /// Requests the timer's interrupt although the timer has not expired, unless it is masked.
@@ -357,6 +363,10 @@ impl LapicState {
         };
         self.requested.remove(vector);
         self.in_service.insert(vector);
+        invariant!(
+            vector >= FIRST_LEGAL_VECTOR && self.pending().is_none(),
+            "vector {vector} is in service, and yet another may be taken"
+        );
         vector
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CASCADE;
+use crate::invariant::invariant;
 
 /// The initialisation command word that the controller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,7 @@ impl Chip {
 
     /// The input of `inputs` with the highest priority.
     fn first(&self, inputs: u8) -> Option<u8> {
+        invariant!(self.top < 8, "no input has priority {}", self.top);
         let rank = inputs.rotate_right(self.top.into()).trailing_zeros() as u8;
         (rank < 8).then_some((rank + self.top) & 7)
     }

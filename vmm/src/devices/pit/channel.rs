@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
+
 /// Whether a counter counts. A count that is written is loaded by the following tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
@@ -161,6 +163,11 @@ impl Channel {
         } else {
             self.done = true;
         }
+        // Else the machine would step it again and again and never come to execute anything.
+        invariant!(
+            self.next_rise().is_none_or(|rise| rise > tick),
+            "the counter has expired and is still due"
+        );
         true
     }
 

@@ -18,6 +18,7 @@ use chaosrun_x86::{CpuState, Memory};
 use serde::{Deserialize, Serialize};
 
 use super::Effect;
+use crate::invariant::invariant;
 use crate::tape::{StreamState, Tape};
 use crate::time::VirtTime;
 use walk::{NotMapped, View};
@@ -173,6 +174,11 @@ impl SdkState {
         let next = self.streams.entry(name.clone()).or_insert(0);
         let state = StreamState { name, next: *next };
         *next += 1;
+        // One more is the stream that all further names share.
+        invariant!(
+            self.streams.len() <= MAX_STREAMS + 1,
+            "a guest made the machine remember too many streams"
+        );
         tape.resume(&state).any()
     }
 }

@@ -9,6 +9,7 @@ use super::mmio::Transport;
 use super::queue::{Broken, gather, scatter, total};
 use super::{Environment, ID_CONSOLE};
 use crate::devices::Effect;
+use crate::invariant::invariant;
 
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
@@ -41,6 +42,10 @@ impl ConsoleState {
         let (kept, lost) = bytes.split_at(bytes.len().min(room));
         self.waiting.extend(kept);
         self.dropped += lost.len() as u64;
+        invariant!(
+            self.waiting.len() <= WAITING_MAX,
+            "too many bytes wait for the guest"
+        );
     }
 
     /// Moves bytes both ways.

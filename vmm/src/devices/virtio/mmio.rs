@@ -4,6 +4,7 @@ use chaosrun_x86::Memory;
 use serde::{Deserialize, Serialize};
 
 use super::queue::{Broken, Chain, Queue, SIZE_MAX};
+use crate::invariant::invariant;
 
 /// "virt"
 const MAGIC: u32 = 0x7472_6976;
@@ -197,6 +198,10 @@ impl Transport {
         if self.accepted & !self.offered != 0 || !self.has(VERSION_1) {
             self.status &= !FEATURES_OK;
         }
+        invariant!(
+            self.status & FEATURES_OK == 0 || self.accepted & !self.offered == 0,
+            "the driver has features that the device did not offer"
+        );
         if self.is_live() && !was_live {
             // What the driver put into the queues before counts from here on.
             self.notified = (1 << self.queues.len()) - 1;

@@ -36,6 +36,9 @@ const ID_ENTROPY: u32 = 4;
 /// The interrupt lines that the devices share in turn.
 pub const LINES: u32 = 8;
 
+/// The IOAPIC has a pin for each of the lines.
+const _: () = assert!(VIRTIO_GSI + LINES <= super::ioapic::PINS);
+
 /// What a device works with besides its own state.
 pub struct Environment<'a> {
     /// The present moment.

@@ -6,6 +6,8 @@
 use chaosrun_x86::Memory;
 use serde::{Deserialize, Serialize};
 
+use crate::invariant::invariant;
+
 /// The largest queue that a driver can set up.
 pub const SIZE_MAX: u16 = 256;
 
@@ -128,6 +130,10 @@ impl Queue {
 
     /// Puts back the requests taken since [`Self::taken`] was asked.
     pub fn rewind(&mut self, taken: u16) {
+        invariant!(
+            self.next_available.wrapping_sub(taken) <= SIZE_MAX,
+            "more requests are put back than a queue holds"
+        );
         self.next_available = taken;
     }
 
@@ -155,6 +161,11 @@ impl Queue {
             }
             chain.add(memory, &descriptor)?;
             if descriptor.flags & FLAG_NEXT == 0 {
+                // What is longer has a loop, which never ends, so that it does not come here.
+                invariant!(
+                    chain.readable.len() + chain.writable.len() <= usize::from(self.size),
+                    "a chain is longer than its queue"
+                );
                 return Ok(chain);
             }
             index = descriptor.next;

@@ -130,7 +130,7 @@ pub fn load(ram: &mut GuestRam, image: &[u8]) -> Result<Loaded, ElfError> {
     {
         return Err(ElfError::Entry { entry });
     }
-    for segment in &segments {
+    for segment in segments.iter().filter(|segment| !segment.bytes.is_empty()) {
         let in_ram = ram.write(segment.physical.start, segment.bytes);
         assert!(in_ram, "a segment was checked to lie in RAM");
     }
@@ -263,6 +263,15 @@ pub(crate) mod tests {
         let mut bytes = [0; 4];
         assert!(ram.read(0x10_0000, &mut bytes));
         assert_eq!(&bytes, b"code");
+    }
+
+    #[test]
+    fn a_segment_of_zeros_only_leaves_ram_as_it_is() {
+        let mut ram = ram();
+        let end = ram.low();
+        let loaded = load(&mut ram, &executable(end - 0x1000, b"", 0x1000)).unwrap();
+        assert_eq!(loaded.range, end - 0x1000..end);
+        ram.drain_dirty(|page, _| panic!("page {page} was written"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::counters::LinkCounters;
 use super::fault::{Jitter, Weather};
 use super::shape::{BANDWIDTH_MAX_BPS, BANDWIDTH_MIN_BPS, Chance, LinkShape, TRAVELLING_MAX_BYTES};
 use super::streams::{LinkStreams, Purpose};
+use crate::invariant::invariant;
 use crate::tape::{StreamState, Tape};
 use crate::time::VirtTime;
 
@@ -295,6 +296,10 @@ impl Link {
 
     /// A frame of `len` bytes that travelled has arrived, and the receiver took it or was not there.
     pub fn arrived(&mut self, len: u64, taken: bool) {
+        invariant!(
+            self.state.travelling >= len,
+            "more arrives than was on its way"
+        );
         self.state.travelling = self.state.travelling.saturating_sub(len);
         let counters = &mut self.state.counters;
         if taken {

@@ -11,6 +11,7 @@ use super::fault::{Armed, ArmedState, LinkFault, Weather};
 use super::flight::{Flight, Payload, Travelling};
 use super::link::{DropCause, Link, LinkState, Passage};
 use super::neighbour::finds_neighbours;
+use super::shape::LATENCY_MIN_NS;
 use super::switch::{Forward, HEADER, SwitchState, TAG};
 use crate::tape::Tape;
 use crate::time::VirtTime;
@@ -223,6 +224,12 @@ impl Network {
                     let fate = self.carry(now, port, to, bytes.len() as u64, spared);
                     remarks.add_fate(&self.ports[to].name, &fate);
                     if let Ok(passage) = fate {
+                        // Nodes run apart for as long: its receiver may be there already.
+                        assert!(
+                            passage.arrival >= now.after(LATENCY_MIN_NS),
+                            "a frame of {now:?} arrives at {:?}",
+                            passage.arrival
+                        );
                         let frame = Travelling {
                             network: own,
                             from: port,

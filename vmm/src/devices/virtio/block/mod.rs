@@ -11,10 +11,11 @@ use chaosrun_x86::Memory;
 use serde::{Deserialize, Serialize};
 
 use super::mmio::Transport;
-use super::queue::Broken;
+use super::queue::{Broken, SIZE_MAX};
 use super::{Environment, ID_BLOCK};
 use crate::devices::Deadline;
 use crate::disk::{Disk, SECTOR};
+use crate::invariant::invariant;
 use crate::time::VirtTime;
 use request::{Request, ZERO_SECTORS_MAX};
 
@@ -140,6 +141,10 @@ impl BlockState {
             let due = env.now.after(request.service_time(env.memory, disk));
             self.pending.insert((due, self.next), request);
             self.next += 1;
+            invariant!(
+                self.pending.len() <= usize::from(SIZE_MAX),
+                "more requests are under way than a queue holds"
+            );
         }
         Ok(())
     }
