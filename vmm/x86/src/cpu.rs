@@ -2,7 +2,7 @@
 
 use std::ptr::{NonNull, null};
 
-use crate::code::Block;
+use crate::block::Block;
 use crate::flags::{self, Lazy};
 use crate::jit::{CodeCache, Landings};
 use crate::memory::PAGE_SIZE;
@@ -413,8 +413,8 @@ impl Cpu {
         self.ram = memory.base();
         self.block = null();
         self.link = None;
-        memory.follow_protections(&mut self.cursor, &mut self.tlb);
         self.memory = Some(NonNull::from(memory));
+        self.follow_protections();
         let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
         // SAFETY: only the lifetime changes; `detach` forgets the pointer before the borrow ends.
         self.bus = Some(unsafe {
@@ -529,13 +529,16 @@ impl Cpu {
         unsafe { (code.as_mut(), memory.as_mut()) }
     }
 
-    /// Carries the protections that decoding asked for over to the TLB.
+    /// Carries the protections that memory asks for over to the TLB.
     pub(crate) fn follow_protections(&mut self) {
         let memory = self.memory.expect("a running CPU has memory");
         // SAFETY: as in `memory`; only a shared reference is made, and none other lives meanwhile.
         let memory = unsafe { memory.as_ref() };
         if memory.has_news(&self.cursor) {
-            memory.follow_protections(&mut self.cursor, &mut self.tlb);
+            match memory.protections_since(&mut self.cursor) {
+                None => self.tlb.protect_all(),
+                Some(pages) => pages.iter().for_each(|&page| self.tlb.protect(page)),
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! A decoded operation: a handler with its operands ready.
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, slot};
+pub(crate) use crate::mmu::{Fast, Path, Slow};
 
 /// What a handler tells the run loop when it leaves the chain of handlers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,26 @@ impl Op {
     }
 }
 
+/// An operation without operands.
+pub(crate) fn plain(func: OpFn) -> Op {
+    Op {
+        func,
+        imm: 0,
+        disp: 0,
+        dst: 0,
+        src: 0,
+        base: slot::ZERO as u8 * 8,
+        index: slot::ZERO as u8 * 8,
+        scale: 0,
+        seg: slot::ZERO as u8 * 8,
+        asize: 2,
+        rest: 0,
+        at: 0,
+        len: 0,
+        aux: 0,
+    }
+}
+
 /// A position in a block's operations.
 ///
 /// It always points into the operations of a live block (or of the scratch block), in front of a
@@ -133,27 +154,6 @@ pub(crate) fn next(cpu: &mut Cpu, at: At) -> Flow {
     dispatch(cpu, at.following())
 }
 
-/// Whether a handler may only use the translations at hand, or does everything.
-///
-/// The fast body gives up on the first access that it cannot do through the TLB and starts the
-/// operation over in the slow body, so it must not have changed anything before its last access.
-pub(crate) trait Path {
-    /// The slow body: walks page tables, talks to devices, splits accesses.
-    const SLOW: bool;
-}
-
-/// See [`Path`].
-pub(crate) struct Fast;
-/// See [`Path`].
-pub(crate) struct Slow;
-
-impl Path for Fast {
-    const SLOW: bool = false;
-}
-impl Path for Slow {
-    const SLOW: bool = true;
-}
-
 /// Goes on behind an operation that may have gone through the slow path, which may want to stop.
 #[inline(always)]
 pub(crate) fn next_after<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
@@ -171,7 +171,7 @@ pub(crate) fn leave_after(cpu: &mut Cpu, at: At) -> Flow {
     cpu.budget += i64::from(at.rest) - 1;
     if at.rest == 1 && cpu.mode.bits == 64 {
         // As the end of a page does: why the block is left may depend on what is compiled.
-        crate::exec::control::locate(cpu, cpu.rip);
+        cpu.locate(cpu.rip);
     }
     Flow::Block
 }

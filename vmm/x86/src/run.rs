@@ -1,6 +1,7 @@
 //! The run loop.
 
-use crate::code::{self, Block, Decoded};
+use crate::block::Block;
+use crate::code::{self, Decoded};
 use crate::cpu::{Cpu, Fault, slot};
 use crate::exit::Unimplemented;
 use crate::flags;

@@ -17,6 +17,20 @@ pub struct Segment {
     pub base: u64,
 }
 
+impl Segment {
+    /// What loading a selector makes of its descriptor (Intel SDM vol. 3, 3.4.5).
+    pub(crate) fn described(selector: u16, descriptor: u64) -> Self {
+        let limit = (descriptor & 0xffff | descriptor >> 32 & 0xf_0000) as u32;
+        let granular = descriptor >> 55 & 1 != 0;
+        Self {
+            selector,
+            access: (descriptor >> 40 & 0xf0ff) as u16,
+            limit: if granular { limit << 12 | 0xfff } else { limit },
+            base: descriptor >> 16 & 0xff_ffff | descriptor >> 32 & 0xff00_0000,
+        }
+    }
+}
+
 /// GDTR or IDTR.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRegister {

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::block::{Block, Decoded};
+use super::decoded::Decoded;
+use crate::block::Block;
 use crate::op::Op;
 
 /// A line of the host's caches.

@@ -4,12 +4,13 @@ use iced_x86::{
     Code, Decoder, DecoderError, DecoderOptions, Formatter, Instruction, IntelFormatter,
 };
 
-use super::block::{Block, Decoded, MAX_LEN, Rare};
-use crate::exec::guard;
+use super::decoded::{Decoded, MAX_LEN};
+use crate::block::Block;
+use crate::exec::{Rare, guard};
 use crate::lower::{self, End, Lowered};
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
-use crate::op::{At, Op, OpFn, RARE};
+use crate::op::{At, Op, OpFn, RARE, plain};
 
 /// Decodes at most `most` instructions of a block out of `code`, which starts at the block's first
 /// byte and ends with its page (or holds one instruction that spans two pages). `fuse` allows pairs
@@ -162,7 +163,7 @@ impl Builder {
             at: end as u16,
             rest: 0,
             len: 0,
-            ..lower::plain(func)
+            ..plain(func)
         });
     }
 
@@ -222,7 +223,7 @@ pub(crate) unsafe fn cut(
         ops.push(Op {
             at,
             rest: kept,
-            ..lower::plain(crate::exec::cut)
+            ..plain(crate::exec::cut)
         });
         return Cut {
             ops,

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::arena::Arena;
-use super::block::{Block, Decoded, Rare};
+use super::decoded::Decoded;
+use crate::block::Block;
+use crate::exec::Rare;
 use crate::memory::PAGE_SIZE;
 
 /// Slots of the direct-mapped first level.

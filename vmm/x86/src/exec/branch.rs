@@ -2,10 +2,9 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use super::Done;
 use super::operand::mask;
 use super::stack::stack_size;
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr, slot};
 use crate::mmu::Res;
 
@@ -44,7 +43,7 @@ impl Cpu {
 pub(crate) fn jcc(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     if cpu
         .lazy
-        .condition(crate::lower::condition(ins.condition_code()))
+        .condition(super::operand::condition(ins.condition_code()))
     {
         return Ok(Done::Jump(cpu.branch_target(ins)));
     }

@@ -2,27 +2,14 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
-use super::Done;
 use super::operand::{memory_size, operand_size};
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, seg};
 use crate::flags::{self, Lazy, ZF};
 use crate::interrupt::null_stack;
 use crate::mmu::{Raised, Res, vector};
 use crate::mode::access;
 use crate::state::Segment;
-
-/// A segment register's content from a descriptor.
-pub(crate) fn segment(selector: u16, descriptor: u64) -> Segment {
-    let limit = (descriptor & 0xffff | descriptor >> 32 & 0xf_0000) as u32;
-    let granular = descriptor >> 55 & 1 != 0;
-    Segment {
-        selector,
-        access: (descriptor >> 40 & 0xf0ff) as u16,
-        limit: if granular { limit << 12 | 0xfff } else { limit },
-        base: descriptor >> 16 & 0xff_ffff | descriptor >> 32 & 0xff00_0000,
-    }
-}
 
 impl Cpu {
     /// Reads the descriptor of a selector: its linear address and its eight bytes. `None` if the
@@ -67,7 +54,7 @@ impl Cpu {
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        let mut new = segment(selector, descriptor);
+        let mut new = Segment::described(selector, descriptor);
         let dpl = (new.access >> 5 & 3) as u8;
         let rpl = (selector & 3) as u8;
         let is_code = new.access & 8 != 0;
@@ -124,7 +111,7 @@ impl Cpu {
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        Ok((segment(selector, descriptor), linear, descriptor))
+        Ok((Segment::described(selector, descriptor), linear, descriptor))
     }
 
     /// The code segment that a far jump or call to `selector:target` leads to, checked.
@@ -400,7 +387,7 @@ impl Cpu {
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        let mut ss = segment(selector, descriptor);
+        let mut ss = Segment::described(selector, descriptor);
         let dpl = (ss.access >> 5 & 3) as u8;
         if selector as u8 & 3 != level || ss.access & 0x1a != 0x12 || dpl != level {
             return Err(self.raise_error(vector::GP, code));
@@ -554,7 +541,7 @@ impl Cpu {
         let Some((_, descriptor)) = self.read_descriptor(selector)? else {
             return Ok(None);
         };
-        let found = segment(selector, descriptor);
+        let found = Segment::described(selector, descriptor);
         let kind = found.access & 0x1f;
         let is_segment = kind & access::SYSTEM != 0;
         let is_code = is_segment && kind & 8 != 0;

@@ -2,27 +2,14 @@
 
 use iced_x86::{Code, Instruction};
 
-use super::Done;
-use crate::code::{Extra, Rare};
+use super::{Done, Extra, Rare};
 use crate::cpu::Cpu;
 use crate::flags::Lazy;
 use crate::fpu::{
     self, Effect, EnvFormat, FXSAVE_SIZE, ImageFormat, Legacy, Operand, XSAVE_SIZE, XsaveKind,
 };
-use crate::lower::{End, Lowered, plain};
 use crate::mmu::{Res, vector};
 use crate::mode::{cr0, cr4};
-
-/// Lowers an x87 instruction.
-pub(crate) fn lower(ins: &Instruction, bytes: &[u8]) -> Option<Lowered> {
-    let extra = Extra::Fpu(fpu::lower(ins, bytes)?);
-    Some(Lowered {
-        op: plain(super::rare),
-        rare: Some((x87, extra)),
-        end: End::No,
-        near: None,
-    })
-}
 
 impl Cpu {
     /// Raises #MF if an unmasked exception is pending. CR0.NE is taken as set: the external
@@ -37,7 +24,7 @@ impl Cpu {
 }
 
 /// An x87 instruction with or without a memory operand.
-fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let Extra::Fpu(op) = ins.extra else {
         unreachable!("lowering pairs them")
     };

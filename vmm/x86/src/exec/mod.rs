@@ -11,6 +11,7 @@ pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod control;
 pub(crate) mod data;
+mod decoded;
 pub(crate) mod far;
 pub(crate) mod fpu;
 pub(crate) mod guard;
@@ -24,10 +25,10 @@ pub(crate) mod string;
 pub(crate) mod syscall;
 pub(crate) mod system;
 
-use crate::code::Rare;
 use crate::cpu::Cpu;
 use crate::mmu::Res;
 use crate::op::{At, Flow, fault, leave_after, next};
+pub(crate) use decoded::{Extra, Rare};
 
 /// How a rare instruction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! One-operand multiplication and division.
 
-use super::Done;
 use super::operand::operand_size;
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr};
 use crate::flags::Lazy;
 use crate::mmu::{Res, vector};

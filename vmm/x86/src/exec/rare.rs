@@ -3,10 +3,9 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
-use super::Done;
 use super::alu::{Add, Binary, Cmp};
 use super::operand::{mask, memory_size, operand_size};
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr, slot};
 use crate::flags::{self, AF, CF, Lazy, OF, PF, SF, ZF};
 use crate::mmu::{Res, vector};

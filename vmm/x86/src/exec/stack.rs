@@ -2,9 +2,8 @@
 
 use iced_x86::{Instruction, Mnemonic};
 
-use super::Done;
 use super::operand::mask;
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr, slot};
 use crate::flags;
 use crate::mmu::Res;

@@ -9,9 +9,8 @@
 
 use iced_x86::{Instruction, Mnemonic, Register};
 
-use super::Done;
 use super::operand::mask;
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr, seg, slot};
 use crate::flags::{DF, Lazy, borrows};
 use crate::memory::PAGE_SIZE;

@@ -2,8 +2,7 @@
 
 use iced_x86::Mnemonic;
 
-use super::Done;
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr, seg};
 use crate::flags;
 use crate::mmu::{Res, vector};

@@ -2,8 +2,7 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
-use super::Done;
-use crate::code::Rare;
+use super::{Done, Rare};
 use crate::cpu::{Cpu, gpr, seg};
 use crate::flags;
 use crate::interrupt::Source;
@@ -293,7 +292,7 @@ pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let Some((linear, descriptor)) = descriptor else {
         return Err(cpu.raise_error(vector::GP, code));
     };
-    let mut found = super::far::segment(selector, descriptor);
+    let mut found = Segment::described(selector, descriptor);
     let kind = found.access & 0x1f;
     // An available TSS, 32- or 64-bit; an LDT.
     if kind != if is_task { 9 } else { 2 } {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::bind::{Binding, Jit};
 use super::counts::CodeCounts;
 use super::store::CodeStore;
-use crate::code::{Block, Blocks, Decoded};
+use crate::block::Block;
+use crate::code::{Blocks, Decoded};
 use crate::memory::{Memory, PAGE_SIZE, PageBytes};
 
 /// What the CPUs of a machine have made of the code in its memory. They share it.

@@ -9,7 +9,7 @@ use super::arith::{Bit, Shift};
 use super::binary::Binary;
 use super::rares::{self, Place};
 use super::wide::Wide;
-use crate::exec::operand::operand_size;
+use crate::exec::operand::{condition, operand_size};
 use crate::lower::{self, Form};
 use crate::op::{Op, RARE};
 
@@ -275,7 +275,7 @@ pub(super) fn select(first: &Instruction, second: Option<&Instruction>, op: &Op)
             op: binary(first)?,
             form: lower::form(first),
             size: operand_size(first, 0),
-            code: lower::condition(branch.condition_code()),
+            code: condition(branch.condition_code()),
         });
     }
     branch(first)
@@ -285,7 +285,7 @@ pub(super) fn select(first: &Instruction, second: Option<&Instruction>, op: &Op)
 
 fn branch(ins: &Instruction) -> Option<Act> {
     if ins.is_jcc_short_or_near() && ins.op0_kind() == OpKind::NearBranch64 {
-        let code = lower::condition(ins.condition_code());
+        let code = condition(ins.condition_code());
         return Some(Act::Branch { code });
     }
     let memory = || ins.op0_kind() == OpKind::Memory;
@@ -480,7 +480,7 @@ fn multiply(ins: &Instruction, form: Form) -> Option<Act> {
 fn conditional(ins: &Instruction, form: Form) -> Option<Act> {
     let code = ins.condition_code();
     // Parity is never asked for but after comparisons of floating-point numbers.
-    if code == iced_x86::ConditionCode::None || lower::condition(code) >> 1 == 5 {
+    if code == iced_x86::ConditionCode::None || condition(code) >> 1 == 5 {
         return None;
     }
     match (ins.op_count(), form) {

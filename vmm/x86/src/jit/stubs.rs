@@ -15,7 +15,6 @@ use super::memory::Piece;
 use super::runs::MOST;
 use super::{Landings, Target, field, give_up, link_far, link_near, reach, resolve_slowly};
 use crate::cpu::Cpu;
-use crate::exec::control;
 use crate::flags;
 use crate::memory::PAGE_SIZE;
 use crate::mode::{cr0, cr4};
@@ -466,7 +465,7 @@ fn ret(asm: &mut Asm, access: Access) {
         ; .arch x64
         ; add rdi, DWORD -field::BIAS
         ; mov rsi, rax
-        ; jmp extern control::search as *const () as usize
+        ; jmp extern super::link::search as *const () as usize
     );
     missed(asm, access, 8);
 }

@@ -2,18 +2,19 @@
 
 mod arith;
 mod branch;
+mod fpu;
 mod moves;
 mod rares;
 mod select;
+mod simd;
 
 use iced_x86::{Code, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
-use crate::code::Extra;
 use crate::cpu::{seg, slot};
-use crate::exec::RareFn;
 use crate::exec::operand::{address_size, in_stack_segment, offset};
+use crate::exec::{Extra, RareFn};
 use crate::mode::Mode;
-use crate::op::{Op, OpFn};
+use crate::op::{Op, OpFn, plain};
 
 /// The most bytes that an instruction has. One that is longer raises #GP(0), not #UD.
 const MAX_INSTRUCTION: usize = 15;
@@ -52,26 +53,6 @@ pub(crate) struct Fused {
     pub imm: Option<i32>,
 }
 
-/// An operation without operands.
-pub(crate) fn plain(func: OpFn) -> Op {
-    Op {
-        func,
-        imm: 0,
-        disp: 0,
-        dst: 0,
-        src: 0,
-        base: slot::ZERO as u8 * 8,
-        index: slot::ZERO as u8 * 8,
-        scale: 0,
-        seg: slot::ZERO as u8 * 8,
-        asize: 2,
-        rest: 0,
-        at: 0,
-        len: 0,
-        aux: 0,
-    }
-}
-
 impl Lowered {
     fn op(op: Op) -> Self {
         Self {
@@ -83,9 +64,13 @@ impl Lowered {
     }
 
     fn rare(func: RareFn, end: End) -> Self {
+        Self::rare_with(func, Extra::None, end)
+    }
+
+    fn rare_with(func: RareFn, extra: Extra, end: End) -> Self {
         Self {
             op: plain(crate::exec::rare),
-            rare: Some((func, Extra::None)),
+            rare: Some((func, extra)),
             end,
             near: None,
         }
@@ -125,7 +110,7 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     lowered
 }
 
-pub(crate) use branch::{condition, fused};
+pub(crate) use branch::fused;
 
 /// Whether an instruction writes memory through CS outside of 64-bit mode.
 fn stores_through_code(ins: &Instruction, mode: Mode) -> bool {

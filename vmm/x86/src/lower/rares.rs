@@ -3,14 +3,14 @@
 use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
 
 use super::{End, Lowered, Operand, plain};
-use crate::exec::{RareFn, branch, far, fpu, muldiv, rare, simd, stack, string, syscall, system};
+use crate::exec::{RareFn, branch, far, fpu, muldiv, rare, stack, string, syscall, system};
 
 /// Lowers anything: to a rare instruction, to #UD, or to the end of the run.
 pub(super) fn lower(ins: &Instruction, bytes: &[u8], mem: Option<&Operand>) -> Lowered {
     if let Some((func, end)) = find(ins) {
         return Lowered::rare(func, end);
     }
-    if let Some(lowered) = fpu::lower(ins, bytes).or_else(|| simd::lower(ins, mem)) {
+    if let Some(lowered) = super::fpu::lower(ins, bytes).or_else(|| super::simd::lower(ins, mem)) {
         return lowered;
     }
     if !belongs(ins) {
