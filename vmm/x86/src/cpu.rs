@@ -126,7 +126,8 @@ pub struct Cpu {
     pub(crate) rflags: u64,
     /// Instructions of the running block that are not retired yet, as of the last slow path.
     pub(crate) rest: u8,
-    /// Whether an operation that is not rare follows the rare one that is being executed.
+    /// Whether an operation with a handler of its own follows the one that is being executed from its decoded
+    /// form.
     pub(crate) next_is_plain: bool,
     /// The link of `block` to be set once the next block is known.
     pub(crate) link: Option<usize>,

@@ -21,8 +21,9 @@ pub(crate) enum Flow {
 /// budget.
 pub(crate) type OpFn = extern "sysv64-unwind" fn(&mut Cpu, At) -> Flow;
 
-/// What `Op::aux` is in rare instructions, so that nobody takes them for others.
-pub(crate) const RARE: u8 = 0xfe;
+/// What `Op::aux` is in instructions that are executed from their decoded form, so that nobody takes them for
+/// others.
+pub(crate) const DECODED: u8 = 0xfe;
 
 /// One decoded instruction, or a fused pair.
 ///
@@ -32,7 +33,7 @@ pub(crate) const RARE: u8 = 0xfe;
 pub(crate) struct Op {
     /// The handler.
     pub func: OpFn,
-    /// Immediate operand, relative branch target, or the address of a `Rare`.
+    /// Immediate operand, relative branch target, or the address of a `Decoded`.
     pub imm: u64,
     /// Displacement of the memory operand.
     pub disp: i32,
@@ -62,10 +63,10 @@ pub(crate) struct Op {
 }
 
 impl Op {
-    /// Whether it is an instruction that has a handler of its own: not a rare one, and not what ends a block
+    /// Whether it is an instruction that has a handler of its own: not one that is executed from its decoded form, and not what ends a block
     /// behind its last instruction.
     pub(crate) fn is_plain(&self) -> bool {
-        self.len != 0 && self.aux != RARE
+        self.len != 0 && self.aux != DECODED
     }
 
     /// The immediate of a comparison that is fused with a branch, which the memory operand's fields
@@ -126,7 +127,7 @@ impl At {
 }
 
 impl At {
-    /// Whether an instruction of the same block follows that is not a rare one.
+    /// Whether an instruction of the same block follows that has a handler of its own.
     pub(crate) fn next_is_plain(self) -> bool {
         self.following().is_plain()
     }

@@ -1,21 +1,21 @@
 //! A block that was just decoded.
 
-use crate::exec::Rare;
+use crate::exec::Decoded;
 use crate::op::Op;
 
 /// The most instructions in one block.
 pub(crate) const MAX_LEN: usize = 64;
 
 /// A block as it was decoded, before it has its place in the cache.
-pub(crate) struct Decoded {
+pub(crate) struct DecodedBlock {
     /// The operations; the last one is a terminator.
     pub ops: Vec<Op>,
-    /// The rare instructions that operations point to.
+    /// The decoded instructions that operations point to.
     #[expect(
         clippy::vec_box,
         reason = "operations point to the elements, so they must not move"
     )]
-    pub rares: Vec<Box<Rare>>,
+    pub instructions: Vec<Box<Decoded>>,
     /// What identifies the block: see `Blocks`.
     pub key: u64,
     /// Instructions that are retired when the block runs to its end.

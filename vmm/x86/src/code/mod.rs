@@ -1,4 +1,4 @@
-//! Decoded code: basic blocks, and what finds them by physical address.
+//! DecodedBlock code: basic blocks, and what finds them by physical address.
 
 mod arena;
 mod build;
@@ -7,4 +7,4 @@ mod decoded;
 
 pub(crate) use build::{build, cut, text};
 pub(crate) use cache::Blocks;
-pub(crate) use decoded::Decoded;
+pub(crate) use decoded::DecodedBlock;

@@ -2,23 +2,22 @@
 
 use iced_x86::Instruction;
 
-use super::RareFn;
+use super::DecodedFn;
 
-/// An instruction whose handler looks at the decoded form itself, because it is too rare for a
-/// handler of its own.
+/// An instruction that is executed from its decoded form, because it is too rare for a handler of its own.
 ///
 /// It dereferences to the decoded instruction, whose IP is relative to the start of the block.
-pub(crate) struct Rare {
+pub(crate) struct Decoded {
     /// What executes it.
-    pub func: RareFn,
+    pub func: DecodedFn,
     /// What else was found out when it was decoded.
     pub extra: Extra,
     instruction: Instruction,
 }
 
-impl Rare {
+impl Decoded {
     /// An instruction and what executes it.
-    pub(crate) fn new(func: RareFn, extra: Extra, instruction: Instruction) -> Self {
+    pub(crate) fn new(func: DecodedFn, extra: Extra, instruction: Instruction) -> Self {
         Self {
             func,
             extra,
@@ -27,7 +26,7 @@ impl Rare {
     }
 }
 
-impl std::ops::Deref for Rare {
+impl std::ops::Deref for Decoded {
     type Target = Instruction;
 
     fn deref(&self) -> &Instruction {
@@ -35,7 +34,7 @@ impl std::ops::Deref for Rare {
     }
 }
 
-/// What a family of rare instructions finds out at decoding.
+/// What a family of such instructions finds out when they are decoded.
 #[derive(Clone, Copy)]
 pub(crate) enum Extra {
     /// Nothing.

@@ -3,7 +3,7 @@
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::operand::{memory_size, operand_size};
-use super::{Done, Rare};
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, seg};
 use crate::flags::{self, Lazy, ZF};
 use crate::interrupt::null_stack;
@@ -199,7 +199,7 @@ fn register_index(register: Register) -> usize {
 }
 
 /// MOV to a segment register.
-pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let index = register_index(ins.op0_register());
     if index == seg::CS {
         return Err(cpu.raise(vector::UD));
@@ -216,7 +216,7 @@ pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// MOV from a segment register.
-pub(crate) fn store_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn store_segment(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let selector = u64::from(cpu.system.segments[register_index(ins.op1_register())].selector);
     match ins.op0_kind() {
         OpKind::Register => cpu.write_register(ins.op0_register(), selector),
@@ -236,7 +236,7 @@ impl Cpu {
 }
 
 /// PUSH and POP of segment registers.
-pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = u64::from(ins.stack_pointer_increment().unsigned_abs());
     let index = register_index(ins.op0_register());
     if ins.mnemonic() == Mnemonic::Push {
@@ -255,7 +255,7 @@ pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// LDS, LES, LSS, LFS and LGS.
-pub(crate) fn load_pointer(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn load_pointer(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let index = match ins.mnemonic() {
         Mnemonic::Lds => seg::DS,
         Mnemonic::Les => seg::ES,
@@ -270,14 +270,14 @@ pub(crate) fn load_pointer(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Far JMP.
-pub(crate) fn jmp(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn jmp(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let (selector, target) = cpu.far_pointer(ins)?;
     cpu.far_transfer(selector, target)?;
     Ok(Done::Jump(target))
 }
 
 /// Far CALL.
-pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn call(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let (selector, target) = cpu.far_pointer(ins)?;
     let size = match ins.code() {
         Code::Call_ptr1616 | Code::Call_m1616 => 2,
@@ -299,7 +299,7 @@ pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Far RET.
-pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn ret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         Code::Retfw | Code::Retfw_imm16 => 2,
         Code::Retfd | Code::Retfd_imm16 => 4,
@@ -419,7 +419,7 @@ impl Cpu {
 
 /// IRET, IRETD and IRETQ (Intel SDM vol. 2, IRET). Task returns and virtual-8086 mode are not
 /// implemented.
-pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn iret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         Code::Iretw => 2,
         Code::Iretd => 4,
@@ -513,7 +513,7 @@ impl Cpu {
 }
 
 /// LAR, LSL, VERR and VERW.
-pub(crate) fn probe(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn probe(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if !cpu.mode.protected {
         return Err(cpu.raise(vector::UD));
     }

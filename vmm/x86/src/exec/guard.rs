@@ -7,7 +7,7 @@
 
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, Register, UsedMemory};
 
-use super::{Extra, Rare, rare};
+use super::{Decoded, Extra, integer};
 use crate::cpu::{Cpu, seg};
 use crate::mmu::{Res, vector};
 use crate::mode::{CODE, DOWNWARDS, Mode, WRITABLE, access};
@@ -15,7 +15,7 @@ use crate::op::{At, Flow, Op, fault, next, plain};
 use crate::state::Segment;
 
 /// The guard of an instruction, if it needs one, and what it points to.
-pub(crate) fn of(ins: &Instruction, mode: Mode) -> Option<(Op, Rare)> {
+pub(crate) fn of(ins: &Instruction, mode: Mode) -> Option<(Op, Decoded)> {
     if mode.bits == 64 || !mode.protected || ins.is_string_instruction() {
         return None;
     }
@@ -27,7 +27,7 @@ pub(crate) fn of(ins: &Instruction, mode: Mode) -> Option<(Op, Rare)> {
     if segments == 0 {
         return None;
     }
-    let guarded = Rare::new(rare::nop, Extra::None, *ins);
+    let guarded = Decoded::new(integer::nop, Extra::None, *ins);
     let op = Op {
         dst: segments,
         ..plain(guard)
@@ -59,8 +59,8 @@ extern "sysv64-unwind" fn guard(cpu: &mut Cpu, at: At) -> Flow {
 #[inline(never)]
 fn check_all(cpu: &mut Cpu, at: At) -> Flow {
     cpu.rest = at.rest;
-    // SAFETY: the builder puts the address of a `Rare` of the same block here, which lives as long.
-    let guarded = unsafe { &*(at.imm as *const Rare) };
+    // SAFETY: the builder puts the address of a `Decoded` of the same block here, which lives as long.
+    let guarded = unsafe { &*(at.imm as *const Decoded) };
     let mut factory = InstructionInfoFactory::new();
     for memory in factory.info(guarded).used_memory() {
         if is_access(memory) && cpu.check_access(memory).is_err() {

@@ -1,4 +1,4 @@
-//! Operands of rare instructions, read from the decoded form.
+//! Operands, read from the decoded form of an instruction.
 
 use iced_x86::{ConditionCode, Instruction, MemorySize, OpKind, Register};
 

@@ -3,7 +3,7 @@
 use iced_x86::{Instruction, OpKind};
 
 use super::addr::{Addr, General};
-use super::{Done, Extra as RareExtra, Rare};
+use super::{Decoded, Done, Extra as FormExtra};
 use crate::cpu::{Cpu, gpr};
 use crate::flags::Lazy;
 use crate::mmu::{Res, vector};
@@ -212,16 +212,16 @@ impl Cpu {
 }
 
 /// Any MMX or SSE instruction.
-pub(crate) fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
-    let RareExtra::Simd(prim, shape) = &rare.extra else {
+pub(crate) fn execute(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
+    let FormExtra::Simd(prim, shape) = &ins.extra else {
         unreachable!("lowering pairs them")
     };
     cpu.check_simd(shape)?;
     let masked = shape.output == Output::Masked;
     let linear = match shape.memory {
-        Some(_) if masked => cpu.masked_destination(rare),
+        Some(_) if masked => cpu.masked_destination(ins),
         Some(memory) => {
-            let linear = cpu.linear(rare);
+            let linear = cpu.linear(ins);
             if memory.aligned && linear & 15 != 0 {
                 return Err(cpu.raise_gp());
             }
@@ -233,7 +233,7 @@ pub(crate) fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
         mxcsr: cpu.mxcsr,
         ..Frame::default()
     };
-    frame.imm = immediate(rare);
+    frame.imm = immediate(ins);
     if matches!(shape.dst, Place::Xmm(_) | Place::Mm(_)) {
         frame.dst = cpu.read_place_simd(shape.dst, shape, linear)?;
     }

@@ -73,21 +73,21 @@ mod branch;
 mod cache;
 mod compile;
 mod counts;
+mod decoded;
 mod emit;
 mod field;
 mod flagging;
+mod integer;
 mod landings;
 mod link;
 mod memory;
 mod ops;
-mod rares;
 mod region;
-mod runs;
+mod row;
 mod select;
+mod sse;
 mod store;
 mod stubs;
-mod uncommon;
-mod wide;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 

@@ -125,7 +125,7 @@ pub(super) fn lower(ins: &Instruction) -> Option<Lowered> {
 fn terminator(op: Op) -> Lowered {
     Lowered {
         op,
-        rare: None,
+        decoded: None,
         end: End::Branch,
         near: None,
     }
@@ -138,7 +138,7 @@ fn direct(ins: &Instruction, near: (OpFn, OpFn)) -> Lowered {
     };
     Lowered {
         op,
-        rare: None,
+        decoded: None,
         end: End::Branch,
         near: Some(near),
     }

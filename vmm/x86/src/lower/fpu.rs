@@ -8,5 +8,5 @@ use crate::exec::{Extra, fpu};
 /// Lowers an x87 instruction; `bytes` are its own.
 pub(super) fn lower(ins: &Instruction, bytes: &[u8]) -> Option<Lowered> {
     let extra = Extra::Fpu(crate::fpu::lower(ins, bytes)?);
-    Some(Lowered::rare_with(fpu::x87, extra, End::No))
+    Some(Lowered::decoded_with(fpu::x87, extra, End::No))
 }

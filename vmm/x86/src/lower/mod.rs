@@ -2,9 +2,9 @@
 
 mod arith;
 mod branch;
+mod decoded;
 mod fpu;
 mod moves;
-mod rares;
 mod select;
 mod simd;
 
@@ -12,7 +12,7 @@ use iced_x86::{Code, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Op
 
 use crate::cpu::{seg, slot};
 use crate::exec::operand::{address_size, in_stack_segment, offset};
-use crate::exec::{Extra, RareFn};
+use crate::exec::{DecodedFn, Extra};
 use crate::mode::Mode;
 use crate::op::{Op, OpFn, plain};
 
@@ -37,8 +37,9 @@ pub(crate) enum End {
 pub(crate) struct Lowered {
     /// The operation, without its position.
     pub op: Op,
-    /// The function for a rare instruction; the operation's immediate is to point to it.
-    pub rare: Option<(RareFn, Extra)>,
+    /// What executes the instruction from its decoded form, which the operation's immediate is to point to; `None`
+    /// if the operation is all there is to it.
+    pub decoded: Option<(DecodedFn, Extra)>,
     /// How it ends the block.
     pub end: End,
     /// The handlers of a direct branch within the page and out of it.
@@ -57,20 +58,20 @@ impl Lowered {
     fn op(op: Op) -> Self {
         Self {
             op,
-            rare: None,
+            decoded: None,
             end: End::No,
             near: None,
         }
     }
 
-    fn rare(func: RareFn, end: End) -> Self {
-        Self::rare_with(func, Extra::None, end)
+    fn decoded(func: DecodedFn, end: End) -> Self {
+        Self::decoded_with(func, Extra::None, end)
     }
 
-    fn rare_with(func: RareFn, extra: Extra, end: End) -> Self {
+    fn decoded_with(func: DecodedFn, extra: Extra, end: End) -> Self {
         Self {
-            op: plain(crate::exec::rare),
-            rare: Some((func, extra)),
+            op: plain(crate::exec::execute_decoded),
+            decoded: Some((func, extra)),
             end,
             near: None,
         }
@@ -82,11 +83,11 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     if ins.code() == Code::INVALID {
         let too_long = bytes.len() >= MAX_INSTRUCTION;
         let func = if too_long {
-            crate::exec::rare::too_long
+            crate::exec::integer::too_long
         } else {
-            crate::exec::rare::undefined
+            crate::exec::integer::undefined
         };
-        return Lowered::rare(func, End::Block);
+        return Lowered::decoded(func, End::Block);
     }
     if mode.bits == 64
         && let Some(lowered) = branch::lower(ins)
@@ -94,7 +95,7 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
         return lowered;
     }
     if stores_through_code(ins, mode) {
-        return Lowered::rare(crate::exec::rare::store_to_code, End::Block);
+        return Lowered::decoded(crate::exec::integer::store_to_code, End::Block);
     }
     let operand = Operand::of(ins, mode);
     if let Some(operand) = &operand
@@ -103,7 +104,7 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     {
         return Lowered::op(op);
     }
-    let mut lowered = rares::lower(ins, bytes, operand.as_ref());
+    let mut lowered = decoded::lower(ins, bytes, operand.as_ref());
     if in_stack_segment(ins, mode.bits) {
         lowered.op.asize |= 0x80;
     }
@@ -157,7 +158,7 @@ pub(crate) struct Operand {
 
 impl Operand {
     /// `None` if the operand cannot be expressed in an operation's fields, so that the instruction
-    /// has to be a rare one.
+    /// is executed from its decoded form.
     fn of(ins: &Instruction, mode: Mode) -> Option<Self> {
         let none = slot::ZERO as u8 * 8;
         let has_memory = (0..ins.op_count()).any(|n| ins.op_kind(n) == OpKind::Memory);

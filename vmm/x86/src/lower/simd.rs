@@ -15,7 +15,7 @@ pub(super) fn lower(ins: &Instruction, mem: Option<&Operand>) -> Option<Lowered>
         return Some(Lowered::op(op));
     }
     let extra = Extra::Simd(prim, shape);
-    Some(Lowered::rare_with(simd::execute, extra, End::No))
+    Some(Lowered::decoded_with(simd::execute, extra, End::No))
 }
 
 /// The common moves of whole registers.
