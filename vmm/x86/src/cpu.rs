@@ -372,7 +372,7 @@ impl Cpu {
     /// Feeds everything that decides what this CPU does next, the architectural state and the TLB,
     /// as bytes to `sink`. Equal CPUs feed equal bytes.
     pub fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
-        crate::state::feed(&self.state(), sink);
+        self.state().hash_into(sink);
         sink(&self.code_page.to_le_bytes());
         self.tlb.hash_into(sink);
     }

@@ -198,8 +198,15 @@ pub struct CpuState {
     pub string_bytes: u64,
 }
 
+impl CpuState {
+    /// Feeds all of the state to `sink`. Equal states feed equal bytes.
+    pub fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
+        feed(self, sink);
+    }
+}
+
 /// Feeds a state to `sink` as bytes, every field of it.
-pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
+fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
     // Taken apart without `..`, so that a new field does not compile until it is fed.
     let CpuState {
         gpr,

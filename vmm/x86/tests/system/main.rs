@@ -12,6 +12,7 @@ mod compiled_rows;
 mod double_fault;
 mod exceptions;
 mod generated;
+mod generator;
 mod harness;
 mod identity;
 mod intel;
