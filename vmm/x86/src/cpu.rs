@@ -2,7 +2,7 @@
 
 use std::ptr::{NonNull, null};
 
-use crate::code::Block;
+use crate::block::Block;
 use crate::flags::{self, Lazy};
 use crate::jit::{CodeCache, Landings};
 use crate::memory::PAGE_SIZE;
@@ -126,7 +126,8 @@ pub struct Cpu {
     pub(crate) rflags: u64,
     /// Instructions of the running block that are not retired yet, as of the last slow path.
     pub(crate) rest: u8,
-    /// Whether an operation that is not rare follows the rare one that is being executed.
+    /// Whether an operation with a handler of its own follows the one that is being executed from its decoded
+    /// form.
     pub(crate) next_is_plain: bool,
     /// The link of `block` to be set once the next block is known.
     pub(crate) link: Option<usize>,
@@ -371,7 +372,7 @@ impl Cpu {
     /// Feeds everything that decides what this CPU does next, the architectural state and the TLB,
     /// as bytes to `sink`. Equal CPUs feed equal bytes.
     pub fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
-        crate::state::feed(&self.state(), sink);
+        self.state().hash_into(sink);
         sink(&self.code_page.to_le_bytes());
         self.tlb.hash_into(sink);
     }
@@ -413,8 +414,8 @@ impl Cpu {
         self.ram = memory.base();
         self.block = null();
         self.link = None;
-        memory.follow_protections(&mut self.cursor, &mut self.tlb);
         self.memory = Some(NonNull::from(memory));
+        self.follow_protections();
         let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
         // SAFETY: only the lifetime changes; `detach` forgets the pointer before the borrow ends.
         self.bus = Some(unsafe {
@@ -529,13 +530,16 @@ impl Cpu {
         unsafe { (code.as_mut(), memory.as_mut()) }
     }
 
-    /// Carries the protections that decoding asked for over to the TLB.
+    /// Carries the protections that memory asks for over to the TLB.
     pub(crate) fn follow_protections(&mut self) {
         let memory = self.memory.expect("a running CPU has memory");
         // SAFETY: as in `memory`; only a shared reference is made, and none other lives meanwhile.
         let memory = unsafe { memory.as_ref() };
         if memory.has_news(&self.cursor) {
-            memory.follow_protections(&mut self.cursor, &mut self.tlb);
+            match memory.protections_since(&mut self.cursor) {
+                None => self.tlb.protect_all(),
+                Some(pages) => pages.iter().for_each(|&page| self.tlb.protect(page)),
+            }
         }
     }
 

@@ -131,7 +131,7 @@ impl Cpu {
         let Some((_, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        let mut cs = crate::exec::far::segment(selector, descriptor);
+        let mut cs = Segment::described(selector, descriptor);
         let dpl = (cs.access >> 5 & 3) as u8;
         let is_code = cs.access & access::SYSTEM != 0 && cs.access & 8 != 0;
         let long = cs.access & access::LONG != 0 && cs.access & access::BIG == 0;

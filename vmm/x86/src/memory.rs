@@ -5,8 +5,6 @@
 //! cache, which is somebody else's and asks which pages were overwritten before it executes anything. So
 //! memory can be copied and put back without code, and whoever puts it back calls [`Memory::forget_code`].
 
-use crate::tlb::Tlb;
-
 /// The size of a page in bytes.
 pub const PAGE_SIZE: u64 = 4096;
 
@@ -292,19 +290,15 @@ impl Memory {
         std::mem::take(&mut self.overwritten)
     }
 
-    /// Carries the protections asked for since `cursor` over to `tlb`.
-    pub(crate) fn follow_protections(&self, cursor: &mut ProtectionCursor, tlb: &mut Tlb) {
-        if cursor.epoch != self.epoch {
-            tlb.protect_all();
-        } else {
-            for &page in &self.protections[cursor.position..] {
-                tlb.protect(page);
-            }
-        }
+    /// The pages, by their offsets, whose protection was asked for since `cursor`, which follows; `None` for
+    /// all pages.
+    pub(crate) fn protections_since(&self, cursor: &mut ProtectionCursor) -> Option<&[u64]> {
+        let since = (cursor.epoch == self.epoch).then(|| &self.protections[cursor.position..]);
         *cursor = ProtectionCursor {
             epoch: self.epoch,
             position: self.protections.len(),
         };
+        since
     }
 
     /// Whether there are protections that `cursor` has not seen.

@@ -2,6 +2,7 @@
 
 use crate::cpu::{Cpu, seg, slot};
 use crate::flags;
+use crate::state::Segment;
 use crate::tlb::{ALWAYS_MISS, Kind};
 
 /// CR0 bits.
@@ -72,6 +73,11 @@ impl Default for Mode {
         }
     }
 }
+
+/// The type of a descriptor: code, expand-down (or conforming code), and writable data or readable code.
+pub(crate) const CODE: u16 = 8;
+pub(crate) const DOWNWARDS: u16 = 4;
+pub(crate) const WRITABLE: u16 = 2;
 
 impl Mode {
     /// The part of a block's key that the mode makes up, four bits.
@@ -150,7 +156,7 @@ impl Cpu {
             let ignored = bits == 64 && index < seg::FS;
             self.regs[slot::SEGMENTS + index] = if ignored { 0 } else { segment.base };
         }
-        self.rough_segments = crate::exec::guard::rough_segments(self.mode, &self.system.segments);
+        self.rough_segments = rough_segments(self.mode, &self.system.segments);
         self.code_page = u64::MAX;
         self.update_tables();
         self.refresh_attention();
@@ -192,4 +198,29 @@ impl Cpu {
         self.tlb.flush_address_space();
         self.code_page = u64::MAX;
     }
+}
+
+/// Access rights of a data segment that can be read and written upwards.
+const FLAT: u16 = access::PRESENT | access::SYSTEM | WRITABLE;
+
+/// Whether nothing within reach of 32 bits is refused by a segment.
+fn is_flat(index: usize, segment: &Segment) -> bool {
+    let kind = segment.access & (FLAT | CODE | DOWNWARDS);
+    // What is read through CS is data of a readable code segment, conforming or not.
+    let permits = match index {
+        seg::CS => kind & !DOWNWARDS == FLAT | CODE,
+        _ => kind == FLAT,
+    };
+    permits && segment.limit == u32::MAX
+}
+
+/// The segments that are not flat, a bit for each; none where segments are not checked.
+fn rough_segments(mode: Mode, segments: &[Segment; 6]) -> u8 {
+    if mode.bits == 64 || !mode.protected {
+        return 0;
+    }
+    let rough = segments.iter().enumerate();
+    rough
+        .filter(|(index, segment)| !is_flat(*index, segment))
+        .fold(0, |bits, (index, _)| bits | 1 << index)
 }

@@ -1,6 +1,7 @@
 //! A decoded operation: a handler with its operands ready.
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, slot};
+pub(crate) use crate::mmu::{Fast, Path, Slow};
 
 /// What a handler tells the run loop when it leaves the chain of handlers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,9 @@ pub(crate) enum Flow {
 /// budget.
 pub(crate) type OpFn = extern "sysv64-unwind" fn(&mut Cpu, At) -> Flow;
 
-/// What `Op::aux` is in rare instructions, so that nobody takes them for others.
-pub(crate) const RARE: u8 = 0xfe;
+/// What `Op::aux` is in instructions that are executed from their decoded form, so that nobody takes them for
+/// others.
+pub(crate) const DECODED: u8 = 0xfe;
 
 /// One decoded instruction, or a fused pair.
 ///
@@ -31,7 +33,7 @@ pub(crate) const RARE: u8 = 0xfe;
 pub(crate) struct Op {
     /// The handler.
     pub func: OpFn,
-    /// Immediate operand, relative branch target, or the address of a `Rare`.
+    /// Immediate operand, relative branch target, or the address of a `Decoded`.
     pub imm: u64,
     /// Displacement of the memory operand.
     pub disp: i32,
@@ -61,10 +63,10 @@ pub(crate) struct Op {
 }
 
 impl Op {
-    /// Whether it is an instruction that has a handler of its own: not a rare one, and not what ends a block
+    /// Whether it is an instruction that has a handler of its own: not one that is executed from its decoded form, and not what ends a block
     /// behind its last instruction.
     pub(crate) fn is_plain(&self) -> bool {
-        self.len != 0 && self.aux != RARE
+        self.len != 0 && self.aux != DECODED
     }
 
     /// The immediate of a comparison that is fused with a branch, which the memory operand's fields
@@ -77,6 +79,26 @@ impl Op {
     /// Sets what [`Self::fused_imm`] returns.
     pub(crate) fn set_fused_imm(&mut self, value: i32) {
         [self.base, self.index, self.scale, self.seg] = value.to_le_bytes();
+    }
+}
+
+/// An operation without operands.
+pub(crate) fn plain(func: OpFn) -> Op {
+    Op {
+        func,
+        imm: 0,
+        disp: 0,
+        dst: 0,
+        src: 0,
+        base: slot::ZERO as u8 * 8,
+        index: slot::ZERO as u8 * 8,
+        scale: 0,
+        seg: slot::ZERO as u8 * 8,
+        asize: 2,
+        rest: 0,
+        at: 0,
+        len: 0,
+        aux: 0,
     }
 }
 
@@ -105,7 +127,7 @@ impl At {
 }
 
 impl At {
-    /// Whether an instruction of the same block follows that is not a rare one.
+    /// Whether an instruction of the same block follows that has a handler of its own.
     pub(crate) fn next_is_plain(self) -> bool {
         self.following().is_plain()
     }
@@ -133,27 +155,6 @@ pub(crate) fn next(cpu: &mut Cpu, at: At) -> Flow {
     dispatch(cpu, at.following())
 }
 
-/// Whether a handler may only use the translations at hand, or does everything.
-///
-/// The fast body gives up on the first access that it cannot do through the TLB and starts the
-/// operation over in the slow body, so it must not have changed anything before its last access.
-pub(crate) trait Path {
-    /// The slow body: walks page tables, talks to devices, splits accesses.
-    const SLOW: bool;
-}
-
-/// See [`Path`].
-pub(crate) struct Fast;
-/// See [`Path`].
-pub(crate) struct Slow;
-
-impl Path for Fast {
-    const SLOW: bool = false;
-}
-impl Path for Slow {
-    const SLOW: bool = true;
-}
-
 /// Goes on behind an operation that may have gone through the slow path, which may want to stop.
 #[inline(always)]
 pub(crate) fn next_after<P: Path>(cpu: &mut Cpu, at: At) -> Flow {
@@ -171,7 +172,7 @@ pub(crate) fn leave_after(cpu: &mut Cpu, at: At) -> Flow {
     cpu.budget += i64::from(at.rest) - 1;
     if at.rest == 1 && cpu.mode.bits == 64 {
         // As the end of a page does: why the block is left may depend on what is compiled.
-        crate::exec::control::locate(cpu, cpu.rip);
+        cpu.locate(cpu.rip);
     }
     Flow::Block
 }

@@ -1,6 +1,7 @@
 //! The run loop.
 
-use crate::code::{self, Block, Decoded};
+use crate::block::Block;
+use crate::code::{self, DecodedBlock};
 use crate::cpu::{Cpu, Fault, slot};
 use crate::exit::Unimplemented;
 use crate::flags;
@@ -21,7 +22,7 @@ enum Found {
     /// A block of the store that the budget covers.
     Compiled(Target),
     /// A block of the cache.
-    Decoded(*const Block),
+    DecodedBlock(*const Block),
 }
 
 impl Cpu {
@@ -108,7 +109,7 @@ impl Cpu {
             self.follow_landings();
             let flow = match found {
                 Ok(Found::Compiled(target)) => jit::start(self, target),
-                Ok(Found::Decoded(block)) => self.enter_block(block),
+                Ok(Found::DecodedBlock(block)) => self.enter_block(block),
                 Err(Raised) => Flow::Fault,
             };
             // What was not executed has been given back to the budget.
@@ -216,7 +217,7 @@ impl Cpu {
         if link.is_none() {
             self.remember(block);
         }
-        Ok(Found::Decoded(block))
+        Ok(Found::DecodedBlock(block))
     }
 
     /// Finds or decodes the block at `linear`, where `link` of the last block leads.
@@ -335,7 +336,7 @@ impl Cpu {
     }
 
     /// Decodes a block if its first instruction does not span two pages.
-    fn build(&self, key: u64) -> Option<Decoded> {
+    fn build(&self, key: u64) -> Option<DecodedBlock> {
         let offset = key >> 4;
         let in_page = PAGE_SIZE - offset % PAGE_SIZE;
         // SAFETY: the range lies within a page of the mapping, and nothing writes it meanwhile.
@@ -354,7 +355,7 @@ impl Cpu {
     }
 
     /// Puts a block into the cache.
-    fn insert(&mut self, block: Decoded) -> *const Block {
+    fn insert(&mut self, block: DecodedBlock) -> *const Block {
         let (code, memory) = self.code_and_memory();
         let block = code.insert(block, memory);
         self.follow_code();

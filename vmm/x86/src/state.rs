@@ -17,6 +17,20 @@ pub struct Segment {
     pub base: u64,
 }
 
+impl Segment {
+    /// What loading a selector makes of its descriptor (Intel SDM vol. 3, 3.4.5).
+    pub(crate) fn described(selector: u16, descriptor: u64) -> Self {
+        let limit = (descriptor & 0xffff | descriptor >> 32 & 0xf_0000) as u32;
+        let granular = descriptor >> 55 & 1 != 0;
+        Self {
+            selector,
+            access: (descriptor >> 40 & 0xf0ff) as u16,
+            limit: if granular { limit << 12 | 0xfff } else { limit },
+            base: descriptor >> 16 & 0xff_ffff | descriptor >> 32 & 0xff00_0000,
+        }
+    }
+}
+
 /// GDTR or IDTR.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRegister {
@@ -184,8 +198,15 @@ pub struct CpuState {
     pub string_bytes: u64,
 }
 
+impl CpuState {
+    /// Feeds all of the state to `sink`. Equal states feed equal bytes.
+    pub fn hash_into(&self, sink: &mut dyn FnMut(&[u8])) {
+        feed(self, sink);
+    }
+}
+
 /// Feeds a state to `sink` as bytes, every field of it.
-pub(crate) fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
+fn feed(state: &CpuState, sink: &mut dyn FnMut(&[u8])) {
     // Taken apart without `..`, so that a new field does not compile until it is fed.
     let CpuState {
         gpr,

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::block::{Block, Decoded};
+use super::decoded::DecodedBlock;
+use crate::block::Block;
 use crate::op::Op;
 
 /// A line of the host's caches.
@@ -42,7 +43,7 @@ impl Arena {
     }
 
     /// Gives a block its place.
-    pub(super) fn add(&mut self, block: &Decoded, heat: u8) -> *const Block {
+    pub(super) fn add(&mut self, block: &DecodedBlock, heat: u8) -> *const Block {
         let size = size_of::<Block>() + size_of_val(block.ops.as_slice());
         let place = self.take(size.div_ceil(LINE)).cast::<Block>();
         let header = Block {

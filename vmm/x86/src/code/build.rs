@@ -4,21 +4,28 @@ use iced_x86::{
     Code, Decoder, DecoderError, DecoderOptions, Formatter, Instruction, IntelFormatter,
 };
 
-use super::block::{Block, Decoded, MAX_LEN, Rare};
-use crate::exec::guard;
+use super::decoded::{DecodedBlock, MAX_LEN};
+use crate::block::Block;
+use crate::exec::{Decoded, guard};
 use crate::lower::{self, End, Lowered};
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
-use crate::op::{At, Op, OpFn, RARE};
+use crate::op::{At, DECODED, Op, OpFn, plain};
 
 /// Decodes at most `most` instructions of a block out of `code`, which starts at the block's first
 /// byte and ends with its page (or holds one instruction that spans two pages). `fuse` allows pairs
 /// of instructions to become one operation. `None` if not even one instruction is complete.
-pub(crate) fn build(code: &[u8], key: u64, mode: Mode, most: usize, fuse: bool) -> Option<Decoded> {
+pub(crate) fn build(
+    code: &[u8],
+    key: u64,
+    mode: Mode,
+    most: usize,
+    fuse: bool,
+) -> Option<DecodedBlock> {
     let mut builder = Builder {
         page_position: key >> 4 & (PAGE_SIZE - 1),
         ops: Vec::new(),
-        rares: Vec::new(),
+        instructions: Vec::new(),
         last: Instruction::default(),
     };
     let mut decoder = Decoder::with_ip(u32::from(mode.bits), code, 0, DecoderOptions::NONE);
@@ -76,7 +83,7 @@ struct Builder {
         clippy::vec_box,
         reason = "operations point to the elements, so they must not move"
     )]
-    rares: Vec<Box<Rare>>,
+    instructions: Vec<Box<Decoded>>,
     /// The instruction of the last operation.
     last: Instruction,
 }
@@ -88,11 +95,11 @@ impl Builder {
         op.len = instruction.len() as u8;
         // The number of instructions for now; `finish` turns it around.
         op.rest = 1;
-        if let Some((func, extra)) = lowered.rare {
-            let rare = Box::new(Rare::new(func, extra, *instruction));
-            op.imm = &raw const *rare as u64;
-            op.aux = RARE;
-            self.rares.push(rare);
+        if let Some((func, extra)) = lowered.decoded {
+            let decoded = Box::new(Decoded::new(func, extra, *instruction));
+            op.imm = &raw const *decoded as u64;
+            op.aux = DECODED;
+            self.instructions.push(decoded);
         }
         if lowered.end == End::Branch {
             self.aim(&mut op, lowered.near, next);
@@ -107,7 +114,7 @@ impl Builder {
             let guarded = Box::new(guarded);
             op.at = instruction.ip() as u16;
             op.imm = &raw const *guarded as u64;
-            self.rares.push(guarded);
+            self.instructions.push(guarded);
             self.ops.push(op);
         }
     }
@@ -162,20 +169,20 @@ impl Builder {
             at: end as u16,
             rest: 0,
             len: 0,
-            ..lower::plain(func)
+            ..plain(func)
         });
     }
 
-    fn finish(mut self, key: u64, count: usize, bytes: u64, seen: u64) -> Decoded {
+    fn finish(mut self, key: u64, count: usize, bytes: u64, seen: u64) -> DecodedBlock {
         let mut rest = 0;
         for op in self.ops.iter_mut().rev() {
             rest += op.rest;
             op.rest = rest;
         }
         debug_assert_eq!(usize::from(rest), count);
-        Decoded {
+        DecodedBlock {
             ops: self.ops,
-            rares: self.rares,
+            instructions: self.instructions,
             key,
             len: count as u8,
             bytes: bytes as u16,
@@ -188,8 +195,8 @@ impl Builder {
 /// The beginning of a block, cut to a number of instructions.
 pub(crate) struct Cut {
     ops: Vec<Op>,
-    /// Keeps the rare instructions alive that `ops` point to, if they are not the block's.
-    _decoded: Option<Decoded>,
+    /// Keeps the decoded instructions alive that `ops` point to, if they are not the block's.
+    _decoded: Option<DecodedBlock>,
 }
 
 impl Cut {
@@ -222,7 +229,7 @@ pub(crate) unsafe fn cut(
         ops.push(Op {
             at,
             rest: kept,
-            ..lower::plain(crate::exec::cut)
+            ..plain(crate::exec::cut)
         });
         return Cut {
             ops,

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::arena::Arena;
-use super::block::{Block, Decoded, Rare};
+use super::decoded::DecodedBlock;
+use crate::block::Block;
+use crate::exec::Decoded;
 use crate::memory::PAGE_SIZE;
 
 /// Slots of the direct-mapped first level.
@@ -35,7 +37,7 @@ pub(crate) struct Blocks {
         clippy::vec_box,
         reason = "operations point to the elements, so they must not move"
     )]
-    rares: Vec<Box<Rare>>,
+    instructions: Vec<Box<Decoded>>,
     /// The blocks by the pages that they have bytes in, each with its key beside it, so that looking
     /// for one touches none of the others.
     pages: BTreeMap<u64, Vec<Entry>>,
@@ -65,7 +67,7 @@ impl Blocks {
             slots,
             nothing,
             arena: Arena::new(),
-            rares: Vec::new(),
+            instructions: Vec::new(),
             pages: BTreeMap::new(),
             seconds: BTreeMap::new(),
         }
@@ -89,11 +91,11 @@ impl Blocks {
 
     /// Whether so much has been decoded that the cache should be cleared.
     pub(crate) fn full(&self) -> bool {
-        self.arena.bytes() + self.rares.len() * size_of::<Rare>() > CAPACITY_BYTES
+        self.arena.bytes() + self.instructions.len() * size_of::<Decoded>() > CAPACITY_BYTES
     }
 
     /// Adds a block that is to be executed `heat` times until it is compiled.
-    pub(crate) fn insert(&mut self, decoded: Decoded, heat: u8) -> *const Block {
+    pub(crate) fn insert(&mut self, decoded: DecodedBlock, heat: u8) -> *const Block {
         let first = decoded.key >> 4 & !(PAGE_SIZE - 1);
         let block = self.arena.add(&decoded, heat);
         let key = decoded.key;
@@ -103,7 +105,7 @@ impl Blocks {
             self.pages.entry(second).or_default().push(entry);
             self.seconds.insert(block, second);
         }
-        self.rares.extend(decoded.rares);
+        self.instructions.extend(decoded.instructions);
         self.remember(block);
         block
     }
@@ -150,7 +152,7 @@ impl Blocks {
     pub(crate) fn clear(&mut self) {
         self.slots.fill(&raw const *self.nothing);
         self.arena.clear();
-        self.rares.clear();
+        self.instructions.clear();
         self.pages.clear();
         self.seconds.clear();
     }

@@ -1,11 +1,10 @@
-//! Near branches outside of 64-bit mode, and the rare ones of all modes.
+//! Near branches outside of 64-bit mode, and those of all modes that are executed from their decoded form.
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use super::Done;
 use super::operand::mask;
 use super::stack::stack_size;
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr, slot};
 use crate::mmu::Res;
 
@@ -20,7 +19,7 @@ impl Cpu {
         }
     }
 
-    /// The instruction pointer behind a rare instruction.
+    /// The instruction pointer behind an instruction that is executed from its decoded form.
     pub(crate) fn rip_behind(&self, ins: &Instruction) -> u64 {
         self.mode
             .wrap(self.regs[slot::RIP].wrapping_add(ins.next_ip()))
@@ -41,10 +40,10 @@ impl Cpu {
 }
 
 /// Jcc outside of 64-bit mode.
-pub(crate) fn jcc(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn jcc(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if cpu
         .lazy
-        .condition(crate::lower::condition(ins.condition_code()))
+        .condition(super::operand::condition(ins.condition_code()))
     {
         return Ok(Done::Jump(cpu.branch_target(ins)));
     }
@@ -52,7 +51,7 @@ pub(crate) fn jcc(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Near JMP outside of 64-bit mode.
-pub(crate) fn jmp(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn jmp(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if ins.is_jmp_short_or_near() {
         return Ok(Done::Jump(cpu.branch_target(ins)));
     }
@@ -60,7 +59,7 @@ pub(crate) fn jmp(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Near CALL outside of 64-bit mode.
-pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn call(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let target = if ins.is_call_near() {
         cpu.branch_target(ins)
     } else {
@@ -72,7 +71,7 @@ pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Near RET outside of 64-bit mode, or with an operand size of 16 bits.
-pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn ret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         iced_x86::Code::Retnw | iced_x86::Code::Retnw_imm16 => 2,
         iced_x86::Code::Retnd | iced_x86::Code::Retnd_imm16 => 4,
@@ -90,7 +89,7 @@ pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// LOOP, LOOPE, LOOPNE, JCXZ, JECXZ and JRCXZ.
-pub(crate) fn loop_(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn loop_(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     use iced_x86::Code::*;
     let width = match ins.code() {
         Jcxz_rel8_16 | Jcxz_rel8_32 | Loop_rel8_16_CX | Loop_rel8_32_CX | Loope_rel8_16_CX

@@ -1,20 +1,18 @@
 //! Branches.
 
 use super::addr::{Addr, General};
-use crate::code::Block;
+use crate::block::Block;
 use crate::cpu::{Cpu, gpr, seg, slot};
 use crate::flags::Lazy;
-use crate::jit::{self, Lead, Site};
 use crate::memory::PAGE_SIZE;
 use crate::op::{At, Flow, Path, Slow, access, dispatch};
-use crate::tlb;
 use crate::word::Word;
 
 const RSP: u8 = gpr::RSP as u8 * 8;
 
 /// Enters `block` at `rip` if the chunk's budget covers it.
 #[inline(always)]
-fn enter(cpu: &mut Cpu, block: *const Block, rip: u64) -> Flow {
+pub(crate) fn enter(cpu: &mut Cpu, block: *const Block, rip: u64) -> Flow {
     // SAFETY: callers pass a block of the cache, which is not cleared while a chain runs.
     let next = unsafe { &*block };
     if cpu.budget < i64::from(next.len) {
@@ -38,7 +36,7 @@ pub(crate) fn warm(cpu: &mut Cpu, block: *const Block) {
     if heat.get() != 0 {
         heat.set(heat.get() - 1);
         if heat.get() == 0 {
-            jit::compile(cpu, block);
+            cpu.compile(block);
         }
     }
 }
@@ -70,30 +68,18 @@ fn transfer(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Flow {
     }
 }
 
-/// The key of the block at `rip`, if the TLB has its page.
-#[inline(always)]
-pub(crate) fn locate(cpu: &mut Cpu, rip: u64) -> Option<u64> {
-    let page = rip & !(PAGE_SIZE - 1);
-    if page != cpu.code_page {
-        // SAFETY: the tables have `tlb::ENTRIES` entries and `index` is smaller than that.
-        let entry = unsafe { *cpu.tlb_execute.add(tlb::index(rip)) };
-        if entry.tag != page {
-            return None;
-        }
-        cpu.code_page = page;
-        cpu.code_add = entry.add;
-        cpu.find_place();
-    }
-    Some(rip.wrapping_add(cpu.code_add) << 4 | cpu.mode_key)
-}
-
 /// The block at `rip`, if it can be found without the page tables and without decoding.
 ///
 /// Most branches always lead to the same block, which is then found without looking into the cache. That
 /// nothing is at another address now is told by its key.
 #[inline(always)]
-fn destination(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Option<*const Block> {
-    let key = locate(cpu, rip)?;
+pub(crate) fn destination(
+    cpu: &mut Cpu,
+    rip: u64,
+    from: *const Block,
+    link: usize,
+) -> Option<*const Block> {
+    let key = cpu.locate(rip)?;
     // SAFETY: callers pass a block of the cache, which is not cleared while a chain runs.
     let last = unsafe { &(&(*from).links)[link] };
     let guess = last.get();
@@ -106,88 +92,14 @@ fn destination(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Opti
     Some(block)
 }
 
-/// Goes on at `rip` for compiled code that returns nobody knows where.
-pub(crate) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
-    let block = locate(cpu, rip).and_then(|key| cpu.code().blocks.fast(key));
-    arrive(cpu, block, rip)
-}
-
-/// The same, for what is likely to come again.
-fn wander(cpu: &mut Cpu, rip: u64) -> Flow {
-    let block = locate(cpu, rip).and_then(|key| cpu.code().blocks.fast(key));
-    if let Some(block) = block {
-        cpu.remember(block);
-    }
-    arrive(cpu, block, rip)
-}
-
 /// Goes on at `rip`, where the block is if it is known.
-fn arrive(cpu: &mut Cpu, block: Option<*const Block>, rip: u64) -> Flow {
+pub(crate) fn arrive(cpu: &mut Cpu, block: Option<*const Block>, rip: u64) -> Flow {
     match block {
         Some(block) => enter(cpu, block, rip),
         None => {
             cpu.rip = rip;
             Flow::Block
         }
-    }
-}
-
-/// Goes on behind a jump within the page that leads to no compiled block yet.
-pub(crate) fn link_near(cpu: &mut Cpu, site: &Site) -> Flow {
-    let Lead::Place(place) = site.lead else {
-        unreachable!("a jump within the page has a place");
-    };
-    let rip = jit::rip_of(cpu, place);
-    cpu.block = jit::resolve(cpu, site.number);
-    // SAFETY: the site's block is the block being executed.
-    let next = unsafe { (&(*cpu.block).links)[site.link].get() };
-    // SAFETY: as in `follow`.
-    if !next.is_null() && unsafe { (*next).valid.get() } {
-        cpu.code().jit.aim(site, next);
-        return enter(cpu, next, rip);
-    }
-    cpu.rip = rip;
-    cpu.link = Some(site.link);
-    Flow::Block
-}
-
-/// Goes on behind a jump to another page that leads to no compiled block, or not to the right one.
-pub(crate) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
-    if !belongs(cpu, site.lead, rip) {
-        // The return belongs to another call: somebody switched stacks, or both have the same hash.
-        cpu.code().jit.counts.foreign_returns += 1;
-        return wander(cpu, rip);
-    }
-    cpu.block = jit::resolve(cpu, site.number);
-    match destination(cpu, rip, cpu.block, site.link) {
-        Some(block) => {
-            if site.may_be_aimed() {
-                cpu.code().jit.aim(site, block);
-            } else {
-                cpu.remember(block);
-            }
-            enter(cpu, block, rip)
-        }
-        None => {
-            cpu.rip = rip;
-            Flow::Block
-        }
-    }
-}
-
-/// Whether a jump to `rip` may have come to compiled code with this lead.
-fn belongs(cpu: &mut Cpu, lead: Lead, rip: u64) -> bool {
-    match lead {
-        Lead::Place(place) => u64::from(place) == rip.wrapping_add(cpu.code_place),
-        Lead::Behind(page) => {
-            let before = rip.wrapping_sub(PAGE_SIZE);
-            // SAFETY: as in `locate`.
-            let entry = unsafe { *cpu.tlb_execute.add(tlb::index(before)) };
-            let index = before.wrapping_add(entry.add) / PAGE_SIZE;
-            // One that the TLB does not have may be any.
-            entry.tag == before && cpu.code().jit.bound(index) == page
-        }
-        Lead::Anywhere => true,
     }
 }
 
@@ -353,7 +265,7 @@ macro_rules! stop_if_asked {
             $cpu.leave = false;
             $cpu.rip = $rip;
             // As the branch does that does not stop: why it stops may depend on what is compiled.
-            locate($cpu, $rip);
+            $cpu.locate($rip);
             return Flow::Block;
         }
     };

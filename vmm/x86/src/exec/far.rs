@@ -2,27 +2,14 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
-use super::Done;
 use super::operand::{memory_size, operand_size};
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, seg};
 use crate::flags::{self, Lazy, ZF};
 use crate::interrupt::null_stack;
 use crate::mmu::{Raised, Res, vector};
 use crate::mode::access;
 use crate::state::Segment;
-
-/// A segment register's content from a descriptor.
-pub(crate) fn segment(selector: u16, descriptor: u64) -> Segment {
-    let limit = (descriptor & 0xffff | descriptor >> 32 & 0xf_0000) as u32;
-    let granular = descriptor >> 55 & 1 != 0;
-    Segment {
-        selector,
-        access: (descriptor >> 40 & 0xf0ff) as u16,
-        limit: if granular { limit << 12 | 0xfff } else { limit },
-        base: descriptor >> 16 & 0xff_ffff | descriptor >> 32 & 0xff00_0000,
-    }
-}
 
 impl Cpu {
     /// Reads the descriptor of a selector: its linear address and its eight bytes. `None` if the
@@ -67,7 +54,7 @@ impl Cpu {
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        let mut new = segment(selector, descriptor);
+        let mut new = Segment::described(selector, descriptor);
         let dpl = (new.access >> 5 & 3) as u8;
         let rpl = (selector & 3) as u8;
         let is_code = new.access & 8 != 0;
@@ -124,7 +111,7 @@ impl Cpu {
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        Ok((segment(selector, descriptor), linear, descriptor))
+        Ok((Segment::described(selector, descriptor), linear, descriptor))
     }
 
     /// The code segment that a far jump or call to `selector:target` leads to, checked.
@@ -212,7 +199,7 @@ fn register_index(register: Register) -> usize {
 }
 
 /// MOV to a segment register.
-pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let index = register_index(ins.op0_register());
     if index == seg::CS {
         return Err(cpu.raise(vector::UD));
@@ -229,7 +216,7 @@ pub(crate) fn load_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// MOV from a segment register.
-pub(crate) fn store_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn store_segment(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let selector = u64::from(cpu.system.segments[register_index(ins.op1_register())].selector);
     match ins.op0_kind() {
         OpKind::Register => cpu.write_register(ins.op0_register(), selector),
@@ -249,7 +236,7 @@ impl Cpu {
 }
 
 /// PUSH and POP of segment registers.
-pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = u64::from(ins.stack_pointer_increment().unsigned_abs());
     let index = register_index(ins.op0_register());
     if ins.mnemonic() == Mnemonic::Push {
@@ -268,7 +255,7 @@ pub(crate) fn push_pop_segment(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// LDS, LES, LSS, LFS and LGS.
-pub(crate) fn load_pointer(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn load_pointer(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let index = match ins.mnemonic() {
         Mnemonic::Lds => seg::DS,
         Mnemonic::Les => seg::ES,
@@ -283,14 +270,14 @@ pub(crate) fn load_pointer(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Far JMP.
-pub(crate) fn jmp(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn jmp(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let (selector, target) = cpu.far_pointer(ins)?;
     cpu.far_transfer(selector, target)?;
     Ok(Done::Jump(target))
 }
 
 /// Far CALL.
-pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn call(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let (selector, target) = cpu.far_pointer(ins)?;
     let size = match ins.code() {
         Code::Call_ptr1616 | Code::Call_m1616 => 2,
@@ -312,7 +299,7 @@ pub(crate) fn call(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// Far RET.
-pub(crate) fn ret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn ret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         Code::Retfw | Code::Retfw_imm16 => 2,
         Code::Retfd | Code::Retfd_imm16 => 4,
@@ -400,7 +387,7 @@ impl Cpu {
         let Some((linear, descriptor)) = self.read_descriptor(selector)? else {
             return Err(self.raise_error(vector::GP, code));
         };
-        let mut ss = segment(selector, descriptor);
+        let mut ss = Segment::described(selector, descriptor);
         let dpl = (ss.access >> 5 & 3) as u8;
         if selector as u8 & 3 != level || ss.access & 0x1a != 0x12 || dpl != level {
             return Err(self.raise_error(vector::GP, code));
@@ -432,7 +419,7 @@ impl Cpu {
 
 /// IRET, IRETD and IRETQ (Intel SDM vol. 2, IRET). Task returns and virtual-8086 mode are not
 /// implemented.
-pub(crate) fn iret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn iret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         Code::Iretw => 2,
         Code::Iretd => 4,
@@ -526,7 +513,7 @@ impl Cpu {
 }
 
 /// LAR, LSL, VERR and VERW.
-pub(crate) fn probe(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn probe(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if !cpu.mode.protected {
         return Err(cpu.raise(vector::UD));
     }
@@ -554,7 +541,7 @@ impl Cpu {
         let Some((_, descriptor)) = self.read_descriptor(selector)? else {
             return Ok(None);
         };
-        let found = segment(selector, descriptor);
+        let found = Segment::described(selector, descriptor);
         let kind = found.access & 0x1f;
         let is_segment = kind & access::SYSTEM != 0;
         let is_code = is_segment && kind & 8 != 0;

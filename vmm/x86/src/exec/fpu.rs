@@ -2,27 +2,14 @@
 
 use iced_x86::{Code, Instruction};
 
-use super::Done;
-use crate::code::{Extra, Rare};
+use super::{Decoded, Done, Extra};
 use crate::cpu::Cpu;
 use crate::flags::Lazy;
 use crate::fpu::{
     self, Effect, EnvFormat, FXSAVE_SIZE, ImageFormat, Legacy, Operand, XSAVE_SIZE, XsaveKind,
 };
-use crate::lower::{End, Lowered, plain};
 use crate::mmu::{Res, vector};
 use crate::mode::{cr0, cr4};
-
-/// Lowers an x87 instruction.
-pub(crate) fn lower(ins: &Instruction, bytes: &[u8]) -> Option<Lowered> {
-    let extra = Extra::Fpu(fpu::lower(ins, bytes)?);
-    Some(Lowered {
-        op: plain(super::rare),
-        rare: Some((x87, extra)),
-        end: End::No,
-        near: None,
-    })
-}
 
 impl Cpu {
     /// Raises #MF if an unmasked exception is pending. CR0.NE is taken as set: the external
@@ -37,7 +24,7 @@ impl Cpu {
 }
 
 /// An x87 instruction with or without a memory operand.
-fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn x87(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let Extra::Fpu(op) = ins.extra else {
         unreachable!("lowering pairs them")
     };
@@ -82,7 +69,7 @@ fn x87(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// FWAIT.
-pub(crate) fn fwait(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn fwait(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     if cpu.system.cr0 & (cr0::MP | cr0::TS) == cr0::MP | cr0::TS {
         return Err(cpu.raise(vector::NM));
     }
@@ -91,7 +78,7 @@ pub(crate) fn fwait(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 }
 
 /// EMMS.
-pub(crate) fn emms(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn emms(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     if cpu.system.cr0 & cr0::EM != 0 {
         return Err(cpu.raise(vector::UD));
     }
@@ -130,7 +117,7 @@ impl Cpu {
 }
 
 /// FXSAVE.
-pub(crate) fn fxsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn fxsave(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_fpu()?;
     let linear = cpu.aligned_area(ins, 16)?;
     let mut area = [0; FXSAVE_SIZE];
@@ -144,7 +131,7 @@ pub(crate) fn fxsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// FXRSTOR.
-pub(crate) fn fxrstor(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn fxrstor(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_fpu()?;
     let linear = cpu.aligned_area(ins, 16)?;
     let mut area = [0; FXSAVE_SIZE];
@@ -170,7 +157,7 @@ impl Cpu {
 }
 
 /// XSAVE, XSAVEOPT and XSAVEC.
-pub(crate) fn xsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn xsave(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_xsave()?;
     let linear = cpu.aligned_area(ins, 64)?;
     let kind = match ins.code() {
@@ -193,7 +180,7 @@ pub(crate) fn xsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// XRSTOR.
-pub(crate) fn xrstor(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn xrstor(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_xsave()?;
     let linear = cpu.aligned_area(ins, 64)?;
     let mut area = [0; XSAVE_SIZE];
@@ -226,7 +213,7 @@ fn unit(format: EnvFormat) -> usize {
 }
 
 /// FNSTENV.
-pub(crate) fn fnstenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn fnstenv(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_fpu()?;
     let format = environment(cpu, ins);
     let linear = cpu.linear(ins);
@@ -239,7 +226,7 @@ pub(crate) fn fnstenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// FLDENV.
-pub(crate) fn fldenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn fldenv(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_fpu()?;
     cpu.check_pending()?;
     let format = environment(cpu, ins);
@@ -251,7 +238,7 @@ pub(crate) fn fldenv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// FNSAVE.
-pub(crate) fn fnsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn fnsave(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_fpu()?;
     let format = environment(cpu, ins);
     let linear = cpu.linear(ins);
@@ -264,7 +251,7 @@ pub(crate) fn fnsave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// FRSTOR.
-pub(crate) fn frstor(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn frstor(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_fpu()?;
     cpu.check_pending()?;
     let format = environment(cpu, ins);

@@ -7,47 +7,15 @@
 
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, Register, UsedMemory};
 
-use super::rare;
-use crate::code::{Extra, Rare};
+use super::{Decoded, Extra, integer};
 use crate::cpu::{Cpu, seg};
-use crate::lower::plain;
 use crate::mmu::{Res, vector};
-use crate::mode::{Mode, access};
-use crate::op::{At, Flow, Op, fault, next};
+use crate::mode::{CODE, DOWNWARDS, Mode, WRITABLE, access};
+use crate::op::{At, Flow, Op, fault, next, plain};
 use crate::state::Segment;
 
-/// The type of a descriptor: code, expand-down (or conforming code), and writable data or readable code.
-const CODE: u16 = 8;
-const DOWNWARDS: u16 = 4;
-const WRITABLE: u16 = 2;
-
-/// Access rights of a data segment that can be read and written upwards.
-const FLAT: u16 = access::PRESENT | access::SYSTEM | WRITABLE;
-
-/// Whether nothing within reach of 32 bits is refused by a segment.
-fn is_flat(index: usize, segment: &Segment) -> bool {
-    let kind = segment.access & (FLAT | CODE | DOWNWARDS);
-    // What is read through CS is data of a readable code segment, conforming or not.
-    let permits = match index {
-        seg::CS => kind & !DOWNWARDS == FLAT | CODE,
-        _ => kind == FLAT,
-    };
-    permits && segment.limit == u32::MAX
-}
-
-/// The segments that are not flat, a bit for each; none where segments are not checked.
-pub(crate) fn rough_segments(mode: Mode, segments: &[Segment; 6]) -> u8 {
-    if mode.bits == 64 || !mode.protected {
-        return 0;
-    }
-    let rough = segments.iter().enumerate();
-    rough
-        .filter(|(index, segment)| !is_flat(*index, segment))
-        .fold(0, |bits, (index, _)| bits | 1 << index)
-}
-
 /// The guard of an instruction, if it needs one, and what it points to.
-pub(crate) fn of(ins: &Instruction, mode: Mode) -> Option<(Op, Rare)> {
+pub(crate) fn of(ins: &Instruction, mode: Mode) -> Option<(Op, Decoded)> {
     if mode.bits == 64 || !mode.protected || ins.is_string_instruction() {
         return None;
     }
@@ -59,7 +27,7 @@ pub(crate) fn of(ins: &Instruction, mode: Mode) -> Option<(Op, Rare)> {
     if segments == 0 {
         return None;
     }
-    let guarded = Rare::new(rare::nop, Extra::None, *ins);
+    let guarded = Decoded::new(integer::nop, Extra::None, *ins);
     let op = Op {
         dst: segments,
         ..plain(guard)
@@ -91,8 +59,8 @@ extern "sysv64-unwind" fn guard(cpu: &mut Cpu, at: At) -> Flow {
 #[inline(never)]
 fn check_all(cpu: &mut Cpu, at: At) -> Flow {
     cpu.rest = at.rest;
-    // SAFETY: the builder puts the address of a `Rare` of the same block here, which lives as long.
-    let guarded = unsafe { &*(at.imm as *const Rare) };
+    // SAFETY: the builder puts the address of a `Decoded` of the same block here, which lives as long.
+    let guarded = unsafe { &*(at.imm as *const Decoded) };
     let mut factory = InstructionInfoFactory::new();
     for memory in factory.info(guarded).used_memory() {
         if is_access(memory) && cpu.check_access(memory).is_err() {

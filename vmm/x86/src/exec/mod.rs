@@ -1,8 +1,8 @@
 //! What instructions do.
 //!
 //! The files with generic handlers (`alu`, `data`, `control`, `shift`, `bits`) hold what is
-//! executed all the time: every operand form has a function of its own. The others hold rare
-//! instructions, which look at their decoded form each time.
+//! executed all the time: every operand form has a function of its own. The others hold what is
+//! executed from the decoded form of the instruction, which they look at each time.
 
 pub(crate) mod addr;
 pub(crate) mod alu;
@@ -11,12 +11,14 @@ pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod control;
 pub(crate) mod data;
+mod decoded;
 pub(crate) mod far;
 pub(crate) mod fpu;
 pub(crate) mod guard;
+pub(crate) mod integer;
 pub(crate) mod muldiv;
 pub(crate) mod operand;
-pub(crate) mod rare;
+
 pub(crate) mod shift;
 pub(crate) mod simd;
 pub(crate) mod stack;
@@ -24,12 +26,12 @@ pub(crate) mod string;
 pub(crate) mod syscall;
 pub(crate) mod system;
 
-use crate::code::Rare;
 use crate::cpu::Cpu;
 use crate::mmu::Res;
 use crate::op::{At, Flow, fault, leave_after, next};
+pub(crate) use decoded::{Decoded, Extra};
 
-/// How a rare instruction ends.
+/// How an instruction ends that is executed from its decoded form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
     /// Go on with the next instruction.
@@ -47,16 +49,16 @@ pub(crate) enum Done {
     Halt,
 }
 
-/// The handler of a rare instruction.
-pub(crate) type RareFn = fn(&mut Cpu, &Rare) -> Res<Done>;
+/// What executes an instruction from its decoded form.
+pub(crate) type DecodedFn = fn(&mut Cpu, &Decoded) -> Res<Done>;
 
-/// Executes a rare instruction.
-pub(crate) extern "sysv64-unwind" fn rare(cpu: &mut Cpu, at: At) -> Flow {
+/// Executes an instruction from its decoded form.
+pub(crate) extern "sysv64-unwind" fn execute_decoded(cpu: &mut Cpu, at: At) -> Flow {
     cpu.rest = at.rest;
     cpu.next_is_plain = at.next_is_plain();
-    // SAFETY: lowering puts the address of a `Rare` of the same block here, which lives as long.
-    let rare = unsafe { &*(at.imm as *const Rare) };
-    match (rare.func)(cpu, rare) {
+    // SAFETY: lowering puts the address of a `Decoded` of the same block here, which lives as long.
+    let decoded = unsafe { &*(at.imm as *const Decoded) };
+    match (decoded.func)(cpu, decoded) {
         Ok(Done::Next) if !cpu.leave => next(cpu, at),
         Ok(Done::Next | Done::Sync) => leave_after(cpu, at),
         Ok(Done::Jump(rip)) => {

@@ -1,8 +1,7 @@
 //! One-operand multiplication and division.
 
-use super::Done;
 use super::operand::operand_size;
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr};
 use crate::flags::Lazy;
 use crate::mmu::{Res, vector};
@@ -54,7 +53,7 @@ fn set_flags(cpu: &mut Cpu, size: u64, low: u64, lost: bool) {
 }
 
 /// MUL.
-pub(crate) fn mul(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn mul(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let b = cpu.read_operand(ins, 0)?;
     let a = cpu.regs[gpr::RAX] & super::operand::mask(size as u8);
@@ -66,7 +65,7 @@ pub(crate) fn mul(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// IMUL with one operand.
-pub(crate) fn imul(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn imul(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let b = sign_extend(cpu.read_operand(ins, 0)?, size);
     let a = sign_extend(cpu.regs[gpr::RAX], size);
@@ -82,7 +81,7 @@ pub(crate) fn imul(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// DIV. The flags, which are undefined, stay.
-pub(crate) fn div(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn div(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let b = u128::from(cpu.read_operand(ins, 0)?);
     let a = read_pair(cpu, size);
@@ -95,7 +94,7 @@ pub(crate) fn div(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// IDIV. The flags, which are undefined, stay.
-pub(crate) fn idiv(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn idiv(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let b = i128::from(sign_extend(cpu.read_operand(ins, 0)?, size));
     let unused = 128 - 16 * size as u32;

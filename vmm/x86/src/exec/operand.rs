@@ -1,6 +1,6 @@
-//! Operands of rare instructions, read from the decoded form.
+//! Operands, read from the decoded form of an instruction.
 
-use iced_x86::{Instruction, MemorySize, OpKind, Register};
+use iced_x86::{ConditionCode, Instruction, MemorySize, OpKind, Register};
 
 use crate::cpu::{Cpu, gpr, slot};
 use crate::mmu::Res;
@@ -217,4 +217,26 @@ pub(crate) fn in_stack_segment(ins: &Instruction, bits: u8) -> bool {
         Register::RSP | Register::RBP | Register::ESP | Register::EBP
     );
     stack_base && !matches!(ins.memory_segment(), Register::FS | Register::GS)
+}
+
+/// The condition's number in opcodes.
+pub(crate) fn condition(code: ConditionCode) -> u8 {
+    match code {
+        ConditionCode::None | ConditionCode::o => 0,
+        ConditionCode::no => 1,
+        ConditionCode::b => 2,
+        ConditionCode::ae => 3,
+        ConditionCode::e => 4,
+        ConditionCode::ne => 5,
+        ConditionCode::be => 6,
+        ConditionCode::a => 7,
+        ConditionCode::s => 8,
+        ConditionCode::ns => 9,
+        ConditionCode::p => 10,
+        ConditionCode::np => 11,
+        ConditionCode::l => 12,
+        ConditionCode::ge => 13,
+        ConditionCode::le => 14,
+        ConditionCode::g => 15,
+    }
 }

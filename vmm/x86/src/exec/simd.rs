@@ -1,81 +1,15 @@
 //! MMX and SSE instructions: access checks and operands; `crate::simd` has the arithmetic.
 
-use iced_x86::{Code, Instruction, OpKind};
+use iced_x86::{Instruction, OpKind};
 
-use super::Done;
-use super::addr::{Addr, Based, General, Indexed};
-use crate::code::{Extra as RareExtra, Rare};
+use super::addr::{Addr, General};
+use super::{Decoded, Done, Extra as FormExtra};
 use crate::cpu::{Cpu, gpr};
 use crate::flags::Lazy;
-use crate::lower::{End, Kind, Lowered, Operand, plain};
 use crate::mmu::{Res, vector};
 use crate::mode::{cr0, cr4};
-use crate::op::{At, Fast, Flow, Op, OpFn, Path, Slow, access, next, next_after};
+use crate::op::{At, Flow, Path, Slow, access, next, next_after};
 use crate::simd::{Extra, Frame, Output, Place, Shape, SimdFault};
-
-/// Lowers an MMX or SSE instruction.
-pub(crate) fn lower(ins: &Instruction, mem: Option<&Operand>) -> Option<Lowered> {
-    let prim = crate::simd::prim(ins)?;
-    let shape = crate::simd::shape(ins)?;
-    if let Some(op) = mem.and_then(|mem| lower_move(ins, mem)) {
-        return Some(Lowered {
-            op,
-            rare: None,
-            end: End::No,
-            near: None,
-        });
-    }
-    let extra = RareExtra::Simd(prim, shape);
-    Some(Lowered {
-        op: plain(super::rare),
-        rare: Some((execute, extra)),
-        end: End::No,
-        near: None,
-    })
-}
-
-/// The common moves of whole registers.
-fn lower_move(ins: &Instruction, mem: &Operand) -> Option<Op> {
-    let (load, aligned) = match ins.code() {
-        Code::Movups_xmm_xmmm128 | Code::Movupd_xmm_xmmm128 | Code::Movdqu_xmm_xmmm128 => {
-            (true, false)
-        }
-        Code::Movaps_xmm_xmmm128 | Code::Movapd_xmm_xmmm128 | Code::Movdqa_xmm_xmmm128 => {
-            (true, true)
-        }
-        Code::Movups_xmmm128_xmm | Code::Movupd_xmmm128_xmm | Code::Movdqu_xmmm128_xmm => {
-            (false, false)
-        }
-        Code::Movaps_xmmm128_xmm | Code::Movapd_xmmm128_xmm | Code::Movdqa_xmmm128_xmm => {
-            (false, true)
-        }
-        _ => return None,
-    };
-    let register = |n: u32| ins.op_register(n).number() as u8;
-    let memory = ins.op0_kind() == OpKind::Memory || ins.op1_kind() == OpKind::Memory;
-    let aux = u8::from(aligned);
-    if !memory {
-        return Some(Op {
-            dst: register(0),
-            src: register(1),
-            ..plain(mov_xx)
-        });
-    }
-    let func: OpFn = match (load, mem.kind()) {
-        (true, Kind::Based) => load_x::<Based, Fast>,
-        (true, Kind::Indexed) => load_x::<Indexed, Fast>,
-        (true, Kind::General) => load_x::<General, Fast>,
-        (false, Kind::Based) => store_x::<Based, Fast>,
-        (false, Kind::Indexed) => store_x::<Indexed, Fast>,
-        (false, Kind::General) => store_x::<General, Fast>,
-    };
-    let register = if load { register(0) } else { register(1) };
-    Some(Op {
-        dst: register,
-        aux,
-        ..mem.put(plain(func))
-    })
-}
 
 /// The check that precedes every SSE instruction, as a cheap test.
 macro_rules! sse_on {
@@ -100,14 +34,14 @@ macro_rules! aligned {
 }
 
 /// MOVAPS and its kind between registers.
-extern "sysv64-unwind" fn mov_xx(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn mov_xx(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     cpu.xmm[usize::from(at.dst & 15)] = cpu.xmm[usize::from(at.src & 15)];
     next(cpu, at)
 }
 
 /// MOVAPS, MOVUPS and their kind from memory.
-extern "sysv64-unwind" fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     let linear = A::linear(cpu, at);
     aligned!(cpu, at, linear);
@@ -140,7 +74,7 @@ extern "sysv64-unwind" fn load_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flo
 }
 
 /// MOVAPS, MOVUPS and their kind to memory.
-extern "sysv64-unwind" fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
+pub(crate) extern "sysv64-unwind" fn store_x<A: Addr, P: Path>(cpu: &mut Cpu, at: At) -> Flow {
     sse_on!(cpu, at);
     let linear = A::linear(cpu, at);
     aligned!(cpu, at, linear);
@@ -278,16 +212,16 @@ impl Cpu {
 }
 
 /// Any MMX or SSE instruction.
-fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
-    let RareExtra::Simd(prim, shape) = &rare.extra else {
+pub(crate) fn execute(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
+    let FormExtra::Simd(prim, shape) = &ins.extra else {
         unreachable!("lowering pairs them")
     };
     cpu.check_simd(shape)?;
     let masked = shape.output == Output::Masked;
     let linear = match shape.memory {
-        Some(_) if masked => cpu.masked_destination(rare),
+        Some(_) if masked => cpu.masked_destination(ins),
         Some(memory) => {
-            let linear = cpu.linear(rare);
+            let linear = cpu.linear(ins);
             if memory.aligned && linear & 15 != 0 {
                 return Err(cpu.raise_gp());
             }
@@ -299,7 +233,7 @@ fn execute(cpu: &mut Cpu, rare: &Rare) -> Res<Done> {
         mxcsr: cpu.mxcsr,
         ..Frame::default()
     };
-    frame.imm = immediate(rare);
+    frame.imm = immediate(ins);
     if matches!(shape.dst, Place::Xmm(_) | Place::Mm(_)) {
         frame.dst = cpu.read_place_simd(shape.dst, shape, linear)?;
     }

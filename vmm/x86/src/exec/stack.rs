@@ -1,10 +1,9 @@
-//! The stack, in the forms that are rare or exist outside of 64-bit mode only.
+//! The stack, for instructions that are executed from their decoded form: among them all outside of 64-bit mode.
 
 use iced_x86::{Instruction, Mnemonic};
 
-use super::Done;
 use super::operand::mask;
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr, slot};
 use crate::flags;
 use crate::mmu::Res;
@@ -15,7 +14,7 @@ pub(super) fn stack_size(ins: &Instruction) -> u64 {
 }
 
 /// PUSH and POP of general registers, memory and immediates.
-pub(crate) fn push_pop(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn push_pop(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = stack_size(ins);
     if ins.mnemonic() == Mnemonic::Push {
         let value = cpu.read_operand(ins, 0)?;
@@ -33,7 +32,7 @@ pub(crate) fn push_pop(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// PUSHA and PUSHAD.
-pub(crate) fn push_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn push_all(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = if ins.mnemonic() == Mnemonic::Pusha {
         2
     } else {
@@ -55,7 +54,7 @@ pub(crate) fn push_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// POPA and POPAD.
-pub(crate) fn pop_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn pop_all(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = if ins.mnemonic() == Mnemonic::Popa {
         2
     } else {
@@ -81,14 +80,14 @@ pub(crate) fn pop_all(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// PUSHF, PUSHFD and PUSHFQ.
-pub(crate) fn push_flags(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn push_flags(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.rflags() & !(flags::RF | flags::VM);
     cpu.push(value, stack_size(ins))?;
     Ok(Done::Next)
 }
 
 /// POPF, POPFD and POPFQ (Intel SDM vol. 2, POPF).
-pub(crate) fn pop_flags(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn pop_flags(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = stack_size(ins);
     let value = cpu.pop(size)?;
     cpu.load_flags(value, size);
@@ -116,7 +115,7 @@ impl Cpu {
 }
 
 /// LEAVE outside of 64-bit mode.
-pub(crate) fn leave(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn leave(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         iced_x86::Code::Leavew => 2,
         iced_x86::Code::Leaved => 4,
@@ -146,7 +145,7 @@ fn write_frame(cpu: &mut Cpu, value: u64, size: u64) {
 }
 
 /// ENTER.
-pub(crate) fn enter(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn enter(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = match ins.code() {
         iced_x86::Code::Enterw_imm16_imm8 => 2,
         iced_x86::Code::Enterd_imm16_imm8 => 4,

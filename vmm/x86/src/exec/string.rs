@@ -9,9 +9,8 @@
 
 use iced_x86::{Instruction, Mnemonic, Register};
 
-use super::Done;
 use super::operand::mask;
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr, seg, slot};
 use crate::flags::{DF, Lazy, borrows};
 use crate::memory::PAGE_SIZE;
@@ -185,7 +184,7 @@ type Iteration = fn(&mut Cpu, &Shape) -> Res<bool>;
 type Bulk = fn(&mut Cpu, &Shape, u64) -> Res<u64>;
 
 /// MOVS and STOS, which only their count ends.
-fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Done> {
+fn run_counted(cpu: &mut Cpu, ins: &Decoded, one: Iteration, bulk: Bulk) -> Res<Done> {
     let shape = shape(cpu, ins);
     if shape.repeat == Repeat::Once {
         one(cpu, &shape)?;
@@ -200,7 +199,7 @@ fn run_counted(cpu: &mut Cpu, ins: &Rare, one: Iteration, bulk: Bulk) -> Res<Don
 }
 
 /// What the end of a repeated instruction does besides.
-fn ended(cpu: &mut Cpu, ins: &Rare, shape: &Shape, result: Res<Done>) -> Res<Done> {
+fn ended(cpu: &mut Cpu, ins: &Decoded, shape: &Shape, result: Res<Done>) -> Res<Done> {
     match result {
         Ok(Done::Sync) => cpu.narrow_registers(shape, &[gpr::RCX]),
         Ok(_) => {}
@@ -238,7 +237,7 @@ fn repeat_in_bulk(cpu: &mut Cpu, shape: &Shape, one: Iteration, bulk: Bulk) -> R
 
 /// The others, which a comparison may end or which talk to devices: every iteration is charged as
 /// an instruction.
-fn run_single(cpu: &mut Cpu, ins: &Rare, one: Iteration) -> Res<Done> {
+fn run_single(cpu: &mut Cpu, ins: &Decoded, one: Iteration) -> Res<Done> {
     let shape = shape(cpu, ins);
     if shape.repeat == Repeat::Once {
         one(cpu, &shape)?;
@@ -497,7 +496,7 @@ impl Cpu {
 }
 
 /// MOVS, STOS, LODS, CMPS, SCAS, INS and OUTS.
-pub(crate) fn string(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn string(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     match ins.mnemonic() {
         Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
             run_counted(cpu, ins, movs_one, movs_bulk)

@@ -2,8 +2,7 @@
 
 use iced_x86::Mnemonic;
 
-use super::Done;
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr, seg};
 use crate::flags;
 use crate::mmu::{Res, vector};
@@ -40,7 +39,7 @@ impl Cpu {
 }
 
 /// SYSCALL.
-pub(crate) fn syscall(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn syscall(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if cpu.mode.bits != 64 || cpu.system.msrs.efer & efer::SCE == 0 {
         return Err(cpu.raise(vector::UD));
     }
@@ -58,7 +57,7 @@ pub(crate) fn syscall(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// SYSRET.
-pub(crate) fn sysret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn sysret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if cpu.mode.bits != 64 || cpu.system.msrs.efer & efer::SCE == 0 {
         return Err(cpu.raise(vector::UD));
     }
@@ -80,7 +79,7 @@ pub(crate) fn sysret(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// SYSENTER.
-pub(crate) fn sysenter(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn sysenter(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     let selector = cpu.system.msrs.sysenter_cs as u16;
     if !cpu.mode.protected || selector & 0xfffc == 0 {
         return Err(cpu.raise_gp());
@@ -97,7 +96,7 @@ pub(crate) fn sysenter(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 }
 
 /// SYSEXIT.
-pub(crate) fn sysexit(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn sysexit(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let selector = cpu.system.msrs.sysenter_cs as u16;
     if !cpu.mode.protected || selector & 0xfffc == 0 {
         return Err(cpu.raise_gp());

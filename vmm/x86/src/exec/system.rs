@@ -2,8 +2,7 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
-use super::Done;
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr, seg};
 use crate::flags;
 use crate::interrupt::Source;
@@ -53,7 +52,7 @@ pub(crate) fn is_control_move(ins: &Instruction) -> bool {
 }
 
 /// MOV to and from control and debug registers.
-pub(crate) fn mov_control(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn mov_control(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let (to, from) = (ins.op0_register(), ins.op1_register());
     if to.is_cr() {
@@ -211,7 +210,7 @@ impl Cpu {
 }
 
 /// SLDT, STR and SMSW.
-pub(crate) fn store_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn store_system(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if !cpu.mode.protected && ins.mnemonic() != Mnemonic::Smsw {
         return Err(cpu.raise(vector::UD));
     }
@@ -228,7 +227,7 @@ pub(crate) fn store_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// SGDT and SIDT.
-pub(crate) fn store_table(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn store_table(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let table = if ins.mnemonic() == Mnemonic::Sgdt {
         cpu.system.gdtr
     } else {
@@ -242,7 +241,7 @@ pub(crate) fn store_table(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// LGDT and LIDT.
-pub(crate) fn load_table(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn load_table(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let linear = cpu.linear(ins);
     let limit = cpu.load_slow(linear, 2)? as u16;
@@ -264,7 +263,7 @@ pub(crate) fn load_table(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// LLDT and LTR.
-pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn load_system(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if !cpu.mode.protected {
         return Err(cpu.raise(vector::UD));
     }
@@ -293,7 +292,7 @@ pub(crate) fn load_system(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
     let Some((linear, descriptor)) = descriptor else {
         return Err(cpu.raise_error(vector::GP, code));
     };
-    let mut found = super::far::segment(selector, descriptor);
+    let mut found = Segment::described(selector, descriptor);
     let kind = found.access & 0x1f;
     // An available TSS, 32- or 64-bit; an LDT.
     if kind != if is_task { 9 } else { 2 } {
@@ -341,7 +340,7 @@ impl Cpu {
 }
 
 /// LMSW: sets the low four bits of CR0 but cannot clear PE.
-pub(crate) fn lmsw(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn lmsw(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let value = match ins.op0_kind() {
         OpKind::Register => cpu.read_register(ins.op0_register()),
@@ -353,14 +352,14 @@ pub(crate) fn lmsw(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// CLTS.
-pub(crate) fn clts(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn clts(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     cpu.system.cr0 &= !cr0::TS;
     Ok(Done::Next)
 }
 
 /// INVLPG.
-pub(crate) fn invlpg(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn invlpg(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let linear = cpu.linear(ins);
     cpu.tlb.flush_page(linear);
@@ -369,13 +368,13 @@ pub(crate) fn invlpg(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// INVD and WBINVD: there are no caches that a guest could see.
-pub(crate) fn cache_control(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn cache_control(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     Ok(Done::Next)
 }
 
 /// SWAPGS.
-pub(crate) fn swapgs(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn swapgs(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let system = &mut cpu.system;
     std::mem::swap(
@@ -387,7 +386,7 @@ pub(crate) fn swapgs(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 }
 
 /// XGETBV.
-pub(crate) fn xgetbv(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn xgetbv(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     if cpu.system.cr4 & cr4::OSXSAVE == 0 {
         return Err(cpu.raise(vector::UD));
     }
@@ -400,7 +399,7 @@ pub(crate) fn xgetbv(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 }
 
 /// XSETBV: x87 always, SSE if wanted; there is nothing else.
-pub(crate) fn xsetbv(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn xsetbv(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     if cpu.system.cr4 & cr4::OSXSAVE == 0 {
         return Err(cpu.raise(vector::UD));
     }
@@ -425,7 +424,7 @@ impl Cpu {
 }
 
 /// CLI. That interrupts are off now is nothing that the run loop has to look at.
-pub(crate) fn clear_interrupt_flag(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn clear_interrupt_flag(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_interrupt_flag()?;
     cpu.rflags &= !flags::IF;
     Ok(Done::Next)
@@ -433,7 +432,7 @@ pub(crate) fn clear_interrupt_flag(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 
 /// STI. Interrupts are held off for one more instruction. If no interrupt waits and that instruction is
 /// executed for certain before anybody looks, nobody can tell, and nothing has to be done about it.
-pub(crate) fn set_interrupt_flag(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn set_interrupt_flag(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_interrupt_flag()?;
     if cpu.rflags & flags::IF != 0 {
         return Ok(Done::Next);
@@ -457,13 +456,13 @@ impl Cpu {
 }
 
 /// HLT.
-pub(crate) fn hlt(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn hlt(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     Ok(Done::Halt)
 }
 
 /// IN and OUT.
-pub(crate) fn port(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn port(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let input = ins.mnemonic() == Mnemonic::In;
     let (data, port) = if input { (0, 1) } else { (1, 0) };
     let port = cpu.read_operand(ins, port)? as u16;
@@ -482,7 +481,7 @@ pub(crate) fn port(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// CPUID.
-pub(crate) fn cpuid(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn cpuid(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     let leaf = cpu.reg::<u32>(gpr::RAX as u8 * 8);
     let subleaf = cpu.reg::<u32>(gpr::RCX as u8 * 8);
     let osxsave = cpu.system.cr4 & cr4::OSXSAVE != 0;
@@ -501,7 +500,7 @@ pub(crate) fn cpuid(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 }
 
 /// RDTSC and RDTSCP.
-pub(crate) fn rdtsc(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn rdtsc(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if cpu.system.cr4 & cr4::TSD != 0 && cpu.cpl != 0 {
         return Err(cpu.raise_gp());
     }
@@ -523,12 +522,12 @@ impl Cpu {
 }
 
 /// RDPMC: the CPU model has no performance counters.
-pub(crate) fn rdpmc(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn rdpmc(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     Err(cpu.raise_gp())
 }
 
 /// RDMSR.
-pub(crate) fn rdmsr(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn rdmsr(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let index = cpu.reg::<u32>(gpr::RCX as u8 * 8);
     let value = cpu.read_msr(index)?;
@@ -537,7 +536,7 @@ pub(crate) fn rdmsr(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 }
 
 /// WRMSR.
-pub(crate) fn wrmsr(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn wrmsr(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     cpu.check_privilege()?;
     let index = cpu.reg::<u32>(gpr::RCX as u8 * 8);
     let value = cpu.read_edx_eax();
@@ -547,7 +546,7 @@ pub(crate) fn wrmsr(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
 
 /// RDRAND and RDSEED, which CPUID does not report: answered from the tape all the same, always
 /// successfully.
-pub(crate) fn random(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn random(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.on_bus(|bus, at| bus.random(at));
     cpu.write_operand(ins, 0, value)?;
     cpu.lazy = flags::Lazy::from_bits(flags::CF);
@@ -555,7 +554,7 @@ pub(crate) fn random(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// INT n, INT3, INTO and INT1.
-pub(crate) fn software_interrupt(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn software_interrupt(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let (vector, source) = match ins.mnemonic() {
         Mnemonic::Int3 => (vector::BP, Source::Software),
         Mnemonic::Int1 => (vector::DB, Source::External),

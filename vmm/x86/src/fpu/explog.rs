@@ -4,7 +4,7 @@ use super::number::{
     BIAS, Class, ONE, Out, class, denormal_flag, flag, infinity, negative, pack, special_one,
     special_two, unpack, zero,
 };
-use super::wide::{ONE_127, Wide, mul_high};
+use super::significand::{ONE_127, Wide, mul_high};
 use crate::state::F80;
 
 /// ln 2.

@@ -23,11 +23,11 @@ mod image;
 mod mmx;
 mod number;
 mod remainder;
+mod significand;
 mod stack;
 #[cfg(test)]
 mod tests;
 mod trig;
-mod wide;
 mod xsave;
 
 use crate::state::X87;

@@ -8,7 +8,7 @@ use super::number::{
     Class, Finite, ONE, Out, class, denormal_flag, flag, negative, round, special_one, special_two,
     unpack, zero,
 };
-use super::wide::{ONE_127, Wide, mul_high, ratio_127};
+use super::significand::{ONE_127, Wide, mul_high, ratio_127};
 use crate::state::F80;
 
 /// The 66-bit pi/2, in units of 2^-65.

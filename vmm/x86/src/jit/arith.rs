@@ -111,7 +111,7 @@ impl Emitter<'_> {
     }
 
     /// RDX:RAX = RAX * RCX; 4 or 8 bytes.
-    pub(super) fn multiply_wide(&mut self, signed: bool, size: u64, flags: bool) {
+    pub(super) fn multiply_pair(&mut self, signed: bool, size: u64, flags: bool) {
         match (signed, size) {
             (false, 4) => asm!(self, mul ecx),
             (false, _) => asm!(self, mul rcx),

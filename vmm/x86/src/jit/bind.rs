@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::counts::CodeCounts;
 use super::store::{CodeStore, Inner, new_generation};
 use super::{CodeCache, MODE, Site, Target, compile};
-use crate::code::Block;
+use crate::block::Block;
 use crate::memory::{PAGE_SIZE, PageBytes};
 use crate::op::{Op, OpFn};
 

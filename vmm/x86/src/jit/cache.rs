@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::bind::{Binding, Jit};
 use super::counts::CodeCounts;
 use super::store::CodeStore;
-use crate::code::{Block, Blocks, Decoded};
+use crate::block::Block;
+use crate::code::{Blocks, DecodedBlock};
 use crate::memory::{Memory, PAGE_SIZE, PageBytes};
 
 /// What the CPUs of a machine have made of the code in its memory. They share it.
@@ -107,7 +108,7 @@ impl CodeCache {
     }
 
     /// Adds a block, and gives it the code that there is for it.
-    pub(crate) fn insert(&mut self, block: Decoded, memory: &mut Memory) -> *const Block {
+    pub(crate) fn insert(&mut self, block: DecodedBlock, memory: &mut Memory) -> *const Block {
         let offset = block.key >> 4;
         let in_page = PAGE_SIZE - offset % PAGE_SIZE;
         let length = u64::from(block.seen);

@@ -7,7 +7,7 @@ use iced_x86::{Decoder, DecoderOptions};
 
 use super::emit::{Emitter, Exit, JMP, JS, Tail, Way, aside};
 use super::region::LONGEST;
-use super::runs::Row;
+use super::row::Row;
 use super::select::{self, Act};
 use super::{Site, field, stubs};
 use crate::op::Op;

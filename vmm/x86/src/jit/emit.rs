@@ -10,7 +10,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler};
 use super::compile::Subject;
 use super::stubs::Stubs;
 use super::{Site, field};
-use crate::code::Block;
+use crate::block::Block;
 use crate::cpu::{seg, slot};
 use crate::op::Op;
 

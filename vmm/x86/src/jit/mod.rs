@@ -41,7 +41,7 @@
 //!   unbound are taken out before a page is bound, and compiled code asks only for blocks of its own page,
 //!   which is bound, and is found in `holders` if nobody has asked before ([`resolve`]).
 //! - **`adopted`** has valid blocks only ([`Jit::invalidate`]). A block gets code that was made from a block of the same
-//!   [shape](crate::code::Shape) at the same place: all bytes that a block depends on are decoded ones.
+//!   [shape](crate::block::Shape) at the same place: all bytes that a block depends on are decoded ones.
 //! - **Handlers** in the operations of a block that is not valid lead to code that may be gone. Such a block is not
 //!   started: links and the cache of blocks look whether it is valid, and whoever overwrites code leaves the
 //!   block that it is in behind the instruction that did it, before anything looks at it again.
@@ -73,26 +73,26 @@ mod branch;
 mod cache;
 mod compile;
 mod counts;
+mod decoded;
 mod emit;
 mod field;
 mod flagging;
+mod integer;
 mod landings;
+mod link;
 mod memory;
 mod ops;
-mod rares;
 mod region;
-mod runs;
+mod row;
 mod select;
+mod sse;
 mod store;
 mod stubs;
-mod uncommon;
-mod wide;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use crate::code::Block;
+use crate::block::Block;
 use crate::cpu::{Cpu, slot};
-use crate::exec::control;
 use crate::memory::PAGE_SIZE;
 use crate::mode::Mode;
 use crate::op::{At, Flow};
@@ -188,13 +188,15 @@ pub(crate) fn rip_of(cpu: &Cpu, place: u32) -> u64 {
     rip
 }
 
-/// A block has been executed often enough.
-#[cold]
-#[inline(never)]
-pub(crate) fn compile(cpu: &mut Cpu, block: *const Block) {
-    let (code, memory) = cpu.code_and_memory();
-    code.compile(block, memory);
-    cpu.follow_code();
+impl Cpu {
+    /// Compiles a block that has been executed often enough.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn compile(&mut self, block: *const Block) {
+        let (code, memory) = self.code_and_memory();
+        code.compile(block, memory);
+        self.follow_code();
+    }
 }
 
 /// Enters a block of the store. The budget covers it.
@@ -250,12 +252,12 @@ extern "sysv64" fn resolve_slowly(cpu: &mut Cpu, number: u32) -> *const Block {
 /// A jump within the page that does not lead to a compiled block yet.
 extern "sysv64-unwind" fn link_near(cpu: &mut Cpu, site: *const Site) -> Flow {
     // SAFETY: compiled code passes a site of its own.
-    control::link_near(cpu, unsafe { &*site })
+    link::link_near(cpu, unsafe { &*site })
 }
 
 /// A jump to another page that does not lead to a compiled block yet, or not to the one that is there now.
 /// `rip` is where it leads.
 extern "sysv64-unwind" fn link_far(cpu: &mut Cpu, site: *const Site, rip: u64) -> Flow {
     // SAFETY: compiled code passes a site of its own.
-    control::link_far(cpu, unsafe { &*site }, rip)
+    link::link_far(cpu, unsafe { &*site }, rip)
 }

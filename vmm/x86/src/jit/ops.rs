@@ -84,12 +84,12 @@ impl Emitter<'_> {
                 }
                 self.put(op.dst, RAX, size);
             }
-            Act::WideMove => self.wide_move(index),
-            Act::WideLoad => self.wide_load(index),
-            Act::WideStore => self.wide_store(index),
-            Act::Wide(kind, dst, src) => self.wide(index, kind, dst, src),
-            Act::WideMemory(kind, dst, operand) => self.wide_memory(index, kind, dst, &operand),
-            Act::WideMask { dst, src } => self.wide_mask(index, dst, src),
+            Act::XmmMove => self.xmm_move(index),
+            Act::XmmLoad => self.xmm_load(index),
+            Act::XmmStore => self.xmm_store(index),
+            Act::Xmm(kind, dst, src) => self.xmm(index, kind, dst, src),
+            Act::XmmMemory(kind, dst, operand) => self.xmm_memory(index, kind, dst, &operand),
+            Act::XmmMask { dst, src } => self.xmm_mask(index, dst, src),
             _ => self.arithmetic(index, act, flags),
         }
     }
@@ -177,14 +177,14 @@ impl Emitter<'_> {
                 self.multiply(size, flags);
                 self.put(op.dst, RAX, size);
             }
-            _ => self.uncommon(index, act, flags),
+            _ => self.from_decoded_form(index, act, flags),
         }
     }
 
-    /// What the interpreter takes for rare.
-    fn uncommon(&mut self, index: usize, act: Act, flags: bool) {
+    /// What the interpreter executes from its decoded form.
+    fn from_decoded_form(&mut self, index: usize, act: Act, flags: bool) {
         match act {
-            Act::MultiplyWide { signed, by, size } => self.product(index, signed, by, size, flags),
+            Act::MultiplyPair { signed, by, size } => self.product(index, signed, by, size, flags),
             Act::Divide { signed, by, size } => self.quotient(index, signed, by, size),
             Act::Scan {
                 forward,
@@ -192,18 +192,18 @@ impl Emitter<'_> {
                 from,
                 size,
             } => self.scan(index, forward, (dst, from), size, flags),
-            Act::CompareExchangeWide(op) => self.compare_exchange_wide(index, &op, flags),
+            Act::CompareExchangePair(op) => self.compare_exchange_pair(index, &op, flags),
             Act::ReadSegment { dst, segment, size } => self.read_segment(dst, segment, size),
             Act::SwapGs => self.call_or_hand_over(index, self.stubs.swapgs),
             Act::ClearDirection => asm!(self, and DWORD [rdi + field::RFLAGS], !flags::DF as i32),
-            Act::WideSet { dst, from, size } => self.wide_set(index, dst, from, size),
-            Act::WideInsert {
+            Act::XmmSet { dst, from, size } => self.xmm_set(index, dst, from, size),
+            Act::XmmInsert {
                 dst,
                 at,
                 from,
                 size,
-            } => self.wide_insert(index, (dst, at), from, size),
-            Act::WideGet { to, src, at, size } => self.wide_get(index, to, (src, at), size),
+            } => self.xmm_insert(index, (dst, at), from, size),
+            Act::XmmGet { to, src, at, size } => self.xmm_get(index, to, (src, at), size),
             _ => self.stack(index, act),
         }
     }

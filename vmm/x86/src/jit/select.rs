@@ -7,11 +7,11 @@ use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 use super::arith::{Bit, Shift};
 use super::binary::Binary;
-use super::rares::{self, Place};
-use super::wide::Wide;
-use crate::exec::operand::operand_size;
+use super::decoded::{self, Place};
+use super::sse::XmmOp;
+use crate::exec::operand::{condition, operand_size};
 use crate::lower::{self, Form};
-use crate::op::{Op, RARE};
+use crate::op::{DECODED, Op};
 
 /// An operation's code.
 #[derive(Clone, Copy)]
@@ -71,7 +71,7 @@ pub(super) enum Act {
         size: u64,
     },
     /// MUL or IMUL with one operand.
-    MultiplyWide {
+    MultiplyPair {
         signed: bool,
         by: Place,
         size: u64,
@@ -91,7 +91,7 @@ pub(super) enum Act {
     },
     CompareExchange(u64),
     /// CMPXCHG16B of memory, which the operation has the fields of.
-    CompareExchangeWide(Op),
+    CompareExchangePair(Op),
     ExchangeAdd(u64),
     ExchangeMemory(u64),
     Swap(u64),
@@ -107,35 +107,35 @@ pub(super) enum Act {
     },
     PushFlags,
     PushMemory,
-    WideMove,
-    WideLoad,
-    WideStore,
+    XmmMove,
+    XmmLoad,
+    XmmStore,
     /// An SSE instruction that the host executes on two registers.
-    Wide(Wide, u8, u8),
+    Xmm(XmmOp, u8, u8),
     /// The same with a memory operand, which the operation has the fields of.
-    WideMemory(Wide, u8, Op),
+    XmmMemory(XmmOp, u8, Op),
     /// A move to the low part of an XMM register that clears the rest.
-    WideSet {
+    XmmSet {
         dst: u8,
         from: Place,
         size: u64,
     },
     /// A move to the part of an XMM register at this offset.
-    WideInsert {
+    XmmInsert {
         dst: u8,
         at: u8,
         from: Place,
         size: u64,
     },
     /// A move from the part of an XMM register at this offset.
-    WideGet {
+    XmmGet {
         to: Place,
         src: u8,
         at: u8,
         size: u64,
     },
     /// PMOVMSKB.
-    WideMask {
+    XmmMask {
         dst: u8,
         src: u8,
     },
@@ -186,7 +186,7 @@ impl Act {
                 | Self::Shift(..)
                 | Self::Multiply(..)
                 | Self::MultiplyBy { .. }
-                | Self::MultiplyWide { .. }
+                | Self::MultiplyPair { .. }
                 | Self::CompareBranch { .. }
         )
     }
@@ -216,7 +216,7 @@ impl Act {
                 | Self::ShiftDouble { count: None, .. }
                 | Self::Rotate { .. }
                 | Self::Scan { .. }
-                | Self::CompareExchangeWide(_)
+                | Self::CompareExchangePair(_)
                 | Self::BitRegister(..)
                 | Self::WithCarry { .. }
                 | Self::Step { .. }
@@ -237,7 +237,7 @@ impl Act {
             | Self::Step { memory, .. }
             | Self::MultiplyBy { memory, .. }
             | Self::Choose { memory, .. } => memory,
-            Self::MultiplyWide { by: place, .. } | Self::Scan { from: place, .. } => {
+            Self::MultiplyPair { by: place, .. } | Self::Scan { from: place, .. } => {
                 place.in_memory()
             }
             Self::Nop
@@ -267,25 +267,25 @@ impl Act {
 /// The code of an operation that is made of `first` and, if two instructions are one operation, `second`.
 /// `None` if its handler does it.
 pub(super) fn select(first: &Instruction, second: Option<&Instruction>, op: &Op) -> Option<Act> {
-    if op.aux == RARE {
-        return rares::select(first);
+    if op.aux == DECODED {
+        return decoded::select(first);
     }
     if let Some(branch) = second {
         return Some(Act::CompareBranch {
             op: binary(first)?,
             form: lower::form(first),
             size: operand_size(first, 0),
-            code: lower::condition(branch.condition_code()),
+            code: condition(branch.condition_code()),
         });
     }
     branch(first)
-        .or_else(|| wide_move(first))
+        .or_else(|| xmm_move(first))
         .or_else(|| plain(first, op))
 }
 
 fn branch(ins: &Instruction) -> Option<Act> {
     if ins.is_jcc_short_or_near() && ins.op0_kind() == OpKind::NearBranch64 {
-        let code = lower::condition(ins.condition_code());
+        let code = condition(ins.condition_code());
         return Some(Act::Branch { code });
     }
     let memory = || ins.op0_kind() == OpKind::Memory;
@@ -434,7 +434,7 @@ fn bit(ins: &Instruction, op: &Op, form: Form, change: Bit) -> Option<Act> {
 }
 
 /// The common moves of whole XMM registers.
-fn wide_move(ins: &Instruction) -> Option<Act> {
+fn xmm_move(ins: &Instruction) -> Option<Act> {
     match ins.code() {
         Code::Movups_xmm_xmmm128
         | Code::Movupd_xmm_xmmm128
@@ -444,7 +444,7 @@ fn wide_move(ins: &Instruction) -> Option<Act> {
         | Code::Movdqa_xmm_xmmm128
             if ins.op1_kind() == OpKind::Memory =>
         {
-            Some(Act::WideLoad)
+            Some(Act::XmmLoad)
         }
         Code::Movups_xmmm128_xmm
         | Code::Movupd_xmmm128_xmm
@@ -454,12 +454,12 @@ fn wide_move(ins: &Instruction) -> Option<Act> {
         | Code::Movdqa_xmmm128_xmm
             if ins.op0_kind() == OpKind::Memory =>
         {
-            Some(Act::WideStore)
+            Some(Act::XmmStore)
         }
         Code::Movups_xmm_xmmm128
         | Code::Movdqu_xmm_xmmm128
         | Code::Movaps_xmm_xmmm128
-        | Code::Movdqa_xmm_xmmm128 => Some(Act::WideMove),
+        | Code::Movdqa_xmm_xmmm128 => Some(Act::XmmMove),
         _ => None,
     }
 }
@@ -480,7 +480,7 @@ fn multiply(ins: &Instruction, form: Form) -> Option<Act> {
 fn conditional(ins: &Instruction, form: Form) -> Option<Act> {
     let code = ins.condition_code();
     // Parity is never asked for but after comparisons of floating-point numbers.
-    if code == iced_x86::ConditionCode::None || lower::condition(code) >> 1 == 5 {
+    if code == iced_x86::ConditionCode::None || condition(code) >> 1 == 5 {
         return None;
     }
     match (ins.op_count(), form) {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 use super::compile::Made;
 use super::region::Region;
 use super::{Lead, Site, set_jump};
-use crate::code::Shape;
+use crate::block::Shape;
 use crate::memory::{PAGE_SIZE, PageBytes};
 use crate::op::OpFn;
 

@@ -12,10 +12,9 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm};
 
 use super::flagging::{self, Flagging};
 use super::memory::Piece;
-use super::runs::MOST;
+use super::row::MOST;
 use super::{Landings, Target, field, give_up, link_far, link_near, reach, resolve_slowly};
 use crate::cpu::Cpu;
-use crate::exec::control;
 use crate::flags;
 use crate::memory::PAGE_SIZE;
 use crate::mode::{cr0, cr4};
@@ -30,9 +29,9 @@ pub(super) struct Stubs {
     pub write: [usize; 4],
     /// The same for 16 bytes that an SSE instruction moves, and for such as have to be aligned. Fails if SSE
     /// is off, too.
-    pub read_wide: [usize; 2],
+    pub read_xmm: [usize; 2],
     /// The same for writes.
-    pub write_wide: [usize; 2],
+    pub write_xmm: [usize; 2],
     /// Fails if SSE is off.
     pub sse: usize,
     /// RAX linear address; RAX host address of the 16 bytes that CMPXCHG16B changes, which have to be
@@ -121,8 +120,8 @@ fn build() -> Option<Stubs> {
     let stubs = Stubs {
         read: access(reading),
         write: access(writing),
-        read_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, reading, aligned))),
-        write_wide: [false, true].map(|aligned| stub(&|asm| wide(asm, writing, aligned))),
+        read_xmm: [false, true].map(|aligned| stub(&|asm| xmm_operand(asm, reading, aligned))),
+        write_xmm: [false, true].map(|aligned| stub(&|asm| xmm_operand(asm, writing, aligned))),
         sse: stub(&|asm| {
             sse(asm);
             finish(asm);
@@ -264,7 +263,7 @@ fn sse(asm: &mut Asm) {
     );
 }
 
-fn wide(asm: &mut Asm, access: Access, aligned: bool) {
+fn xmm_operand(asm: &mut Asm, access: Access, aligned: bool) {
     sse(asm);
     if aligned {
         dynasm!(asm ; .arch x64 ; test al, 15 ; jne >fail);
@@ -466,7 +465,7 @@ fn ret(asm: &mut Asm, access: Access) {
         ; .arch x64
         ; add rdi, DWORD -field::BIAS
         ; mov rsi, rax
-        ; jmp extern control::search as *const () as usize
+        ; jmp extern super::link::search as *const () as usize
     );
     missed(asm, access, 8);
 }

@@ -1,35 +1,13 @@
 //! Branches in 64-bit mode.
 
-use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::{End, Form, Fused, Kind, Lowered, Operand, form, plain};
 use crate::exec::addr::{Based, General, Indexed};
 use crate::exec::control::*;
-use crate::exec::operand::{offset, operand_size};
+use crate::exec::operand::{condition, offset, operand_size};
 use crate::mode::Mode;
 use crate::op::{Fast, Op, OpFn};
-
-/// The condition's number in opcodes.
-pub(crate) fn condition(code: ConditionCode) -> u8 {
-    match code {
-        ConditionCode::None | ConditionCode::o => 0,
-        ConditionCode::no => 1,
-        ConditionCode::b => 2,
-        ConditionCode::ae => 3,
-        ConditionCode::e => 4,
-        ConditionCode::ne => 5,
-        ConditionCode::be => 6,
-        ConditionCode::a => 7,
-        ConditionCode::s => 8,
-        ConditionCode::ns => 9,
-        ConditionCode::p => 10,
-        ConditionCode::np => 11,
-        ConditionCode::l => 12,
-        ConditionCode::ge => 13,
-        ConditionCode::le => 14,
-        ConditionCode::g => 15,
-    }
-}
 
 /// Handlers for a target within the page and out of it, indexed by condition.
 type Table = [(OpFn, OpFn); 16];
@@ -147,7 +125,7 @@ pub(super) fn lower(ins: &Instruction) -> Option<Lowered> {
 fn terminator(op: Op) -> Lowered {
     Lowered {
         op,
-        rare: None,
+        decoded: None,
         end: End::Branch,
         near: None,
     }
@@ -160,7 +138,7 @@ fn direct(ins: &Instruction, near: (OpFn, OpFn)) -> Lowered {
     };
     Lowered {
         op,
-        rare: None,
+        decoded: None,
         end: End::Branch,
         near: Some(near),
     }

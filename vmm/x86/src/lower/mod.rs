@@ -2,18 +2,19 @@
 
 mod arith;
 mod branch;
+mod decoded;
+mod fpu;
 mod moves;
-mod rares;
 mod select;
+mod simd;
 
 use iced_x86::{Code, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 
-use crate::code::Extra;
 use crate::cpu::{seg, slot};
-use crate::exec::RareFn;
 use crate::exec::operand::{address_size, in_stack_segment, offset};
+use crate::exec::{DecodedFn, Extra};
 use crate::mode::Mode;
-use crate::op::{Op, OpFn};
+use crate::op::{Op, OpFn, plain};
 
 /// The most bytes that an instruction has. One that is longer raises #GP(0), not #UD.
 const MAX_INSTRUCTION: usize = 15;
@@ -36,8 +37,9 @@ pub(crate) enum End {
 pub(crate) struct Lowered {
     /// The operation, without its position.
     pub op: Op,
-    /// The function for a rare instruction; the operation's immediate is to point to it.
-    pub rare: Option<(RareFn, Extra)>,
+    /// What executes the instruction from its decoded form, which the operation's immediate is to point to; `None`
+    /// if the operation is all there is to it.
+    pub decoded: Option<(DecodedFn, Extra)>,
     /// How it ends the block.
     pub end: End,
     /// The handlers of a direct branch within the page and out of it.
@@ -52,40 +54,24 @@ pub(crate) struct Fused {
     pub imm: Option<i32>,
 }
 
-/// An operation without operands.
-pub(crate) fn plain(func: OpFn) -> Op {
-    Op {
-        func,
-        imm: 0,
-        disp: 0,
-        dst: 0,
-        src: 0,
-        base: slot::ZERO as u8 * 8,
-        index: slot::ZERO as u8 * 8,
-        scale: 0,
-        seg: slot::ZERO as u8 * 8,
-        asize: 2,
-        rest: 0,
-        at: 0,
-        len: 0,
-        aux: 0,
-    }
-}
-
 impl Lowered {
     fn op(op: Op) -> Self {
         Self {
             op,
-            rare: None,
+            decoded: None,
             end: End::No,
             near: None,
         }
     }
 
-    fn rare(func: RareFn, end: End) -> Self {
+    fn decoded(func: DecodedFn, end: End) -> Self {
+        Self::decoded_with(func, Extra::None, end)
+    }
+
+    fn decoded_with(func: DecodedFn, extra: Extra, end: End) -> Self {
         Self {
-            op: plain(crate::exec::rare),
-            rare: Some((func, Extra::None)),
+            op: plain(crate::exec::execute_decoded),
+            decoded: Some((func, extra)),
             end,
             near: None,
         }
@@ -97,11 +83,11 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     if ins.code() == Code::INVALID {
         let too_long = bytes.len() >= MAX_INSTRUCTION;
         let func = if too_long {
-            crate::exec::rare::too_long
+            crate::exec::integer::too_long
         } else {
-            crate::exec::rare::undefined
+            crate::exec::integer::undefined
         };
-        return Lowered::rare(func, End::Block);
+        return Lowered::decoded(func, End::Block);
     }
     if mode.bits == 64
         && let Some(lowered) = branch::lower(ins)
@@ -109,7 +95,7 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
         return lowered;
     }
     if stores_through_code(ins, mode) {
-        return Lowered::rare(crate::exec::rare::store_to_code, End::Block);
+        return Lowered::decoded(crate::exec::integer::store_to_code, End::Block);
     }
     let operand = Operand::of(ins, mode);
     if let Some(operand) = &operand
@@ -118,14 +104,14 @@ pub(crate) fn lower(ins: &Instruction, bytes: &[u8], mode: Mode) -> Lowered {
     {
         return Lowered::op(op);
     }
-    let mut lowered = rares::lower(ins, bytes, operand.as_ref());
+    let mut lowered = decoded::lower(ins, bytes, operand.as_ref());
     if in_stack_segment(ins, mode.bits) {
         lowered.op.asize |= 0x80;
     }
     lowered
 }
 
-pub(crate) use branch::{condition, fused};
+pub(crate) use branch::fused;
 
 /// Whether an instruction writes memory through CS outside of 64-bit mode.
 fn stores_through_code(ins: &Instruction, mode: Mode) -> bool {
@@ -172,7 +158,7 @@ pub(crate) struct Operand {
 
 impl Operand {
     /// `None` if the operand cannot be expressed in an operation's fields, so that the instruction
-    /// has to be a rare one.
+    /// is executed from its decoded form.
     fn of(ins: &Instruction, mode: Mode) -> Option<Self> {
         let none = slot::ZERO as u8 * 8;
         let has_memory = (0..ins.op_count()).any(|n| ins.op_kind(n) == OpKind::Memory);

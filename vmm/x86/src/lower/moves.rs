@@ -7,7 +7,7 @@ use super::select::{by_kind, by_width, by_width_and_kind};
 use super::{Form, Kind, Operand, Width, form, plain, width};
 use crate::exec::addr::{Based, General, Indexed};
 use crate::exec::data::*;
-use crate::exec::operand::{offset, operand_size};
+use crate::exec::operand::{condition, offset, operand_size};
 use crate::mode::Mode;
 use crate::op::{Fast, Op, OpFn};
 
@@ -154,7 +154,7 @@ fn conditional(ins: &Instruction, mem: &Operand) -> Option<Op> {
     if code == iced_x86::ConditionCode::None {
         return None;
     }
-    let aux = super::branch::condition(code);
+    let aux = condition(code);
     let func: OpFn = match (ins.op_count(), form(ins), operand_size(ins, 0)) {
         (1, Form::R, 1) => setcc_r,
         (1, Form::M, 1) => by_kind!(mem.kind, setcc_m),

@@ -19,6 +19,27 @@ pub(crate) enum Place {
     Device(u64),
 }
 
+/// Whether a handler may only use the translations at hand, or does everything.
+///
+/// The fast body gives up on the first access that it cannot do through the TLB and starts the
+/// operation over in the slow body, so it must not have changed anything before its last access.
+pub(crate) trait Path {
+    /// The slow body: walks page tables, talks to devices, splits accesses.
+    const SLOW: bool;
+}
+
+/// See [`Path`].
+pub(crate) struct Fast;
+/// See [`Path`].
+pub(crate) struct Slow;
+
+impl Path for Fast {
+    const SLOW: bool = false;
+}
+impl Path for Slow {
+    const SLOW: bool = true;
+}
+
 impl Cpu {
     /// The host address of `T` at `linear` if the TLB entry in `table` covers all of it.
     #[inline(always)]
@@ -36,9 +57,26 @@ impl Cpu {
         }
     }
 
+    /// The key of the block at `rip`, if the TLB has its page.
+    #[inline(always)]
+    pub(crate) fn locate(&mut self, rip: u64) -> Option<u64> {
+        let page = rip & !(PAGE_SIZE - 1);
+        if page != self.code_page {
+            // SAFETY: the tables have `tlb::ENTRIES` entries and `index` is smaller than that.
+            let entry = unsafe { *self.tlb_execute.add(tlb::index(rip)) };
+            if entry.tag != page {
+                return None;
+            }
+            self.code_page = page;
+            self.code_add = entry.add;
+            self.find_place();
+        }
+        Some(rip.wrapping_add(self.code_add) << 4 | self.mode_key)
+    }
+
     /// Reads from linear memory.
     #[inline(always)]
-    pub(crate) fn load<T: Word, P: crate::op::Path>(&mut self, linear: u64) -> Res<T> {
+    pub(crate) fn load<T: Word, P: Path>(&mut self, linear: u64) -> Res<T> {
         if P::SLOW {
             return self.load_slow(linear, T::SIZE).map(T::low);
         }
@@ -51,7 +89,7 @@ impl Cpu {
 
     /// Writes to linear memory.
     #[inline(always)]
-    pub(crate) fn store<T: Word, P: crate::op::Path>(&mut self, linear: u64, value: T) -> Res<()> {
+    pub(crate) fn store<T: Word, P: Path>(&mut self, linear: u64, value: T) -> Res<()> {
         if P::SLOW {
             return self.store_slow(linear, T::SIZE, value.wide());
         }
@@ -69,7 +107,7 @@ impl Cpu {
     /// Reads, modifies and writes linear memory. `change` runs once it is certain that the write
     /// will succeed.
     #[inline(always)]
-    pub(crate) fn modify<T: Word, P: crate::op::Path>(
+    pub(crate) fn modify<T: Word, P: Path>(
         &mut self,
         linear: u64,
         change: impl FnOnce(&mut Self, T) -> T,
@@ -332,7 +370,7 @@ impl Cpu {
 
     /// Writes to the stack: a non-canonical address is a #SS.
     #[inline(always)]
-    pub(crate) fn store_stack<P: crate::op::Path>(&mut self, linear: u64, value: u64) -> Res<()> {
+    pub(crate) fn store_stack<P: Path>(&mut self, linear: u64, value: u64) -> Res<()> {
         let result = self.store::<u64, P>(linear, value);
         if P::SLOW && result.is_err() {
             self.blame_stack();
@@ -342,7 +380,7 @@ impl Cpu {
 
     /// Reads from the stack: a non-canonical address is a #SS.
     #[inline(always)]
-    pub(crate) fn load_stack<P: crate::op::Path>(&mut self, linear: u64) -> Res<u64> {
+    pub(crate) fn load_stack<P: Path>(&mut self, linear: u64) -> Res<u64> {
         let result = self.load::<u64, P>(linear);
         if P::SLOW && result.is_err() {
             self.blame_stack();

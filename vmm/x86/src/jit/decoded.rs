@@ -1,10 +1,10 @@
-//! Which code becomes of operations that are rare enough for the interpreter to look at their instructions
-//! each time, but not for us. The operations do not have the operands.
+//! What becomes of instructions that the interpreter executes from their decoded form. Their operations do not have
+//! the operands.
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::select::Act;
-use super::wide::Wide;
+use super::sse::XmmOp;
 use crate::exec::operand::{offset, operand_size};
 use crate::lower;
 use crate::op::Op;
@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-/// The code of a rare operation; `None` if its handler does it.
+/// The code of such an operation; `None` if its handler does it.
 pub(super) fn select(ins: &Instruction) -> Option<Act> {
     general(ins).or_else(|| system(ins)).or_else(|| sse(ins))
 }
@@ -44,7 +44,7 @@ fn general(ins: &Instruction) -> Option<Act> {
     let size = operand_size(ins, 0);
     let large = size >= 4;
     match ins.mnemonic() {
-        Mnemonic::Mul | Mnemonic::Imul if large && ins.op_count() == 1 => Some(Act::MultiplyWide {
+        Mnemonic::Mul | Mnemonic::Imul if large && ins.op_count() == 1 => Some(Act::MultiplyPair {
             signed: ins.mnemonic() == Mnemonic::Imul,
             by: Place::of(ins, 0)?,
             size,
@@ -64,7 +64,7 @@ fn general(ins: &Instruction) -> Option<Act> {
                 size,
             })
         }
-        Mnemonic::Cmpxchg16b => Some(Act::CompareExchangeWide(lower::memory_operand(ins)?)),
+        Mnemonic::Cmpxchg16b => Some(Act::CompareExchangePair(lower::memory_operand(ins)?)),
         _ => None,
     }
 }
@@ -114,7 +114,7 @@ fn sse(ins: &Instruction) -> Option<Act> {
         return Some(act);
     }
     if ins.mnemonic() == Mnemonic::Pmovmskb && second.is_xmm() {
-        return Some(Act::WideMask {
+        return Some(Act::XmmMask {
             dst: offset(first),
             src: number(second),
         });
@@ -122,15 +122,15 @@ fn sse(ins: &Instruction) -> Option<Act> {
     if ins.op0_kind() != OpKind::Register || !first.is_xmm() {
         return None;
     }
-    let kind = Wide::of(ins)?;
+    let kind = XmmOp::of(ins)?;
     let dst = number(first);
     match ins.op1_kind() {
-        OpKind::Register => return Some(Act::Wide(kind, dst, number(second))),
+        OpKind::Register => return Some(Act::Xmm(kind, dst, number(second))),
         // A shift by a constant.
-        OpKind::Immediate8 => return Some(Act::Wide(kind, dst, dst)),
+        OpKind::Immediate8 => return Some(Act::Xmm(kind, dst, dst)),
         _ => {}
     }
-    Some(Act::WideMemory(kind, dst, lower::memory_operand(ins)?))
+    Some(Act::XmmMemory(kind, dst, lower::memory_operand(ins)?))
 }
 
 fn number(register: Register) -> u8 {
@@ -158,7 +158,7 @@ fn part(ins: &Instruction) -> Option<Act> {
         Code::Pinsrq_xmm_rm64_imm8 => return insert(ins, ins.immediate8() % 2 * 8),
         _ => return None,
     }
-    Some(Act::WideSet {
+    Some(Act::XmmSet {
         dst: first,
         from: Place::of(ins, 1)?,
         size: size(ins, 1),
@@ -174,7 +174,7 @@ fn size(ins: &Instruction, n: u32) -> u64 {
 }
 
 fn store(ins: &Instruction, src: u8, at: u8) -> Option<Act> {
-    Some(Act::WideGet {
+    Some(Act::XmmGet {
         to: Place::of(ins, 0)?,
         src,
         at,
@@ -183,7 +183,7 @@ fn store(ins: &Instruction, src: u8, at: u8) -> Option<Act> {
 }
 
 fn insert(ins: &Instruction, at: u8) -> Option<Act> {
-    Some(Act::WideInsert {
+    Some(Act::XmmInsert {
         dst: number(ins.op0_register()),
         at,
         from: Place::of(ins, 1)?,

@@ -3,22 +3,22 @@
 use dynasmrt::DynasmApi;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
+use super::decoded::Place;
 use super::emit::{Access, Emitter, RAX, RCX, asm};
 use super::field;
-use super::rares::Place;
 use crate::op::Op;
 
 /// What the host does with two registers, bit for bit as the guest's processor does: an instruction that
 /// is encoded as 66 0F and this.
 #[derive(Clone, Copy)]
-pub(super) struct Wide {
+pub(super) struct XmmOp {
     opcode: u8,
     /// For XMM0 and XMM1.
     modrm: u8,
     immediate: Option<u8>,
 }
 
-impl Wide {
+impl XmmOp {
     /// The integer and bitwise instructions of SSE2.
     pub(super) fn of(ins: &Instruction) -> Option<Self> {
         use Mnemonic::*;
@@ -85,35 +85,35 @@ impl Wide {
 }
 
 impl Emitter<'_> {
-    pub(super) fn wide_move(&mut self, index: usize) {
+    pub(super) fn xmm_move(&mut self, index: usize) {
         let op = self.ops[index];
         let (dst, src) = (field::xmm(op.dst), field::xmm(op.src));
         self.call_or_hand_over(index, self.stubs.sse);
         asm!(self, movups xmm0, [rdi + src]; movups [rdi + dst], xmm0);
     }
 
-    pub(super) fn wide_load(&mut self, index: usize) {
+    pub(super) fn xmm_load(&mut self, index: usize) {
         let op = self.ops[index];
         self.address(&op, true);
-        let stub = self.stubs.read_wide[usize::from(op.aux != 0)];
+        let stub = self.stubs.read_xmm[usize::from(op.aux != 0)];
         self.call_or_hand_over(index, stub);
         let dst = field::xmm(op.dst);
         asm!(self, movups xmm0, [rax]; movups [rdi + dst], xmm0);
     }
 
-    pub(super) fn wide_store(&mut self, index: usize) {
+    pub(super) fn xmm_store(&mut self, index: usize) {
         let op = self.ops[index];
         self.address(&op, true);
-        let stub = self.stubs.write_wide[usize::from(op.aux != 0)];
+        let stub = self.stubs.write_xmm[usize::from(op.aux != 0)];
         self.call_or_hand_over(index, stub);
         let src = field::xmm(op.dst);
         asm!(self, movups xmm0, [rdi + src]; movups [rax], xmm0);
     }
 
-    pub(super) fn wide_memory(&mut self, index: usize, kind: Wide, dst: u8, operand: &Op) {
+    pub(super) fn xmm_memory(&mut self, index: usize, kind: XmmOp, dst: u8, operand: &Op) {
         self.address(operand, true);
         // All of these want their operand aligned.
-        let stub = self.stubs.read_wide[1];
+        let stub = self.stubs.read_xmm[1];
         self.call_or_hand_over(index, stub);
         let dst = field::xmm(dst);
         asm!(self, movups xmm0, [rdi + dst]; movups xmm1, [rax]);
@@ -121,14 +121,14 @@ impl Emitter<'_> {
         asm!(self, movups[rdi + dst], xmm0);
     }
 
-    pub(super) fn wide_mask(&mut self, index: usize, dst: u8, src: u8) {
+    pub(super) fn xmm_mask(&mut self, index: usize, dst: u8, src: u8) {
         self.call_or_hand_over(index, self.stubs.sse);
         let src = field::xmm(src);
         asm!(self, movups xmm0, [rdi + src]; pmovmskb eax, xmm0);
         self.put(dst, RAX, 8);
     }
 
-    pub(super) fn wide(&mut self, index: usize, kind: Wide, dst: u8, src: u8) {
+    pub(super) fn xmm(&mut self, index: usize, kind: XmmOp, dst: u8, src: u8) {
         let (dst, src) = (field::xmm(dst), field::xmm(src));
         self.call_or_hand_over(index, self.stubs.sse);
         asm!(self, movups xmm0, [rdi + dst]; movups xmm1, [rdi + src]);
@@ -137,25 +137,19 @@ impl Emitter<'_> {
     }
 
     /// XMM0 = XMM0 op XMM1.
-    fn apply(&mut self, kind: Wide) {
+    fn apply(&mut self, kind: XmmOp) {
         self.asm.extend(&[0x66, 0x0f, kind.opcode, kind.modrm]);
         self.asm.extend(kind.immediate.as_slice());
     }
 
-    pub(super) fn wide_set(&mut self, index: usize, dst: u8, from: Place, size: u64) {
+    pub(super) fn xmm_set(&mut self, index: usize, dst: u8, from: Place, size: u64) {
         self.call_or_hand_over(index, self.stubs.sse);
         self.fetch(index, RAX, from, size);
         let dst = field::xmm(dst);
         asm!(self, mov QWORD [rdi + dst], rax; mov QWORD [rdi + dst + 8], 0);
     }
 
-    pub(super) fn wide_insert(
-        &mut self,
-        index: usize,
-        (dst, at): (u8, u8),
-        from: Place,
-        size: u64,
-    ) {
+    pub(super) fn xmm_insert(&mut self, index: usize, (dst, at): (u8, u8), from: Place, size: u64) {
         self.call_or_hand_over(index, self.stubs.sse);
         self.fetch(index, RAX, from, size);
         let dst = field::xmm(dst) + i32::from(at);
@@ -166,7 +160,7 @@ impl Emitter<'_> {
         }
     }
 
-    pub(super) fn wide_get(&mut self, index: usize, to: Place, (src, at): (u8, u8), size: u64) {
+    pub(super) fn xmm_get(&mut self, index: usize, to: Place, (src, at): (u8, u8), size: u64) {
         let src = field::xmm(src) + i32::from(at);
         self.call_or_hand_over(index, self.stubs.sse);
         if let Place::Memory(op) = to {

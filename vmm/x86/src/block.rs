@@ -2,78 +2,7 @@
 
 use std::cell::Cell;
 
-use iced_x86::Instruction;
-
-use crate::exec::RareFn;
 use crate::op::{At, Op};
-
-/// The most instructions in one block.
-pub(crate) const MAX_LEN: usize = 64;
-
-/// An instruction whose handler looks at the decoded form itself, because it is too rare for a
-/// handler of its own.
-///
-/// It dereferences to the decoded instruction, whose IP is relative to the start of the block.
-pub(crate) struct Rare {
-    /// What executes it.
-    pub func: RareFn,
-    /// What else was found out when it was decoded.
-    pub extra: Extra,
-    pub(super) instruction: Instruction,
-}
-
-impl Rare {
-    /// An instruction and what executes it.
-    pub(crate) fn new(func: RareFn, extra: Extra, instruction: Instruction) -> Self {
-        Self {
-            func,
-            extra,
-            instruction,
-        }
-    }
-}
-
-impl std::ops::Deref for Rare {
-    type Target = Instruction;
-
-    fn deref(&self) -> &Instruction {
-        &self.instruction
-    }
-}
-
-/// What a family of rare instructions finds out at decoding.
-#[derive(Clone, Copy)]
-pub(crate) enum Extra {
-    /// Nothing.
-    None,
-    /// An x87 instruction.
-    Fpu(crate::fpu::FpuOp),
-    /// An MMX or SSE instruction.
-    Simd(crate::simd::Prim, crate::simd::Shape),
-}
-
-/// A block as it was decoded, before it has its place in the cache.
-pub(crate) struct Decoded {
-    /// The operations; the last one is a terminator.
-    pub ops: Vec<Op>,
-    /// The rare instructions that operations point to.
-    #[expect(
-        clippy::vec_box,
-        reason = "operations point to the elements, so they must not move"
-    )]
-    pub rares: Vec<Box<Rare>>,
-    /// What identifies the block: see `Blocks`.
-    pub key: u64,
-    /// Instructions that are retired when the block runs to its end.
-    pub len: u8,
-    /// Length of the code in bytes.
-    pub bytes: u16,
-    /// Length of what was looked at to find that out, in bytes: an instruction that has to be in a block of
-    /// its own, or is not complete, ends the block in front of it.
-    pub seen: u16,
-    /// The offset of the second page if the block's only instruction spans two.
-    pub second_page: Option<u64>,
-}
 
 /// A decoded basic block in the cache: this header, and its operations right behind it. It does not
 /// depend on the linear address that it is executed at.

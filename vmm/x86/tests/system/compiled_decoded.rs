@@ -1,4 +1,4 @@
-//! Compiled operations that the interpreter takes for rare: quotients, scans, long shifts, CMPXCHG16B, the
+//! Compiled instructions that the interpreter executes from their decoded form: quotients, scans, long shifts, CMPXCHG16B, the
 //! base of GS. Where they fault, the interpreter reports it.
 
 use iced_x86::IcedError;

@@ -1,38 +1,37 @@
-//! Rare instructions of the base instruction set, and the forms of common ones outside of 64-bit
-//! mode.
+//! Instructions of the base instruction set that are executed from their decoded form, as are those outside of
+//! 64-bit mode, and encodings that are refused.
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
-use super::Done;
 use super::alu::{Add, Binary, Cmp};
 use super::operand::{mask, memory_size, operand_size};
-use crate::code::Rare;
+use super::{Decoded, Done};
 use crate::cpu::{Cpu, gpr, slot};
 use crate::flags::{self, AF, CF, Lazy, OF, PF, SF, ZF};
 use crate::mmu::{Res, vector};
 
 /// An encoding that is undefined on this CPU.
-pub(crate) fn undefined(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn undefined(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     Err(cpu.raise(vector::UD))
 }
 
 /// An encoding of more than 15 bytes.
-pub(crate) fn too_long(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn too_long(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     Err(cpu.raise_gp())
 }
 
 /// A store through CS, which is never writable in protected mode outside of 64-bit mode.
-pub(crate) fn store_to_code(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn store_to_code(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     Err(cpu.raise_gp())
 }
 
 /// Does nothing.
-pub(crate) fn nop(_: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn nop(_: &mut Cpu, _: &Decoded) -> Res<Done> {
     Ok(Done::Next)
 }
 
 /// CLFLUSH: there is no cache, but the address is checked as that of a load.
-pub(crate) fn clflush(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn clflush(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let linear = cpu.linear(ins);
     cpu.probe_read(linear)?;
     Ok(Done::Next)
@@ -59,14 +58,14 @@ pub(crate) fn is_segment_stack(ins: &Instruction) -> bool {
 }
 
 /// MOV in forms whose address does not fit into an operation.
-pub(crate) fn mov(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn mov(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.read_operand(ins, 1)?;
     cpu.write_operand(ins, 0, value)?;
     Ok(Done::Next)
 }
 
 /// A shift or rotate by an immediate of zero: no flag changes.
-pub(crate) fn shift_by_zero(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn shift_by_zero(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.read_to_modify(ins, 0)?;
     cpu.write_operand(ins, 0, value)?;
     Ok(Done::Next)
@@ -83,7 +82,7 @@ fn result_flags(size: u64, result: u64, cf: bool, of: bool) -> Lazy {
 }
 
 /// SHLD and SHRD.
-pub(crate) fn shift_double(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn shift_double(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let bits = 8 * size as u32;
     let count = cpu.read_operand(ins, 2)? as u32 & if size == 8 { 63 } else { 31 };
@@ -132,7 +131,7 @@ fn double_right(a: u64, b: u64, bits: u32, count: u32) -> (u64, bool) {
 
 /// BSF and BSR. A source of zero leaves the destination. LZCNT and TZCNT, which the CPU model does
 /// not have, are these instructions with a prefix that is ignored.
-pub(crate) fn bit_scan(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn bit_scan(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.read_operand(ins, 1)?;
     let forward = matches!(ins.mnemonic(), Mnemonic::Bsf | Mnemonic::Tzcnt);
     cpu.lazy = cpu.lazy.replace_zero(value == 0);
@@ -148,7 +147,7 @@ pub(crate) fn bit_scan(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// BT, BTS, BTR and BTC in forms that have no handler of their own.
-pub(crate) fn bit_test(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn bit_test(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let bits = 8 * size as i64;
     let unused = 64 - bits as u32;
@@ -193,13 +192,13 @@ pub(crate) fn bit_test(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// BSWAP of 16 bits, which is undefined; processors clear the register's low half.
-pub(crate) fn bswap16(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn bswap16(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     cpu.write_operand(ins, 0, 0)?;
     Ok(Done::Next)
 }
 
 /// POPCNT.
-pub(crate) fn popcnt(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn popcnt(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.read_operand(ins, 1)?;
     cpu.write_operand(ins, 0, u64::from(value.count_ones()))?;
     cpu.lazy = Lazy::from_bits(if value == 0 { ZF } else { 0 });
@@ -207,7 +206,7 @@ pub(crate) fn popcnt(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// CRC32 with the polynomial 11EDC6F41 (bit-reflected 82F63B78).
-pub(crate) fn crc32(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn crc32(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let value = cpu.read_operand(ins, 1)?;
     let mut crc = cpu.read_operand(ins, 0)? as u32;
     for n in 0..operand_size(ins, 1) {
@@ -230,7 +229,7 @@ fn compare(cpu: &mut Cpu, size: u64, a: u64, b: u64) {
 }
 
 /// CMPXCHG between registers.
-pub(crate) fn cmpxchg_register(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn cmpxchg_register(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let expected = cpu.regs[gpr::RAX] & mask(size as u8);
     let found = cpu.read_operand(ins, 0)?;
@@ -254,7 +253,7 @@ fn accumulator(size: u64) -> Register {
 }
 
 /// XADD between registers.
-pub(crate) fn xadd_register(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn xadd_register(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let (a, b) = (cpu.read_operand(ins, 0)?, cpu.read_operand(ins, 1)?);
     let sum = match operand_size(ins, 0) {
         1 => u64::from(Add::apply(cpu, a as u8, b as u8)),
@@ -268,7 +267,7 @@ pub(crate) fn xadd_register(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// CMPXCHG8B and CMPXCHG16B. The memory is written in either case.
-pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let half = memory_size(ins) / 2;
     let linear = cpu.linear(ins);
     if half == 8 && !linear.is_multiple_of(16) {
@@ -307,7 +306,7 @@ pub(crate) fn cmpxchg_wide(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// XLATB.
-pub(crate) fn xlat(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn xlat(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let address = match ins.memory_base() {
         Register::BX => 2,
         Register::EBX => 4,
@@ -321,21 +320,21 @@ pub(crate) fn xlat(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// LAHF.
-pub(crate) fn lahf(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn lahf(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     let value = cpu.lazy.bits() as u8 | 2;
     cpu.set_reg(1, value);
     Ok(Done::Next)
 }
 
 /// SAHF.
-pub(crate) fn sahf(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn sahf(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     let low = u64::from(cpu.reg::<u8>(1)) & (CF | PF | AF | ZF | SF);
     cpu.lazy = Lazy::from_bits(cpu.lazy.bits() & OF | low);
     Ok(Done::Next)
 }
 
 /// CLC, STC, CMC, CLD and STD.
-pub(crate) fn flag(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn flag(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let of = cpu.lazy.of();
     match ins.mnemonic() {
         Mnemonic::Cld => cpu.rflags &= !flags::DF,
@@ -348,7 +347,7 @@ pub(crate) fn flag(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// AAA, AAS, AAM, AAD, DAA and DAS.
-pub(crate) fn decimal(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn decimal(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let ax = cpu.reg::<u16>(0);
     let al = ax as u8;
     let (af, cf) = (cpu.lazy.af(), cpu.lazy.cf());
@@ -414,14 +413,14 @@ pub(crate) fn decimal(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// SALC.
-pub(crate) fn salc(cpu: &mut Cpu, _: &Rare) -> Res<Done> {
+pub(crate) fn salc(cpu: &mut Cpu, _: &Decoded) -> Res<Done> {
     let value = if cpu.lazy.cf() { 0xffu8 } else { 0 };
     cpu.set_reg(0, value);
     Ok(Done::Next)
 }
 
 /// BOUND.
-pub(crate) fn bound(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn bound(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let size = operand_size(ins, 0);
     let linear = cpu.linear(ins);
     let sign = |value: u64| {
@@ -445,7 +444,7 @@ pub(crate) fn bound(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
 }
 
 /// ARPL.
-pub(crate) fn arpl(cpu: &mut Cpu, ins: &Rare) -> Res<Done> {
+pub(crate) fn arpl(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     if !cpu.mode.protected {
         return Err(cpu.raise(vector::UD));
     }

@@ -1,11 +1,11 @@
-//! The code of operations that the interpreter takes for rare: products and quotients of the accumulator
-//! pair, scans for bits, CMPXCHG16B, segment registers.
+//! Integer instructions that the interpreter executes from their decoded form: products and quotients of the
+//! accumulator pair, scans for bits, CMPXCHG16B, segment registers.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 
+use super::decoded::Place;
 use super::emit::{Access, Emitter, JAE, JBE, JNE, RAX, RCX, RDX, Tail, asm};
 use super::field;
-use super::rares::Place;
 use crate::cpu::gpr;
 use crate::op::Op;
 
@@ -36,7 +36,7 @@ impl Emitter<'_> {
     ) {
         self.fetch(index, RCX, by, size);
         self.get(RAX, LOW, size);
-        self.multiply_wide(signed, size, flags);
+        self.multiply_pair(signed, size, flags);
         self.put(LOW, RAX, size);
         self.put(HIGH, RDX, size);
     }
@@ -116,7 +116,7 @@ impl Emitter<'_> {
         self.call(self.stubs.flagging.zero);
     }
 
-    pub(super) fn compare_exchange_wide(&mut self, index: usize, operand: &Op, flags: bool) {
+    pub(super) fn compare_exchange_pair(&mut self, index: usize, operand: &Op, flags: bool) {
         const B: i8 = field::register(gpr::RBX as u8 * 8);
         const C: i8 = field::register(gpr::RCX as u8 * 8);
         self.address(operand, true);

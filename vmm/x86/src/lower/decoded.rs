@@ -3,22 +3,22 @@
 use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
 
 use super::{End, Lowered, Operand, plain};
-use crate::exec::{RareFn, branch, far, fpu, muldiv, rare, simd, stack, string, syscall, system};
+use crate::exec::{DecodedFn, branch, far, fpu, integer, muldiv, stack, string, syscall, system};
 
-/// Lowers anything: to a rare instruction, to #UD, or to the end of the run.
+/// Lowers anything: to its decoded form, to #UD, or to the end of the run.
 pub(super) fn lower(ins: &Instruction, bytes: &[u8], mem: Option<&Operand>) -> Lowered {
     if let Some((func, end)) = find(ins) {
-        return Lowered::rare(func, end);
+        return Lowered::decoded(func, end);
     }
-    if let Some(lowered) = fpu::lower(ins, bytes).or_else(|| simd::lower(ins, mem)) {
+    if let Some(lowered) = super::fpu::lower(ins, bytes).or_else(|| super::simd::lower(ins, mem)) {
         return lowered;
     }
     if !belongs(ins) {
-        return Lowered::rare(rare::undefined, End::Block);
+        return Lowered::decoded(integer::undefined, End::Block);
     }
     Lowered {
         op: plain(crate::exec::unimplemented),
-        rare: None,
+        decoded: None,
         end: End::Block,
         near: None,
     }
@@ -71,52 +71,52 @@ fn belongs(ins: &Instruction) -> bool {
     })
 }
 
-/// The function of a rare instruction and how it ends its block.
-fn find(ins: &Instruction) -> Option<(RareFn, End)> {
+/// What executes an instruction from its decoded form, and how it ends its block.
+fn find(ins: &Instruction) -> Option<(DecodedFn, End)> {
     general(ins)
         .or_else(|| control(ins))
         .or_else(|| privileged(ins))
 }
 
-fn general(ins: &Instruction) -> Option<(RareFn, End)> {
+fn general(ins: &Instruction) -> Option<(DecodedFn, End)> {
     use Mnemonic::*;
-    let func: RareFn = match ins.mnemonic() {
+    let func: DecodedFn = match ins.mnemonic() {
         Mul => muldiv::mul,
         Imul if ins.op_count() == 1 => muldiv::imul,
         Div => muldiv::div,
         Idiv => muldiv::idiv,
-        Mov if rare::is_moffs_or_general(ins) => rare::mov,
-        Mov if rare::stores_segment(ins) => far::store_segment,
-        Rol | Ror | Rcl | Rcr | Shl | Sal | Shr | Sar => rare::shift_by_zero,
-        Shld | Shrd => rare::shift_double,
-        Bsf | Bsr => rare::bit_scan,
-        Bt | Bts | Btr | Btc => rare::bit_test,
-        Bswap => rare::bswap16,
-        Popcnt => rare::popcnt,
-        Lzcnt => rare::bit_scan,
-        Tzcnt => rare::bit_scan,
-        Crc32 => rare::crc32,
-        Cmpxchg => rare::cmpxchg_register,
-        Xadd => rare::xadd_register,
-        Cmpxchg8b | Cmpxchg16b => rare::cmpxchg_wide,
-        Xlatb => rare::xlat,
-        Lahf => rare::lahf,
-        Sahf => rare::sahf,
-        Clc | Stc | Cmc | Cld | Std => rare::flag,
-        Push | Pop if !rare::is_segment_stack(ins) => stack::push_pop,
+        Mov if integer::is_moffs_or_general(ins) => integer::mov,
+        Mov if integer::stores_segment(ins) => far::store_segment,
+        Rol | Ror | Rcl | Rcr | Shl | Sal | Shr | Sar => integer::shift_by_zero,
+        Shld | Shrd => integer::shift_double,
+        Bsf | Bsr => integer::bit_scan,
+        Bt | Bts | Btr | Btc => integer::bit_test,
+        Bswap => integer::bswap16,
+        Popcnt => integer::popcnt,
+        Lzcnt => integer::bit_scan,
+        Tzcnt => integer::bit_scan,
+        Crc32 => integer::crc32,
+        Cmpxchg => integer::cmpxchg_register,
+        Xadd => integer::xadd_register,
+        Cmpxchg8b | Cmpxchg16b => integer::cmpxchg_wide,
+        Xlatb => integer::xlat,
+        Lahf => integer::lahf,
+        Sahf => integer::sahf,
+        Clc | Stc | Cmc | Cld | Std => integer::flag,
+        Push | Pop if !integer::is_segment_stack(ins) => stack::push_pop,
         Pusha | Pushad => stack::push_all,
         Popa | Popad => stack::pop_all,
         Pushf | Pushfd | Pushfq => stack::push_flags,
         Leave => stack::leave,
         Enter => stack::enter,
-        Aaa | Aas | Aam | Aad | Daa | Das => rare::decimal,
-        Salc => rare::salc,
-        Bound => rare::bound,
-        Arpl => rare::arpl,
+        Aaa | Aas | Aam | Aad | Daa | Das => integer::decimal,
+        Salc => integer::salc,
+        Bound => integer::bound,
+        Arpl => integer::arpl,
         // Hints, and what is a hint on processors without the extension (CET, MPX and others).
         Reservednop | Rdsspd | Rdsspq | Cldemote | Prefetchwt1 | Prefetchit0 | Prefetchit1
-        | Bndmov | Bndmk | Bndcl | Bndcu | Bndcn | Bndldx | Bndstx => rare::nop,
-        Clflush => rare::clflush,
+        | Bndmov | Bndmk | Bndcl | Bndcu | Bndcn | Bndldx | Bndstx => integer::nop,
+        Clflush => integer::clflush,
         Cli => system::clear_interrupt_flag,
         Sti => system::set_interrupt_flag,
         Swapgs => system::swapgs,
@@ -156,9 +156,9 @@ impl IoMnemonic for Instruction {
     }
 }
 
-fn control(ins: &Instruction) -> Option<(RareFn, End)> {
+fn control(ins: &Instruction) -> Option<(DecodedFn, End)> {
     use Mnemonic::*;
-    let func: RareFn = match ins.mnemonic() {
+    let func: DecodedFn = match ins.mnemonic() {
         _ if ins.is_jcc_short_or_near() => branch::jcc,
         Jmp if ins.is_jmp_short_or_near() || ins.is_jmp_near_indirect() => branch::jmp,
         Call if ins.is_call_near() || ins.is_call_near_indirect() => branch::call,
@@ -169,7 +169,7 @@ fn control(ins: &Instruction) -> Option<(RareFn, End)> {
         Retf => far::ret,
         Iret | Iretd | Iretq => far::iret,
         Int | Int3 | Into | Int1 => system::software_interrupt,
-        Ud0 | Ud1 | Ud2 => rare::undefined,
+        Ud0 | Ud1 | Ud2 => integer::undefined,
         Syscall => syscall::syscall,
         Sysret | Sysretq => syscall::sysret,
         Sysenter => syscall::sysenter,
@@ -179,10 +179,10 @@ fn control(ins: &Instruction) -> Option<(RareFn, End)> {
     Some((func, End::Block))
 }
 
-fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
+fn privileged(ins: &Instruction) -> Option<(DecodedFn, End)> {
     use Mnemonic::*;
-    let func: RareFn = match ins.mnemonic() {
-        Mov if rare::loads_segment(ins) => far::load_segment,
+    let func: DecodedFn = match ins.mnemonic() {
+        Mov if integer::loads_segment(ins) => far::load_segment,
         Push | Pop => far::push_pop_segment,
         Mov if system::is_control_move(ins) => system::mov_control,
         Popf | Popfd | Popfq => stack::pop_flags,
@@ -213,8 +213,8 @@ fn privileged(ins: &Instruction) -> Option<(RareFn, End)> {
     Some((func, End::Block))
 }
 
-fn fpu_environment(ins: &Instruction) -> Option<(RareFn, End)> {
-    let func: RareFn = match ins.code() {
+fn fpu_environment(ins: &Instruction) -> Option<(DecodedFn, End)> {
+    let func: DecodedFn = match ins.code() {
         Code::Fldenv_m14byte | Code::Fldenv_m28byte => fpu::fldenv,
         Code::Fnstenv_m14byte | Code::Fnstenv_m28byte => fpu::fnstenv,
         Code::Frstor_m94byte | Code::Frstor_m108byte => fpu::frstor,
