@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chaosrun_chance::Chance;
 use serde::Serialize;
 
 use super::body::{Body, Life, Maker};
@@ -171,7 +172,7 @@ impl Node {
     }
 
     /// The power fails: what is not durable is lost or, in part, torn.
-    pub fn power_loss(&mut self, torn: (u64, u64)) {
+    pub fn power_loss(&mut self, torn: Chance) {
         self.counters.kills += u64::from(self.status != Status::Down);
         self.take_apart();
         for disk in &mut self.disks {

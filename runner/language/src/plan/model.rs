@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use chaosrun_chance::Chance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -357,24 +358,6 @@ pub struct Node {
     pub console: Console,
 }
 
-/// A fraction of integers, reduced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Ratio {
-    /// Above the line.
-    pub num: u64,
-    /// Below the line; never 0.
-    pub den: u64,
-}
-
-impl From<crate::scenario::scalar::Ratio> for Ratio {
-    fn from(ratio: crate::scenario::scalar::Ratio) -> Self {
-        Self {
-            num: ratio.num,
-            den: ratio.den,
-        }
-    }
-}
-
 /// So many events in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
@@ -413,13 +396,13 @@ pub struct LinkShape {
     /// How much may wait.
     pub queue_bytes: u64,
     /// How many frames are lost.
-    pub loss: Ratio,
+    pub loss: Chance,
     /// How many arrive twice.
-    pub duplicate: Ratio,
+    pub duplicate: Chance,
     /// How many are damaged.
-    pub corrupt: Ratio,
+    pub corrupt: Chance,
     /// How many are overtaken.
-    pub reorder: Ratio,
+    pub reorder: Chance,
     /// How long those are held back at most.
     pub reorder_window_ns: u64,
 }

@@ -1,7 +1,9 @@
 //! Faults in the words of the scenario language, with everything that was drawn.
 
+use chaosrun_chance::Chance;
+
 use crate::outcome::event::Fault;
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
 use crate::scenario::vocab::Family;
 
 /// Something that is told of a fault: a key of the language and its value.
@@ -34,9 +36,9 @@ pub(super) fn range(range: &Range) -> String {
     format!("{}..{}", duration(range.min_ns), duration(range.max_ns))
 }
 
-pub(super) fn ratio(ratio: &Ratio) -> String {
+pub(super) fn ratio(chance: Chance) -> String {
     // In millionths of a percent, which is finer than the language reads.
-    let scaled = u128::from(ratio.num) * 100_000_000 / u128::from(ratio.den.max(1));
+    let scaled = u128::from(chance.num()) * 100_000_000 / u128::from(chance.den());
     let text = format!("{}.{:06}", scaled / 1_000_000, scaled % 1_000_000);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
@@ -102,8 +104,8 @@ mod tests {
         assert_eq!(duration(1_500_000_000), "1500ms");
         assert_eq!(duration(1), "1ns");
         assert_eq!(signed(-2_000), "-2us");
-        assert_eq!(ratio(&Ratio { num: 1, den: 3 }), "33.333333%");
-        assert_eq!(ratio(&Ratio { num: 1, den: 1 }), "100%");
+        assert_eq!(ratio(Chance::new(1, 3)), "33.333333%");
+        assert_eq!(ratio(Chance::new(1, 1)), "100%");
     }
 
     #[test]

@@ -45,10 +45,13 @@ fn reset_nodes_keep_what_the_disk_had_taken() {
 #[test]
 fn power_loss_keeps_parts_of_what_was_not_flushed_only_when_it_tears() {
     let power_loss = |torn| read_after(Command::PowerLoss { node: 0, torn });
-    assert_eq!(power_loss((0, 1)), ["read Ok(()) 5 512", "read Ok(()) 0 0"]);
+    assert_eq!(
+        power_loss(Chance::new(0, 1)),
+        ["read Ok(()) 5 512", "read Ok(()) 0 0"]
+    );
     // The only unflushed page has one written sector, so that the part is all of it.
     assert_eq!(
-        power_loss((1, 1)),
+        power_loss(Chance::new(1, 1)),
         ["read Ok(()) 5 512", "read Ok(()) 6 512"]
     );
 }
@@ -58,7 +61,7 @@ fn a_power_loss_after_a_kill_finds_nothing_more_to_lose() {
     let mut world = world(vec![writer()], plain(), 1, 1);
     run_to(&mut world, MILLI);
     world.command(Command::Kill { node: 0 }).unwrap();
-    let torn = (1, 1);
+    let torn = Chance::ALWAYS;
     world.command(Command::PowerLoss { node: 0, torn }).unwrap();
     world.command(Command::Start { node: 0 }).unwrap();
     messages(&mut world);
