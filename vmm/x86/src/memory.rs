@@ -171,6 +171,8 @@ impl Memory {
             while bits != 0 {
                 let index = word as u64 * 64 + u64::from(bits.trailing_zeros());
                 bits &= bits - 1;
+                // The last word has bits for pages that there are not.
+                assert!(index * PAGE_SIZE < self.size(), "a dirty page is RAM");
                 // SAFETY: only pages of the mapping are ever marked dirty.
                 let bytes = unsafe {
                     std::slice::from_raw_parts(
@@ -192,6 +194,8 @@ impl Memory {
             return false;
         }
         let last = offset + len - 1;
+        // Whoever writes beyond RAM has already overwritten what belongs to the host, or is about to.
+        assert!(last < self.size(), "what is written is RAM");
         for page in offset / PAGE_SIZE..=last / PAGE_SIZE {
             self.dirty[(page / 64) as usize] |= 1 << (page % 64);
             let lines = self.code[page as usize];
@@ -200,6 +204,10 @@ impl Memory {
                 let from = offset.max(start) - start;
                 let to = last.min(start + PAGE_SIZE - 1) - start;
                 if lines & line_mask(from, to) != 0 {
+                    debug_assert!(
+                        !self.overwritten.contains(&start),
+                        "a page that was overwritten has no code until that was dropped"
+                    );
                     self.code[page as usize] = 0;
                     self.overwritten.push(start);
                     hit = true;
@@ -230,6 +238,11 @@ impl Memory {
     pub(crate) fn mark_code(&mut self, offset: u64, len: u64) {
         let page = offset / PAGE_SIZE;
         let from = offset % PAGE_SIZE;
+        // What is not marked here may be overwritten without anybody dropping the code.
+        assert!(
+            self.decoder != 0 && len > 0 && from + len <= PAGE_SIZE,
+            "code is decoded for somebody, and marked page by page"
+        );
         let lines = &mut self.code[page as usize];
         if *lines == 0 {
             self.protections.push(page * PAGE_SIZE);
@@ -265,6 +278,7 @@ impl Memory {
 
     /// From now on the code cache with this number knows what was decoded, which is nothing yet.
     pub(crate) fn set_decoder(&mut self, decoder: u64) {
+        assert_ne!(decoder, 0, "0 is nobody's number");
         self.forget_code();
         self.decoder = decoder;
     }
@@ -293,6 +307,10 @@ impl Memory {
     /// The pages, by their offsets, whose protection was asked for since `cursor`, which follows; `None` for
     /// all pages.
     pub(crate) fn protections_since(&self, cursor: &mut ProtectionCursor) -> Option<&[u64]> {
+        debug_assert!(
+            cursor.epoch <= self.epoch,
+            "nobody is ahead of what was asked for"
+        );
         let since = (cursor.epoch == self.epoch).then(|| &self.protections[cursor.position..]);
         *cursor = ProtectionCursor {
             epoch: self.epoch,
@@ -333,6 +351,10 @@ impl Memory {
 
 /// The lines that bytes `from..=to` of a page touch.
 fn line_mask(from: u64, to: u64) -> u64 {
+    debug_assert!(
+        from <= to && to < PAGE_SIZE,
+        "bytes {from} to {to} of a page"
+    );
     let (first, last) = (from / 64, to / 64);
     (u64::MAX >> (63 - (last - first))) << first
 }

@@ -45,12 +45,19 @@ impl Cpu {
         let budget = budget.min(i64::MAX as u64 >> 8);
         self.attach(memory, bus);
         self.attach_code(code);
+        let before = self.retired();
         self.retired_end = self.retired().wrapping_add(budget);
         self.budget = 0;
         self.reserve = budget as i64;
         let store = self.code().jit.store().clone();
         let exit = self.run_attached(&store);
         self.detach();
+        // Virtual time is made of this number: one too many, and a guest's clock is another one.
+        let retired = self.retired().wrapping_sub(before);
+        assert!(
+            retired <= budget && (exit != Exit::Budget || retired == budget),
+            "{retired} instructions were retired of {budget}, and the exit is {exit:?}"
+        );
         // What is left was not retired.
         self.retired_end = self.retired();
         self.budget = 0;
@@ -78,6 +85,7 @@ impl Cpu {
                 return exit;
             }
             let left = self.budget + self.reserve;
+            debug_assert!(left >= 0, "nobody retires more than there is");
             if left <= 0 {
                 return Exit::Budget;
             }

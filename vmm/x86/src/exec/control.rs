@@ -15,6 +15,18 @@ const RSP: u8 = gpr::RSP as u8 * 8;
 pub(crate) fn enter(cpu: &mut Cpu, block: *const Block, rip: u64) -> Flow {
     // SAFETY: callers pass a block of the cache, which is not cleared while a chain runs.
     let next = unsafe { &*block };
+    debug_assert!(
+        next.valid.get(),
+        "a block is entered as long as its code is what it was"
+    );
+    debug_assert_eq!(
+        next.key,
+        cpu.code_linear(cpu.mode.wrap(rip))
+            .wrapping_add(cpu.code_add)
+            << 4
+            | cpu.mode_key,
+        "the block is that of the place and the mode that it is entered at"
+    );
     if cpu.budget < i64::from(next.len) {
         cpu.rip = rip;
         return Flow::Block;

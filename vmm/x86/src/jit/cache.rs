@@ -80,6 +80,10 @@ impl CodeCache {
             self.jit.fit(memory.pages());
             memory.set_decoder(self.number);
         }
+        debug_assert!(
+            memory.decoder() == self.number && !memory.has_overwritten(),
+            "what is executed is what memory has"
+        );
     }
 
     /// Drops what was decoded of pages that were overwritten. The blocks stay where they are, for one of them
@@ -123,6 +127,10 @@ impl CodeCache {
 
     /// Compiles a block of the cache.
     pub(crate) fn compile(&mut self, block: *const Block, memory: &mut Memory) {
+        // Compiled code is shared by the content of its page, so that a stale block would spoil others' as well.
+        // SAFETY: callers pass a block of the cache.
+        let valid = unsafe { (*block).valid.get() };
+        assert!(valid, "what is compiled is what memory has");
         self.with_content(block, memory, Jit::compile);
     }
 
