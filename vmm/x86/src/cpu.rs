@@ -470,15 +470,15 @@ impl Cpu {
         self.find_place();
     }
 
-    /// Code was overwritten, perhaps that of this very block: has it be left behind the current instruction.
-    /// It may be compiled and jump on without looking, so that the chain ends with it. What that is bound to is
-    /// found anew behind it, as compiled code relies on it.
+    /// Code was overwritten, perhaps that of the block that is being executed, which is left behind the current
+    /// instruction. Compiled blocks jump on without looking, so that the chain of blocks ends as well. The run
+    /// loop then finds anew what the page is bound to, as compiled code relies on that.
     #[cold]
     pub(crate) fn code_overwritten(&mut self) {
         self.leave = true;
         self.reserve += self.budget;
         self.budget = 0;
-        // Who only delivers an interrupt has no code. It is dropped before any is executed.
+        // Without code, the CPU delivers an interrupt or the like: the next run drops what was overwritten.
         if self.code.is_some() {
             let (code, memory) = self.code_and_memory();
             code.drop_overwritten(memory);

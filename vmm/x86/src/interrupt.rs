@@ -28,7 +28,7 @@ impl Cpu {
         bus: &mut dyn Bus,
         vector: u8,
     ) -> Option<Exit> {
-        // The guest would find itself interrupted where it has forbidden that.
+        // Otherwise the guest would be interrupted where it has forbidden that.
         assert!(self.interruptible(), "the CPU takes interrupts");
         self.with_attached(memory, bus, |cpu| {
             cpu.wake();

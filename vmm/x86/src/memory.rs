@@ -95,7 +95,7 @@ impl Memory {
 
     /// The ranges of guest-physical addresses that are RAM, each with its host address and its size
     /// in bytes, for an engine that has the host's processor execute the guest. What such an engine
-    /// writes there has to be told by [`Self::mark_written`].
+    /// writes there must be reported with [`Self::mark_written`].
     pub fn host_ranges(&self) -> impl Iterator<Item = (u64, *mut u8, u64)> {
         // SAFETY: `low` is at most the size of the mapping.
         let high = unsafe { self.base.add(self.low as usize) };
@@ -104,9 +104,9 @@ impl Memory {
             .filter(|(_, _, size)| *size > 0)
     }
 
-    /// Tells that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
-    /// than this `Memory`: marks the pages dirty and has decoded code dropped. Returns `false`, having done
-    /// nothing, if part of the range is not RAM.
+    /// Notes that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
+    /// than this `Memory`: marks the pages dirty, and code that was decoded there is dropped. Returns `false`,
+    /// having done nothing, if part of the range is not RAM.
     pub fn mark_written(&mut self, gpa: u64, len: u64) -> bool {
         let Some(offset) = usize::try_from(len)
             .ok()
@@ -148,8 +148,8 @@ impl Memory {
         true
     }
 
-    /// Copies `bytes` to guest-physical memory, marks the pages dirty and has code dropped that was decoded
-    /// there, before the next instruction is executed. Returns `false`, having written nothing, if part of the range is not RAM.
+    /// Copies `bytes` to guest-physical memory, marks the pages dirty, and code that was decoded there is
+    /// dropped before the next instruction. Returns `false`, having written nothing, if part of the range is not RAM.
     pub fn write(&mut self, gpa: u64, bytes: &[u8]) -> bool {
         let Some(offset) = self.range(gpa, bytes.len()) else {
             return false;
@@ -241,7 +241,7 @@ impl Memory {
         // What is not marked here may be overwritten without anybody dropping the code.
         assert!(
             self.decoder != 0 && len > 0 && from + len <= PAGE_SIZE,
-            "code is decoded for somebody, and marked page by page"
+            "a cache has the code that was decoded, which is marked page by page"
         );
         let lines = &mut self.code[page as usize];
         if *lines == 0 {
@@ -278,7 +278,7 @@ impl Memory {
 
     /// From now on the code cache with this number knows what was decoded, which is nothing yet.
     pub(crate) fn set_decoder(&mut self, decoder: u64) {
-        assert_ne!(decoder, 0, "0 is nobody's number");
+        assert_ne!(decoder, 0, "0 stands for no cache");
         self.forget_code();
         self.decoder = decoder;
     }
@@ -309,7 +309,7 @@ impl Memory {
     pub(crate) fn protections_since(&self, cursor: &mut ProtectionCursor) -> Option<&[u64]> {
         debug_assert!(
             cursor.epoch <= self.epoch,
-            "nobody is ahead of what was asked for"
+            "a CPU has followed no more protections than were asked for"
         );
         let since = (cursor.epoch == self.epoch).then(|| &self.protections[cursor.position..]);
         *cursor = ProtectionCursor {

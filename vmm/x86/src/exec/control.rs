@@ -82,8 +82,8 @@ fn transfer(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Flow {
 
 /// The block at `rip`, if it can be found without the page tables and without decoding.
 ///
-/// Most branches always lead to the same block, which is then found without looking into the cache. That
-/// nothing is at another address now is told by its key.
+/// Most branches always lead to the same block, which is then found without looking into the cache. Its
+/// key says that it has not been mapped elsewhere meanwhile.
 #[inline(always)]
 pub(crate) fn destination(
     cpu: &mut Cpu,
