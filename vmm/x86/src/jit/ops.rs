@@ -177,12 +177,12 @@ impl Emitter<'_> {
                 self.multiply(size, flags);
                 self.put(op.dst, RAX, size);
             }
-            _ => self.from_decoded_form(index, act, flags),
+            _ => self.decoded_form(index, act, flags),
         }
     }
 
     /// What the interpreter executes from its decoded form.
-    fn from_decoded_form(&mut self, index: usize, act: Act, flags: bool) {
+    fn decoded_form(&mut self, index: usize, act: Act, flags: bool) {
         match act {
             Act::MultiplyPair { signed, by, size } => self.product(index, signed, by, size, flags),
             Act::Divide { signed, by, size } => self.quotient(index, signed, by, size),
