@@ -84,7 +84,8 @@ pub(super) fn check_all(files: &[Found], presence_only: bool) -> Vec<Checked> {
     for one in all.iter_mut().filter(|one| one.fragment) {
         if !included.contains(&identity(&one.path)) {
             let message = "the file has no name, and none of these files includes it";
-            let help = "a scenario needs a name: without one this is a fragment for `include`, and does nothing by itself";
+            let help = "a scenario needs a name: without one this is a fragment for `include`, \
+                and does nothing by itself";
             let place = Span::new(0, 0, 0);
             let diag = Diag::warning(codes::MISSING_KEY, message);
             one.diags

@@ -110,8 +110,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     guarded(|| cli.command.run()).into()
 }
 
-/// Runs a subcommand, shows its error, and tells how the program ends. A panic is a defect, of which people are
-/// told already, and the exit code has to tell it apart, even if whoever caught it got over it.
+/// Runs a subcommand, shows its error, and tells how the program ends. A panic is a defect, of which
+/// people are told already, and the exit code has to tell it apart, even if whoever caught it got over
+/// it.
 pub(crate) fn guarded(run: impl FnOnce() -> Result<Exit, Failure>) -> Exit {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(Exit::Passed)) if defect::happened() => Exit::Internal,

@@ -66,7 +66,8 @@ enum Refused {
     #[diagnostic(
         code(chaosrun::run::explore_unsupported),
         help(
-            "remove the `explore` block, or leave the scenario out: -E 'not scenario(={scenario})'; `--seeds 1..20` tries several seeds"
+            "remove the `explore` block, or leave the scenario out: \
+             -E 'not scenario(={scenario})'; `--seeds 1..20` tries several seeds"
         )
     )]
     Explore { scenario: String },

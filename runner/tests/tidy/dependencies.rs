@@ -1,7 +1,7 @@
 //! Packages ask for what they use, and the workspace offers what packages ask for.
 //!
-//! This goes by names: a dependency is used where a path begins with its name. A module of the same name
-//! can hide that it is not.
+//! This goes by names: a dependency is used where a path begins with its name, also in the string of an
+//! attribute as serde's `with`. A module of the same name can hide that it is not.
 
 use std::collections::BTreeSet;
 
@@ -111,6 +111,10 @@ fn roots(code: &[Tree]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     levels(code, &mut |level| {
         for (at, tree) in level.iter().enumerate() {
+            if let [Tree::Mark('='), Tree::Literal { text, .. }] = &level[at.saturating_sub(1)..=at]
+            {
+                found.extend(text.trim_matches('"').split("::").next().map(str::to_owned));
+            }
             let Tree::Word(name, _) = tree else { continue };
             let before = |word: &str| at.checked_sub(1).is_some_and(|at| level[at].is_word(word));
             let path = matches!(
@@ -156,7 +160,8 @@ mod tests {
 
     #[test]
     fn what_is_used_is_not_found() {
-        let source = "use b_c::{x}; #[derive(d::X)] struct Y; fn z() -> u8 { f::z() }";
+        let source = "use b_c::{x}; #[derive(d::X)] struct Y; fn z() -> u8 { 1 } #[serde(with = \
+            \"f::x\")] struct A;";
         assert_eq!(
             unused(WORKSPACE, source, "extern crate e;", "use g;"),
             [""; 0]

@@ -25,7 +25,11 @@ fn in_crate(sources: &Sources, folder: &str, order: &str) -> Vec<Finding> {
     let passed_on: BTreeMap<_, _> = root
         .flat_map(|module| passed_on(&module.file.code))
         .collect();
-    let place = |name: &str| order.split(' ').position(|listed| listed == name);
+    let place = |name: &str| {
+        order
+            .split(' ')
+            .position(|level| level.split('+').any(|listed| listed == name))
+    };
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for module in modules.iter().filter(|module| !module.test) {
@@ -167,7 +171,7 @@ mod tests {
     fn up(path: &str, text: &str) -> Vec<String> {
         let root = "pub use high::{Peak, top as summit}; pub use low::Valley; mod low;";
         let sources = Sources::sample(&[("a/src/lib.rs", root), (path, text)]);
-        let found = in_crate(&sources, "a/src", "low middle high absent");
+        let found = in_crate(&sources, "a/src", "low middle+beside high absent");
         found
             .into_iter()
             .map(|finding| format!("{}:{}", finding.line, finding.what))
@@ -204,6 +208,7 @@ mod tests {
     fn arrows_down_and_within_and_of_tests_are_not_found() {
         for text in [
             "use crate::low; use crate::Valley; use super::low::*;",
+            "use crate::beside;",
             "use self::high::x; mod high {}",
             "mod inner { use super::high; }",
             "use crate::middle::high; pub(crate) fn x() {} use other::high;",

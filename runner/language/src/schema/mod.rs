@@ -1,5 +1,5 @@
-//! The schemas of scenarios and plans, generated from the vocabulary and from the types of plans, and what makes
-//! a schema of any other type that is written.
+//! The schemas of scenarios and plans, generated from the vocabulary and from the types of plans, and
+//! what makes a schema of any other type that is written.
 //!
 //! The files are checked in under `schemas/`, so that editors and other programs can use them
 //! without running chaosrun; a test fails when they are out of date.

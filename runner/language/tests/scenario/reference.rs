@@ -1,5 +1,6 @@
 //! `docs/SCENARIOS.md` is made from the vocabulary and from examples that are checked here. After a
-//! change of either, `UPDATE_DOCS=1 cargo test -p chaosrun-language --test scenario reference` writes it anew.
+//! change of either, `UPDATE_DOCS=1 cargo test -p chaosrun-language --test scenario reference` writes
+//! it anew.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -128,7 +129,8 @@ fn the_reference_is_up_to_date() {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "docs/SCENARIOS.md is stale: run UPDATE_DOCS=1 cargo test -p chaosrun-language --test scenario reference"
+        "docs/SCENARIOS.md is stale: run UPDATE_DOCS=1 cargo test -p \
+         chaosrun-language --test scenario reference"
     );
 }
 

@@ -261,7 +261,8 @@ fn recorded_run(plan: &Plan) -> Vec<Shown> {
     }
 }
 
-/// Shows a mind the rest of a run. Returns what it said, the bytes of the report, the events and the consoles.
+/// Shows a mind the rest of a run. Returns what it said, the bytes of the report, the events and the
+/// consoles.
 fn rest_of(mut mind: Mind<'_>, rest: &[Shown]) -> (Vec<Said>, String, Outcome) {
     let plan = mind.plan;
     let said: Vec<Said> = rest.iter().map(|shown| show(&mut mind, shown)).collect();

@@ -12,7 +12,8 @@ const SECOND: u64 = 1_000_000_000;
 fn prospects(ready: &str) -> Prospects {
     let text = format!(
         "scenario \"p\" schema=1 {{\n guest \"a\" binary=\"a\"\n guest \"b\" binary=\"b\"\n \
-         node \"n1\" \"n2\" {{ guest \"a\"; guest \"b\" }}\n node \"bare\"\n {ready}\n run duration=\"1s\"\n}}\n"
+         node \"n1\" \"n2\" {{ guest \"a\"; guest \"b\" }}\n node \"bare\"\n \
+         {ready}\n run duration=\"1s\"\n}}\n"
     );
     let mut loaded = load_text(&text, Language::Kdl, "p.kdl", std::path::Path::new(""));
     let scenario = loaded.scenarios.first().expect("it has a scenario").clone();

@@ -24,21 +24,22 @@ const AGAIN: u8 = 4;
 /// The compiled code of a machine.
 pub(crate) struct Jit {
     store: CodeStore,
-    /// The store's generation that all this is about. It is compared whenever the CPU gets the right to execute
-    /// code, and does not change as long as it has that.
+    /// The store's generation that all this is about. It is compared whenever the CPU gets the right to
+    /// execute code, and does not change as long as it has that.
     generation: u64,
     /// Changes whenever a page is unbound, and is no other machine's.
     bindings: u64,
     /// The store's page that a page of the machine's memory is bound to; 0 for none.
     bound: Vec<u32>,
-    /// The other way round: the pages of the machine's memory. The two are changed together, by [`Self::bind`]
-    /// and [`Self::unbind`].
+    /// The other way round: the pages of the machine's memory. The two are changed together, by
+    /// [`Self::bind`] and [`Self::unbind`].
     holders: BTreeMap<u32, u64>,
     /// How often pages were unbound. It says what is worth while and nothing else.
     lost: BTreeMap<u64, u8>,
-    /// The machine's blocks by the store's numbers; null for those that nobody asked for yet. Those whose page
-    /// was unbound stay until the next page is bound, for the block that did it to come to its end; only
-    /// code of a page that is bound asks for its block, and a page is bound by [`Self::bind`].
+    /// The machine's blocks by the store's numbers; null for those that nobody asked for yet. Those
+    /// whose page was unbound stay until the next page is bound, for the block that did it to come to
+    /// its end; only code of a page that is bound asks for its block, and a page is bound by
+    /// [`Self::bind`].
     blocks: Vec<*const Block>,
     /// The other way round, as long as the blocks are valid. They live longer than that.
     adopted: BTreeMap<*const Block, Adopted>,

@@ -94,7 +94,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// Arithmetic, logic, shifts.
+    /// Arithmetic and logic.
     fn arithmetic(&mut self, index: usize, act: Act, flags: bool) {
         let op = self.ops[index];
         match act {
@@ -120,6 +120,37 @@ impl Emitter<'_> {
                 }
                 self.put(op.dst, RAX, size);
             }
+            Act::WithCarry { add, form, size } => self.add_with_carry(index, add, form, size),
+            Act::Multiply(form, size) => {
+                if form == Form::RM {
+                    self.locate(index, Access::Read, size);
+                    self.read(RCX, size);
+                } else {
+                    self.get(RCX, op.src, size);
+                }
+                self.get(RAX, op.dst, size);
+                self.multiply(size, flags);
+                self.put(op.dst, RAX, size);
+            }
+            Act::MultiplyBy { memory, size } => {
+                if memory {
+                    self.locate(index, Access::Read, size);
+                    self.read(RAX, size);
+                } else {
+                    self.get(RAX, op.src, size);
+                }
+                self.constant(RCX, op.imm);
+                self.multiply(size, flags);
+                self.put(op.dst, RAX, size);
+            }
+            _ => self.shifts(index, act, flags),
+        }
+    }
+
+    /// Shifts and rotations.
+    fn shifts(&mut self, index: usize, act: Act, flags: bool) {
+        let op = self.ops[index];
+        match act {
             Act::Shift(kind, size) => {
                 self.get(RAX, op.dst, size);
                 self.shift(kind, op.aux, size, flags);
@@ -153,29 +184,6 @@ impl Emitter<'_> {
                 self.get(R11, op.dst, size);
                 self.rotate(left, op.aux, size);
                 self.put(op.dst, R11, size);
-            }
-            Act::WithCarry { add, form, size } => self.add_with_carry(index, add, form, size),
-            Act::Multiply(form, size) => {
-                if form == Form::RM {
-                    self.locate(index, Access::Read, size);
-                    self.read(RCX, size);
-                } else {
-                    self.get(RCX, op.src, size);
-                }
-                self.get(RAX, op.dst, size);
-                self.multiply(size, flags);
-                self.put(op.dst, RAX, size);
-            }
-            Act::MultiplyBy { memory, size } => {
-                if memory {
-                    self.locate(index, Access::Read, size);
-                    self.read(RAX, size);
-                } else {
-                    self.get(RAX, op.src, size);
-                }
-                self.constant(RCX, op.imm);
-                self.multiply(size, flags);
-                self.put(op.dst, RAX, size);
             }
             _ => self.decoded_form(index, act, flags),
         }

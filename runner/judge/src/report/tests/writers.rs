@@ -5,6 +5,15 @@ use crate::outcome::sample;
 use crate::report::terminal::Style;
 use crate::report::{ctrf, events, github, json, junit, terminal};
 
+/// The snapshots lie beside the crate's other tests.
+macro_rules! looks_as_it_did {
+    ($shown:expr) => {
+        insta::with_settings!({ snapshot_path => "../../../tests/snapshots" }, {
+            insta::assert_snapshot!($shown);
+        })
+    };
+}
+
 fn json_text(document: &Document) -> String {
     let mut bytes = Vec::new();
     json::write(document, &mut bytes).expect("memory can be written to");
@@ -38,7 +47,7 @@ fn terminal_shows_every_verdict_without_colours() {
         width: Some(100),
     };
     let path = Some("chaosrun-out/report.json");
-    insta::assert_snapshot!(terminal::render(&sample::every_verdict(), style, path));
+    looks_as_it_did!(terminal::render(&sample::every_verdict(), style, path));
 }
 
 #[test]
@@ -48,44 +57,44 @@ fn terminal_shows_a_failure_in_colours() {
         width: Some(100),
     };
     let text = terminal::render(&sample::of(sample::failing()), style, None);
-    insta::assert_snapshot!(text.replace('\u{1b}', "␛"));
+    looks_as_it_did!(text.replace('\u{1b}', "␛"));
 }
 
 #[test]
 fn terminal_of_a_pass_is_short() {
     let text = terminal::render(&sample::of(sample::passing()), Style::PLAIN, None);
-    insta::assert_snapshot!(text);
+    looks_as_it_did!(text);
 }
 
 #[test]
 fn junit_has_a_case_for_every_property() {
     let xml = junit::to_string(&sample::every_verdict(), junit::Options::default());
-    insta::assert_snapshot!(xml.expect("a sample can be written"));
+    looks_as_it_did!(xml.expect("a sample can be written"));
 }
 
 #[test]
 fn report_json_holds_the_whole_model() {
-    insta::assert_snapshot!(json_text(&sample::of(sample::failing())));
+    looks_as_it_did!(json_text(&sample::of(sample::failing())));
 }
 
 #[test]
 fn ctrf_has_a_test_for_every_property() {
-    insta::assert_snapshot!(ctrf_text(&sample::every_verdict()));
+    looks_as_it_did!(ctrf_text(&sample::every_verdict()));
 }
 
 #[test]
 fn event_stream_has_one_object_a_line() {
-    insta::assert_snapshot!(event_text());
+    looks_as_it_did!(event_text());
 }
 
 #[test]
 fn github_summary_puts_what_needs_attention_first() {
-    insta::assert_snapshot!(github::summary(&sample::every_verdict()));
+    looks_as_it_did!(github::summary(&sample::every_verdict()));
 }
 
 #[test]
 fn github_annotations_point_at_the_scenario() {
-    insta::assert_snapshot!(github::annotations(&sample::every_verdict()));
+    looks_as_it_did!(github::annotations(&sample::every_verdict()));
 }
 
 #[test]

@@ -54,22 +54,7 @@ impl Lower<'_> {
         let empty = Block::empty(&crate::scenario::vocab::FAULTS, body.span);
         let block = body.block("faults").cloned();
         let block = block.as_deref().unwrap_or(&empty);
-        let quiet_ns = block.amount("quiet").unwrap_or(0);
-        let run = body.block("run").cloned();
-        let horizon = Horizon {
-            quiet_from_ns: duration_ns.saturating_sub(quiet_ns),
-            quiet: block.has("quiet").then(|| block.span_of("quiet")),
-            duration: run
-                .as_ref()
-                .filter(|r| r.has("duration"))
-                .map(|r| r.span_of("duration")),
-        };
-        if quiet_ns > 0 && quiet_ns >= duration_ns {
-            let diag = Diag::error(codes::OUTSIDE_RUN, "the quiet period is as long as the run")
-                .label_opt(horizon.quiet, "so long")
-                .label_opt(horizon.duration, "the run's duration");
-            self.push(diag.help("make the run longer, so that there is time for faults"));
-        }
+        let horizon = self.horizon(body, block, duration_ns);
         let budget = self.budget(block.block("budget").map(|b| &**b));
         let (mut names, mut schedule, mut moments) = (Names::default(), Vec::new(), Vec::new());
         let mut explicit: BTreeMap<String, Span> = BTreeMap::new();
@@ -86,23 +71,7 @@ impl Lower<'_> {
             };
             let faults = self.actions(trigger_block, &label, &mut names, &mut explicit);
             if faults.is_empty() {
-                if !trigger_block
-                    .fields
-                    .iter()
-                    .any(|f| KINDS.iter().any(|k| k.name == f.key.name))
-                {
-                    self.push(
-                        Diag::error(
-                            codes::MISSING_KEY,
-                            format!("nothing happens in this `{}`", field.key.name),
-                        )
-                        .label(trigger_block.span, "no fault")
-                        .help(format!(
-                            "put a fault into it, e.g. `{} ... {{ kill any=1 }}`",
-                            field.key.name
-                        )),
-                    );
-                }
+                self.expect_a_fault(field.key.name, trigger_block);
                 continue;
             }
             if let Trigger::At { at_ns } = trigger {
@@ -147,6 +116,42 @@ impl Lower<'_> {
             budget,
             quiet_from_ns: horizon.quiet_from_ns,
         }
+    }
+
+    /// Where the time for faults ends.
+    fn horizon(&mut self, body: &Block, faults: &Block, duration_ns: u64) -> Horizon {
+        let quiet_ns = faults.amount("quiet").unwrap_or(0);
+        let run = body.block("run").filter(|run| run.has("duration"));
+        let horizon = Horizon {
+            quiet_from_ns: duration_ns.saturating_sub(quiet_ns),
+            quiet: faults.has("quiet").then(|| faults.span_of("quiet")),
+            duration: run.map(|run| run.span_of("duration")),
+        };
+        if quiet_ns > 0 && quiet_ns >= duration_ns {
+            let diag = Diag::error(codes::OUTSIDE_RUN, "the quiet period is as long as the run")
+                .label_opt(horizon.quiet, "so long")
+                .label_opt(horizon.duration, "the run's duration");
+            self.push(diag.help("make the run longer, so that there is time for faults"));
+        }
+        horizon
+    }
+
+    /// Complains about a trigger in which no fault is written, not even a wrong one.
+    fn expect_a_fault(&mut self, kind: &str, trigger: &Block) {
+        let mut keys = trigger.fields.iter().map(|field| field.key.name);
+        if keys.any(|key| KINDS.iter().any(|kind| kind.name == key)) {
+            return;
+        }
+        self.push(
+            Diag::error(
+                codes::MISSING_KEY,
+                format!("nothing happens in this `{kind}`"),
+            )
+            .label(trigger.span, "no fault")
+            .help(format!(
+                "put a fault into it, e.g. `{kind} ... {{ kill any=1 }}`"
+            )),
+        );
     }
 
     fn trigger(
@@ -255,7 +260,14 @@ impl Lower<'_> {
                 (Signal::Console { pattern }, label)
             }
             (None, false) => {
-                self.push(Diag::error(codes::MISSING_KEY, "`after` waits for nothing").label(block.span, "after what?").help("write `after \"event-name\" { ... }` or `after console=\"text\" { ... }`"));
+                self.push(
+                    Diag::error(codes::MISSING_KEY, "`after` waits for nothing")
+                        .label(block.span, "after what?")
+                        .help(
+                            "write `after \"event-name\" { ... }` or `after console=\"text\" { \
+                             ... }`",
+                        ),
+                );
                 return None;
             }
         };

@@ -200,7 +200,8 @@ impl<'a> Pass<'a> {
                     token,
                     format!("expected a key, found `{text}`"),
                     "a line begins with a key",
-                    "write the key first, e.g. `memory \"128MiB\"`; a value that continues the line above needs a `\\` there",
+                    "write the key first, e.g. `memory \"128MiB\"`; a value that \
+                     continues the line above needs a `\\` there",
                 );
                 false
             }
@@ -214,7 +215,13 @@ impl<'a> Pass<'a> {
     fn unexpected(&mut self, token: Token) {
         let text = self.str(token);
         match token.kind {
-            Kind::Equals => self.error(token, "`=` without a key before it", "unexpected", "a child is written without `=`: `memory \"128MiB\"`; a property without blanks around it: `size=\"16MiB\"`"),
+            Kind::Equals => self.error(
+                token,
+                "`=` without a key before it",
+                "unexpected",
+                "a child is written without `=`: `memory \"128MiB\"`; a property without \
+                 blanks around it: `size=\"16MiB\"`",
+            ),
             Kind::Open => self.error(
                 token,
                 "a block without a node before it",

@@ -68,7 +68,9 @@ pub(super) fn is_space(c: char) -> bool {
 
 /// Whether KDL forbids the character everywhere, even in strings and comments.
 pub(super) fn is_disallowed(c: char) -> bool {
-    matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}')
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 fn is_word(c: char) -> bool {
@@ -327,7 +329,8 @@ mod tests {
 
     #[test]
     fn tokens_cover_the_text_without_a_gap() {
-        let text = "a \"b\\\" c\" #\"raw \" \"# /* x /* y */ */ { 1_000; } // end\r\nb \\ // c\n 2 \"open\n/-x [";
+        let text = "a \"b\\\" c\" #\"raw \" \"# /* x /* y */ */ { 1_000; } // end\r\nb \\ // \
+            c\n 2 \"open\n/-x [";
         let mut at = 0;
         for t in tokens(text) {
             assert_eq!(t.start, at);

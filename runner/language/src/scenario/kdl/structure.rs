@@ -140,21 +140,36 @@ impl<'a> Pass<'a> {
                 "opened here",
                 "close it with `*/`; comments of this kind nest",
             ),
-            Kind::Unterminated => self.error(place, "this string has no end", "opened here", "close it with `\"` on the same line; a string of several lines is written in `\"\"\"`"),
+            Kind::Unterminated => self.error(
+                place,
+                "this string has no end",
+                "opened here",
+                "close it with `\"` on the same line; a string of several lines is \
+                 written in `\"\"\"`",
+            ),
             _ if text.starts_with(['[', ']']) => self.error(
                 place,
                 format!("`{text}` has no meaning in KDL"),
                 "unexpected",
-                "write a list as several arguments: `side \"n1\" \"n2\"`; tables in brackets are TOML",
+                "write a list as several arguments: `side \"n1\" \"n2\"`; tables in \
+                 brackets are TOML",
             ),
             _ => {
                 let help = match text.chars().next() {
                     Some('\\') => "a `\\` continues a line, and stands at its end",
-                    Some('/') => "a comment begins with `//` or `/*`, and `/-` makes one of what follows; a text with a `/` needs quotes",
+                    Some('/') => {
+                        "a comment begins with `//` or `/*`, and `/-` makes one of what \
+                        follows; a text with a `/` needs quotes"
+                    }
                     _ => "remove it; in a string it is written as an escape, e.g. `\\u{1}`",
                 };
                 let shown = text.escape_debug().to_string();
-                self.error(place, format!("`{shown}` is unexpected here"), "unexpected", help);
+                self.error(
+                    place,
+                    format!("`{shown}` is unexpected here"),
+                    "unexpected",
+                    help,
+                );
             }
         }
     }

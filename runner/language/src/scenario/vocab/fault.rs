@@ -6,7 +6,8 @@ use super::{Kind, Ref, Section, key};
 /// At a moment.
 pub static AT: Section = Section {
     name: "at",
-    doc: "Faults at a moment: all in the block together. Kinds happen in the order of this table, several of one kind in the order of the file.",
+    doc: "Faults at a moment: all in the block together. Kinds happen in the order of \
+        this table, several of one kind in the order of the file.",
     args: &["time"],
     variadic: false,
     groups: &[
@@ -89,7 +90,11 @@ pub static AFTER: Section = Section {
             key(
                 "console",
                 Kind::Pattern,
-                "What the console shows: a piece of text, or `/a regular expression/`. It is seen as soon as it is there, also in a prompt whose line does not end, and once in a line; an expression about an end (`$`) waits until the line has ended or nothing has followed for 100 ms.",
+                "What the console shows: a piece of text, or `/a regular \
+                 expression/`. It is seen as soon as it is there, also in a prompt \
+                 whose line does not end, and once in a line; an expression about an \
+                 end (`$`) waits until the line has ended or nothing has followed \
+                 for 100 ms.",
             ),
             key(
                 "on",
@@ -117,20 +122,37 @@ pub static RANDOM: Section = Section {
     variadic: false,
     groups: &[&[
         key("rate", Kind::Rate, "How often, on average.").required(),
-        key("from", Kind::Names(Ref::FaultKind), "Which kinds: names of faults, or of families (network, disk, node, process, clock, memory, interrupt).").default("network,disk,node,clock"),
+        key(
+            "from",
+            Kind::Names(Ref::FaultKind),
+            "Which kinds: names of faults, or of families (network, disk, node, process, \
+             clock, memory, interrupt).",
+        )
+        .default("network,disk,node,clock"),
         key("except", Kind::Names(Ref::FaultKind), "Which of those not."),
         key("target", Kind::Names(Ref::Selector), "Whom they hit.").default("all"),
         key("start", Kind::Duration, "From when on.").default("0"),
-        key("until", Kind::Duration, "Up to when; by default the quiet period."),
+        key(
+            "until",
+            Kind::Duration,
+            "Up to when; by default the quiet period.",
+        ),
         key("for", Kind::DurationRange, "How long each lasts.").default("100ms..3s"),
-        key("name", Kind::Text, "What the generator is called in reports, so that its random choices stay the same when others are added."),
+        key(
+            "name",
+            Kind::Text,
+            "What the generator is called in reports, so that its random choices stay \
+             the same when others are added.",
+        ),
     ]],
 };
 
 /// How much may go wrong at once.
 pub static BUDGET: Section = Section {
     name: "budget",
-    doc: "How much may go wrong at once. A fault that would exceed it waits for the next occasion, so that a system is never pushed past what it claims to survive and every failure is a bug.",
+    doc: "How much may go wrong at once. A fault that would exceed it waits for the next \
+        occasion, so that a system is never pushed past what it claims to survive and \
+        every failure is a bug.",
     args: &[],
     variadic: false,
     groups: &[&[
@@ -168,9 +190,29 @@ pub static FAULTS: Section = Section {
         key("at", Kind::Block(&AT), "Faults at a moment.").many(),
         key("every", Kind::Block(&EVERY), "Faults over and over.").many(),
         key("between", Kind::Block(&BETWEEN), "Faults at drawn moments.").many(),
-        key("after", Kind::Block(&AFTER), "Faults when a guest does something.").many(),
-        key("random", Kind::Block(&RANDOM), "Faults that are drawn altogether.").many(),
-        key("budget", Kind::Block(&BUDGET), "How much may go wrong at once."),
-        key("quiet", Kind::Duration, "The end of the run in which nothing goes wrong: all faults are healed, nodes that are down start, and liveness is judged.").default("0"),
+        key(
+            "after",
+            Kind::Block(&AFTER),
+            "Faults when a guest does something.",
+        )
+        .many(),
+        key(
+            "random",
+            Kind::Block(&RANDOM),
+            "Faults that are drawn altogether.",
+        )
+        .many(),
+        key(
+            "budget",
+            Kind::Block(&BUDGET),
+            "How much may go wrong at once.",
+        ),
+        key(
+            "quiet",
+            Kind::Duration,
+            "The end of the run in which nothing goes wrong: all faults are healed, \
+             nodes that are down start, and liveness is judged.",
+        )
+        .default("0"),
     ]],
 };

@@ -13,8 +13,8 @@ use crate::engine::kvm::{ram, state};
 use crate::engine::probe::{Answer, Blocks, Grade};
 use crate::ram::GuestRam;
 
-/// Defines a function `$name`, a name that no other probe may use, that returns the machine code of some assembly, which has to be
-/// position-independent.
+/// Defines a function `$name`, a name that no other probe may use, that returns the machine code of
+/// some assembly, which has to be position-independent.
 macro_rules! guest {
     ($name:ident, $($line:literal),+ $(,)?) => {
         core::arch::global_asm!(

@@ -125,7 +125,8 @@ pub(super) fn kernel() -> Answer {
         Ok(Some(rate)) => answer(
             Grade::Bad,
             pace(rate),
-            "kernel code is emulated: a kernel takes minutes to boot, if the emulator knows all of its instructions",
+            "kernel code is emulated: a kernel takes minutes to boot, if the \
+             emulator knows all of its instructions",
             &[Blocks::Linux],
         ),
         Ok(None) => answer(

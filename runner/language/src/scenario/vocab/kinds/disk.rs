@@ -92,7 +92,14 @@ fault!(
     "disk-full",
     &["disk"],
     false,
-    "No space is left. Where init mounts the disk (`mount`), its file system is full: what wants a new block or a new file fails with ENOSPC, for root, too, whatever is deleted meanwhile; what is there can be read and written, and what was promised to a program is kept. (While there are more free inodes than half the files that the kernel would have open, one for 20 KiB of memory, empty files can still be made.) On other disks, and with `chance`, `times`, `offset` or `length`, the device fails writes to what was never written, as a thin pool without space does; it can only say EIO.",
+    "No space is left. Where init mounts the disk (`mount`), its file system is \
+     full: what wants a new block or a new file fails with ENOSPC, for root, too, \
+     whatever is deleted meanwhile; what is there can be read and written, and what \
+     was promised to a program is kept. (While there are more free inodes than half \
+     the files that the kernel would have open, one for 20 KiB of memory, empty \
+     files can still be made.) On other disks, and with `chance`, `times`, `offset` \
+     or `length`, the device fails writes to what was never written, as a thin pool \
+     without space does; it can only say EIO.",
     [DISKS, TARGET, LASTING, COMMON]
 );
 

@@ -19,7 +19,8 @@ macro_rules! fault {
     };
 }
 
-/// The kinds of a family, in the order of the language: for each its section, what it is for, and a few words.
+/// The kinds of a family, in the order of the language: for each its section, what it is for, and a few
+/// words.
 macro_rules! kinds {
     ($(#[$doc:meta])* $family:ident { $($kind:ident = $section:ident, $role:ident, $summary:literal;)+ }) => {
         $(#[$doc])*
@@ -207,12 +208,38 @@ impl FaultKind {
 
 /// Whom a fault hits.
 const TARGET: &[Key] = &[
-    key("target", Kind::Names(Ref::Selector), "The nodes: names, `tag:NAME`, `role:NAME`, or one of `all`, `any`, `minority`, `majority`.").default("all"),
-    key("tag", Kind::Names(Ref::Tag), "The nodes with one of these tags."),
-    key("role", Kind::Names(Ref::Role), "The nodes with one of these roles."),
-    key("any", Kind::Int(1, 4096), "So many of the selected nodes, drawn each time."),
-    key("minority", Kind::Bool, "Fewer than half of the selected nodes, drawn each time."),
-    key("majority", Kind::Bool, "More than half of the selected nodes, drawn each time."),
+    key(
+        "target",
+        Kind::Names(Ref::Selector),
+        "The nodes: names, `tag:NAME`, `role:NAME`, or one of `all`, `any`, `minority`, \
+         `majority`.",
+    )
+    .default("all"),
+    key(
+        "tag",
+        Kind::Names(Ref::Tag),
+        "The nodes with one of these tags.",
+    ),
+    key(
+        "role",
+        Kind::Names(Ref::Role),
+        "The nodes with one of these roles.",
+    ),
+    key(
+        "any",
+        Kind::Int(1, 4096),
+        "So many of the selected nodes, drawn each time.",
+    ),
+    key(
+        "minority",
+        Kind::Bool,
+        "Fewer than half of the selected nodes, drawn each time.",
+    ),
+    key(
+        "majority",
+        Kind::Bool,
+        "More than half of the selected nodes, drawn each time.",
+    ),
 ];
 
 /// What every fault has.

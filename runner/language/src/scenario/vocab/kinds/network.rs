@@ -37,7 +37,10 @@ const CHANCE: &[Key] = &[key("chance", Kind::Ratio, "How many frames are hit.").
 const OVERTAKE: Key = key(
     "overtake",
     Kind::Bool,
-    "Whether each frame is late by a time of its own, so that frames overtake each other, as with Linux's netem. Without it they keep their order: one waits for the one before it, so that where many frames come within the jitter's time nearly each takes all of it.",
+    "Whether each frame is late by a time of its own, so that frames overtake each \
+     other, as with Linux's netem. Without it they keep their order: one waits for \
+     the one before it, so that where many frames come within the jitter's time \
+     nearly each takes all of it.",
 )
 .default("false");
 
@@ -46,7 +49,9 @@ fault!(
     "partition",
     &["network"],
     false,
-    "Cuts a network between groups of nodes: the given sides, `groups` drawn ones, or one node off from the rest. Neighbours stay known, as with iptables; see `layer` of the network.",
+    "Cuts a network between groups of nodes: the given sides, `groups` drawn ones, \
+     or one node off from the rest. Neighbours stay known, as with iptables; see \
+     `layer` of the network.",
     [
         &[
             key(

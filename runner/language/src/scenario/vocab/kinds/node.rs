@@ -13,7 +13,8 @@ fault!(
         &[key(
             "restart-after",
             Kind::DurationRange,
-            "When they start again, or a range to draw from; without it, at the quiet period or by a `restart`."
+            "When they start again, or a range to draw from; without it, at the \
+             quiet period or by a `restart`."
         ),],
         COMMON
     ]
@@ -58,7 +59,8 @@ fault!(
             key(
                 "restart-after",
                 Kind::DurationRange,
-                "When they start again, or a range to draw from; without it, at the quiet period or by a `restart`."
+                "When they start again, or a range to draw from; without it, at the \
+                 quiet period or by a `restart`."
             ),
             key(
                 "torn",
