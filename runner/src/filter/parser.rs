@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::error::{FilterError, Mistake};
-use super::expression::{Expression, Predicate};
+use super::expression::{Expression, Filter, Predicate};
 use super::lexer::{Lexer, Token};
 use super::matcher::Matcher;
 use crate::scenario::suggest;
@@ -16,7 +16,17 @@ const MAX_DEPTH: usize = 64;
 const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`, `fault()`, `node()`, `all()` and `none()`";
 
 /// Parses a whole filterset.
-pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
+impl Filter {
+    /// Parses a filterset.
+    ///
+    /// # Errors
+    /// The first mistake, with its place and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        parse(text).map(|root| Self { root })
+    }
+}
+
+fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_BYTES {
         // The text itself is not shown: it is what is too long.
         return Err(FilterError(Box::new(Mistake {
