@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plan::Plan;
 use crate::report::model::{Verdict, WallClock};
-use crate::report::time::counted;
+use crate::report::time::{counted, seconds_millis};
 use crate::run::campaign::{Board, Task, TaskError};
 use crate::run::{End, Outcome, Progress};
 
@@ -233,15 +233,14 @@ impl Board for Bars {
 }
 
 fn message(progress: &Progress, elapsed: Duration) -> String {
-    let seconds = |ns: u64| format!("{}.{:03}", ns / 1_000_000_000, ns / 1_000_000 % 1000);
     let micros = elapsed.as_micros().max(1);
     let mips = u128::from(progress.instructions) / micros;
     match progress.ready_ns {
-        None => format!("boots, {} s, {mips} MIPS", seconds(progress.now_ns)),
+        None => format!("boots, {} s, {mips} MIPS", seconds_millis(progress.now_ns)),
         Some(ready) => format!(
             "{} of {} s, {mips} MIPS",
-            seconds(progress.now_ns - ready),
-            seconds(progress.end_ns - ready)
+            seconds_millis(progress.now_ns - ready),
+            seconds_millis(progress.end_ns - ready)
         ),
     }
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Exit, Failure, OrExit, print};
 use crate::scenario::suggest;
+use crate::scenario::wording::clipped;
 use crate::schema::{ALL, find};
 
 /// Print the schemas of what chaosrun reads and writes.
@@ -58,7 +59,7 @@ fn one(name: &str) -> Result<(), SchemaError> {
         let names = || ALL.iter().map(|schema| schema.name);
         let help = suggest::did_you_mean(name, names());
         SchemaError::Unknown {
-            name: name.chars().take(60).collect(),
+            name: clipped(name, 60),
             help: help.unwrap_or_else(|| format!("it is one of {}", suggest::one_of(names()))),
         }
     })?;

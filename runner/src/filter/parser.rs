@@ -7,6 +7,7 @@ use super::expression::{Expression, Filter, Predicate};
 use super::lexer::{Lexer, Token};
 use super::matcher::Matcher;
 use crate::scenario::suggest;
+use crate::scenario::wording::clipped;
 
 /// The longest filterset, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -38,7 +39,7 @@ fn parse(text: &str) -> Result<Expression, FilterError> {
             label: "it begins here".to_owned(),
             span: 0..1,
             help: Some("give scenarios a common tag and select that".to_owned()),
-            filterset: text.chars().take(40).collect(),
+            filterset: clipped(text, 40),
         })));
     }
     let mut parser = Parser {
@@ -183,7 +184,7 @@ impl Parser<'_> {
             _ => suggest::did_you_mean(word, known),
         };
         let help = habit.unwrap_or_else(|| PREDICATES.to_owned());
-        let shown: String = word.chars().take(40).collect();
+        let shown = clipped(word, 40);
         let message = format!("there is no predicate `{shown}`");
         self.error(
             "chaosrun::filter::unknown_predicate",

@@ -1,5 +1,10 @@
 //! Values with units: durations, sizes, rates, probabilities. All become integers.
 
+use super::wording::clipped;
+
+/// How much of a unit that nobody knows is shown, in characters.
+const SHOWN_CHARS: usize = 24;
+
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -166,7 +171,7 @@ pub fn duration(text: &str) -> Result<u64, Wrong> {
             other => {
                 return wrong(
                     Fault::Malformed,
-                    format!("has the unknown unit `{}`", clip(other)),
+                    format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                     DURATION_HELP,
                 );
             }
@@ -263,14 +268,14 @@ pub fn size(text: &str) -> Result<u64, Wrong> {
                     Fault::Ambiguous,
                     format!(
                         "has the unit `{}`, which some read as powers of 1000 and some of 1024",
-                        clip(other)
+                        clipped(other, SHOWN_CHARS)
                     ),
                     format!("write \"{binary}\" for powers of 1024"),
                 );
             }
             return wrong(
                 Fault::Malformed,
-                format!("has the unknown unit `{}`", clip(other)),
+                format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                 SIZE_HELP,
             );
         }
@@ -319,14 +324,14 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
         "B" | "kB" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB" => {
             return wrong(
                 Fault::Ambiguous,
-                format!("is counted in bytes (`{}`)", clip(unit)),
+                format!("is counted in bytes (`{}`)", clipped(unit, SHOWN_CHARS)),
                 "bandwidth is counted in bits, as network cards are: multiply by 8 and write e.g. \"800Mbit\"",
             );
         }
         other => {
             return wrong(
                 Fault::Malformed,
-                format!("has the unknown unit `{}`", clip(other)),
+                format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                 BANDWIDTH_HELP,
             );
         }
@@ -532,16 +537,6 @@ pub fn seed_range(text: &str) -> Result<(u64, u64), Wrong> {
         );
     }
     Ok((from, to))
-}
-
-/// The beginning of a text that may be long.
-fn clip(text: &str) -> String {
-    let short: String = text.chars().take(24).collect();
-    if short.len() < text.len() {
-        format!("{short}…")
-    } else {
-        short
-    }
 }
 
 #[cfg(test)]

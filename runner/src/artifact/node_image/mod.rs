@@ -21,6 +21,7 @@ use super::guest;
 use super::initrd::{Compression, Initrd};
 use super::{Kernel, Store};
 use crate::plan::Origins;
+use crate::plan::kernel::KernelName;
 use crate::plan::model::{
     AddedFile, Artefact, Disk, DiskSource, FileContent, Filesystem, Guest, Node, Plan, Program,
 };
@@ -203,7 +204,7 @@ impl<'a> Images<'a> {
             return Ok(Arc::clone(loaded));
         }
         let name = &node.kernel.artefact();
-        let loaded = if name == "file" {
+        let loaded = if node.kernel.name == KernelName::File {
             let bytes = self.contents.file(wanted, "a kernel")?;
             let kernel = Kernel {
                 name: name.clone(),
