@@ -27,6 +27,7 @@ mod tools;
 mod tests;
 
 use crate::plan::kernel::KernelChoice;
+use crate::scenario::suggest::nearest;
 use cache::{Cache, Entry};
 
 pub use error::ArtifactError;
@@ -424,7 +425,7 @@ impl Store {
 
     fn unknown(&self, name: &str) -> ArtifactError {
         let names: Vec<&str> = self.sources.iter().map(|source| source.name()).collect();
-        let close = names.iter().find(|known| distance(known, name) <= 2);
+        let close = nearest(name, names.iter().copied());
         let hint = close
             .map(|known| format!("did you mean `{known}`? "))
             .unwrap_or_default();
@@ -434,20 +435,4 @@ impl Store {
             advice,
         }
     }
-}
-
-/// The Levenshtein distance of two words.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &b) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
