@@ -50,7 +50,7 @@ pub(super) struct Entry {
     pub tree: bool,
 }
 
-/// A directory with artefacts.
+/// A directory with artifacts.
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     root: PathBuf,
@@ -115,7 +115,7 @@ impl Cache {
             .map_err(ArtifactError::io("create a directory in", &parent))
     }
 
-    /// Waits for the exclusive right to make the artefact `name`.
+    /// Waits for the exclusive right to make the artifact `name`.
     pub(super) fn lock(&self, name: &str, progress: Progress) -> Result<Lock, ArtifactError> {
         let path = self.directory("locks")?.join(name);
         let failed = |action| ArtifactError::io(action, &path);

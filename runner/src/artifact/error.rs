@@ -1,4 +1,4 @@
-//! What can go wrong with artefacts, each with advice.
+//! What can go wrong with artifacts, each with advice.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// An artefact could not be had.
+/// An artifact is not available.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ArtifactError {
-    /// The name is neither that of a known artefact nor of a file.
+    /// The name is neither that of a known artifact nor of a file.
     #[error("there is no kernel `{name}`: it is neither a known name nor a file")]
     #[diagnostic(code(chaosrun::artifact::unknown))]
     Unknown {

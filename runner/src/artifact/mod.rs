@@ -1,4 +1,4 @@
-//! Artefacts: kernels and programs that are fetched or built once, kept by the hash of their content,
+//! Artifacts: kernels and programs that are fetched or built once, kept by the hash of their content,
 //! and verified before each use; and what a node boots, which is put together of them.
 //!
 //! [`Store::kernel`] takes a name or a path: `debian` is Debian's current cloud kernel, unmodified;
@@ -67,14 +67,14 @@ impl Kernel {
     }
 }
 
-/// One known artefact, as `chaosrun artifact list` shows it.
+/// One known artifact, as `chaosrun artifact list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
     pub name: String,
     /// What it is, in a few words.
     pub description: &'static str,
-    /// The artefact, if the cache has it and it is current.
+    /// The artifact, if the cache has it and it is current.
     pub kernel: Option<Kernel>,
     /// The version that would be fetched now, if it is newer, as far as the package lists of this
     /// machine know; nothing is fetched to find that out.
@@ -84,7 +84,7 @@ pub struct Listed {
 /// What a [`Source`] made, inside of the scratch directory that it was given.
 #[derive(Debug)]
 pub(crate) struct Product {
-    /// The artefact itself.
+    /// The artifact itself.
     file: PathBuf,
     /// The version of its origin.
     version: String,
@@ -92,7 +92,7 @@ pub(crate) struct Product {
     tree: Option<PathBuf>,
 }
 
-/// What a source may use while it makes an artefact.
+/// What a source may use while it makes an artifact.
 #[derive(Debug)]
 pub(crate) struct Workshop<'a> {
     /// An empty directory in the cache's file system.
@@ -107,11 +107,11 @@ pub(crate) struct Workshop<'a> {
     progress: Progress,
 }
 
-/// Where an artefact comes from.
+/// Where an artifact comes from.
 pub(crate) trait Source {
     /// The name that users ask for; it is also used in file names.
     fn name(&self) -> &str;
-    /// What the artefact is, in a few words.
+    /// What the artifact is, in a few words.
     fn description(&self) -> &'static str;
     /// The hash of everything in this program that decides how it is made. When it changes, what is
     /// in the cache is stale.
@@ -163,7 +163,7 @@ impl Named<'_> {
     }
 }
 
-/// Finds artefacts by name or path, and makes those that the cache lacks.
+/// Finds artifacts by name or path, and makes those that the cache lacks.
 pub struct Store {
     cache: Cache,
     sources: Vec<Box<dyn Source>>,
@@ -275,7 +275,7 @@ impl Store {
         Ok(self.kernel_of(entry))
     }
 
-    /// All known artefacts, in a fixed order: those that everybody has, then those of Debian's other
+    /// All known artifacts, in a fixed order: those that everybody has, then those of Debian's other
     /// kernels that were asked for.
     ///
     /// # Errors
@@ -295,7 +295,7 @@ impl Store {
         all.map(listed).collect()
     }
 
-    /// Finds out which of the listed artefacts could be had newer.
+    /// Finds out of which of the listed artifacts there is a newer version.
     ///
     /// # Errors
     /// Versions cannot be compared.
@@ -325,7 +325,7 @@ impl Store {
         choices.into_iter().map(debian::Distributed::new).collect()
     }
 
-    /// Removes everything from the cache, once no other chaosrun is making an artefact, and returns
+    /// Removes everything from the cache, once no other chaosrun is making an artifact, and returns
     /// how many bytes that freed.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::{Exit, Failure, OrExit, interrupt};
 use crate::artifact::{ArtifactError, Kernel, Progress, Store};
 use crate::report::text::shell_line;
 
-/// List, build or remove kernels and other artefacts in the cache.
+/// List, build or remove kernels and other artifacts in the cache.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -48,7 +48,7 @@ pub(super) fn open_store() -> Result<Store, Failure> {
     Store::open(Progress::detect()).or_exit(Exit::HostCannot)
 }
 
-/// The exit code for an artefact that cannot be had: a wrong name is the user's error, all else is
+/// The exit code for an artifact that is not available: a wrong name is the user's error, all else is
 /// something that this host lacks.
 pub(super) fn exit_of(error: &ArtifactError) -> Exit {
     match error {

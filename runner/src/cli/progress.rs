@@ -226,7 +226,7 @@ impl Board for Bars {
             done.inc(1);
         }
         if self.plain {
-            say(&format!("chaosrun: {} {}", seat.label, told(outcome)));
+            say(&format!("chaosrun: {} {}", seat.label, ending(outcome)));
         }
         !self.interrupted.load(Ordering::Relaxed) && (!self.fail_fast || passed(outcome))
     }
@@ -250,7 +250,8 @@ fn passed(outcome: &Result<Outcome, TaskError>) -> bool {
     outcome.as_ref().is_ok_and(|outcome| !failed(outcome))
 }
 
-fn told(outcome: &Result<Outcome, TaskError>) -> String {
+/// How a run ended, as the end of a line about it.
+fn ending(outcome: &Result<Outcome, TaskError>) -> String {
     match outcome {
         Err(error) => format!("could not be run: {error}"),
         Ok(outcome) => {

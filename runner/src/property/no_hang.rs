@@ -193,7 +193,7 @@ impl Checker for NoHang {
             let reason = match how {
                 Stuck::HaltedForEver => format!("{} has halted for ever", seen.place()),
                 Stuck::InterruptsOff { vcpu, rip } => format!(
-                    "processor {vcpu} of {} goes round at {rip:#x} with interrupts off, for {for_long} \
+                    "processor {vcpu} of {} loops at {rip:#x} with interrupts off, for {for_long} \
                      and more",
                     seen.place()
                 ),

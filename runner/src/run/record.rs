@@ -231,7 +231,7 @@ fn stuck(how: Stuck) -> String {
     match how {
         Stuck::HaltedForEver => "stuck: it has halted and nothing can wake it".to_owned(),
         Stuck::InterruptsOff { vcpu, rip } => {
-            format!("stuck: processor {vcpu} goes round at {rip:#x} with interrupts off")
+            format!("stuck: processor {vcpu} loops at {rip:#x} with interrupts off")
         }
     }
 }

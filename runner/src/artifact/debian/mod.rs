@@ -93,7 +93,7 @@ impl Source for Distributed {
     }
 }
 
-/// Makes the artefact of the kernel in some packages. Its version is the caller's to tell.
+/// Makes the artifact of the kernel in some packages. Its version is the caller's to tell.
 fn product(packages: &[PathBuf], workshop: &Workshop<'_>) -> Result<Product, ArtifactError> {
     let root = workshop.scratch.join("root");
     for package in packages {

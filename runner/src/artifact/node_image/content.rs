@@ -33,9 +33,9 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Where an artefact is on this host. `what` names it in messages, with an article.
-    pub(super) fn path(&self, artefact: &Artefact, what: &str) -> Result<PathBuf, ArtifactError> {
-        let hash = artefact.hash();
+    /// Where an artifact is on this host. `what` names it in messages, with an article.
+    pub(super) fn path(&self, artifact: &Artefact, what: &str) -> Result<PathBuf, ArtifactError> {
+        let hash = artifact.hash();
         self.origins
             .files
             .get(hash)
@@ -49,13 +49,13 @@ impl<'a> Contents<'a> {
     /// The content of a file, which has to be what the plan says.
     pub(super) fn file(
         &mut self,
-        artefact: &Artefact,
+        artifact: &Artefact,
         what: &str,
     ) -> Result<Arc<[u8]>, ArtifactError> {
-        if let Some(content) = self.read.get(artefact.hash()) {
+        if let Some(content) = self.read.get(artifact.hash()) {
             return Ok(Arc::clone(content));
         }
-        let path = self.path(artefact, what)?;
+        let path = self.path(artifact, what)?;
         let failed = || ArtifactError::io("read", &path);
         let file = File::open(&path).map_err(failed())?;
         let size = file.metadata().map_err(failed())?.len();
@@ -70,32 +70,32 @@ impl<'a> Contents<'a> {
         file.take(SIZE_LIMIT)
             .read_to_end(&mut content)
             .map_err(failed())?;
-        if blake3::hash(&content).to_hex().as_str() != artefact.hash() {
+        if blake3::hash(&content).to_hex().as_str() != artifact.hash() {
             return Err(ArtifactError::Changed { path });
         }
         let content: Arc<[u8]> = content.into();
         self.read
-            .insert(artefact.hash().to_owned(), Arc::clone(&content));
+            .insert(artifact.hash().to_owned(), Arc::clone(&content));
         Ok(content)
     }
 
     /// The file of a disk, which has to be what the plan says.
-    pub(super) fn disk(&mut self, artefact: &Artefact) -> Result<Arc<DiskFile>, ArtifactError> {
-        if let Some(disk) = self.disks.get(artefact.hash()) {
+    pub(super) fn disk(&mut self, artifact: &Artefact) -> Result<Arc<DiskFile>, ArtifactError> {
+        if let Some(disk) = self.disks.get(artifact.hash()) {
             return Ok(Arc::clone(disk));
         }
-        let path = self.path(artefact, "a disk image")?;
-        let disk = Arc::new(DiskFile::open(&path, artefact.hash(), &self.known)?);
+        let path = self.path(artifact, "a disk image")?;
+        let disk = Arc::new(DiskFile::open(&path, artifact.hash(), &self.known)?);
         self.disks
-            .insert(artefact.hash().to_owned(), Arc::clone(&disk));
+            .insert(artifact.hash().to_owned(), Arc::clone(&disk));
         Ok(disk)
     }
 
     /// Where a directory tree is, which has to be what the plan says.
-    pub(super) fn tree(&self, artefact: &Artefact) -> Result<PathBuf, ArtifactError> {
-        let path = self.path(artefact, "a directory tree")?;
+    pub(super) fn tree(&self, artifact: &Artefact) -> Result<PathBuf, ArtifactError> {
+        let path = self.path(artifact, "a directory tree")?;
         match hash_tree(&path, Detail::FileSystem, &|_| true) {
-            Ok((hash, _)) if hash == artefact.hash() => Ok(path),
+            Ok((hash, _)) if hash == artifact.hash() => Ok(path),
             Ok(_) => Err(ArtifactError::Changed { path }),
             Err(problem) => Err(ArtifactError::io("read", &path)(std::io::Error::other(
                 problem.to_string(),

@@ -9,7 +9,7 @@
 //! The tree of a directory guest is the root itself, and added files are where the plan says. A guest
 //! that is a whole initial RAM disk keeps its own `/init`; only programs and files are added to it.
 //!
-//! The same plan and the same artefacts give the same bytes. All but `node.json` is shared among
+//! The same plan and the same artifacts give the same bytes. All but `node.json` is shared among
 //! nodes that are alike; nothing is compressed, since decompression costs the guest time.
 
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ impl NodeImage {
 /// Makes the images of all nodes of a plan, in the plan's order. What is missing is fetched and built.
 ///
 /// # Errors
-/// An artefact cannot be had, has changed since the plan was made, or does not fit.
+/// An artifact is not available, has changed since the plan was made, or does not fit.
 pub fn node_images(
     store: &Store,
     plan: &Plan,
@@ -326,8 +326,8 @@ impl<'a> Images<'a> {
     fn add_file(&mut self, root: &mut Initrd, file: &AddedFile) -> Result<(), ArtifactError> {
         match &file.content {
             FileContent::Text(text) => root.file(&file.path, file.mode, text.as_bytes())?,
-            FileContent::Artefact(artefact) => {
-                let content = self.contents.file(artefact, "a file")?;
+            FileContent::Artefact(artifact) => {
+                let content = self.contents.file(artifact, "a file")?;
                 root.file(&file.path, file.mode, content.to_vec())?;
             }
         }
@@ -408,7 +408,7 @@ impl<'a> Images<'a> {
 /// there were any. If so, planning again names them by their content.
 ///
 /// # Errors
-/// One of them cannot be had.
+/// One of them is not available.
 pub fn fetch_missing(store: &Store, plan: &Plan) -> Result<bool, ArtifactError> {
     let mut fetched = false;
     for node in &plan.nodes {
