@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Faults;
-use super::kernel::KernelChoice;
+use super::kernel::{KernelChoice, KernelName};
 use super::property::Property;
 
 /// The version of the plan's form. A reader refuses others.
@@ -88,8 +88,8 @@ impl Artifact {
 /// A kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
-    /// `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, or `file`.
-    pub name: String,
+    /// Which one.
+    pub name: KernelName,
     /// Which of Debian's kernels, if it is not the current one.
     #[serde(default, skip_serializing_if = "KernelChoice::is_empty")]
     pub choice: KernelChoice,
@@ -104,7 +104,7 @@ impl Kernel {
     #[must_use]
     pub fn artifact(&self) -> String {
         match self.choice.is_empty() {
-            true => self.name.clone(),
+            true => self.name.word().to_owned(),
             false => self.choice.name(),
         }
     }

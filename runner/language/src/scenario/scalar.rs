@@ -2,6 +2,11 @@
 
 use chaosrun_chance::Chance;
 
+use super::wording::clipped;
+
+/// How much of a unit that nobody knows is shown, in characters.
+const SHOWN_CHARS: usize = 24;
+
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -140,7 +145,7 @@ pub fn duration(text: &str) -> Result<u64, Wrong> {
 /// How many nanoseconds a unit of time has; `number` stands before it in `text`.
 fn nanoseconds(unit: &str, number: &str, text: &str) -> Result<u128, Wrong> {
     let unknown = |instead: String| {
-        let what = format!("has the unknown unit `{}`", clip(unit));
+        let what = format!("has the unknown unit `{}`", clipped(unit, SHOWN_CHARS));
         wrong(Fault::Malformed, what, instead)
     };
     match unit {
@@ -237,14 +242,14 @@ pub fn size(text: &str) -> Result<u64, Wrong> {
                     Fault::Ambiguous,
                     format!(
                         "has the unit `{}`, which some read as powers of 1000 and some of 1024",
-                        clip(other)
+                        clipped(other, SHOWN_CHARS)
                     ),
                     format!("write \"{binary}\" for powers of 1024"),
                 );
             }
             return wrong(
                 Fault::Malformed,
-                format!("has the unknown unit `{}`", clip(other)),
+                format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                 SIZE_HELP,
             );
         }
@@ -293,7 +298,7 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
         "B" | "kB" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB" => {
             return wrong(
                 Fault::Ambiguous,
-                format!("is counted in bytes (`{}`)", clip(unit)),
+                format!("is counted in bytes (`{}`)", clipped(unit, SHOWN_CHARS)),
                 "bandwidth is counted in bits, as network cards are: multiply by 8 \
                  and write e.g. \"800Mbit\"",
             );
@@ -301,7 +306,7 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
         other => {
             return wrong(
                 Fault::Malformed,
-                format!("has the unknown unit `{}`", clip(other)),
+                format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                 BANDWIDTH_HELP,
             );
         }
@@ -503,16 +508,6 @@ pub fn seed_range(text: &str) -> Result<(u64, u64), Wrong> {
         );
     }
     Ok((from, to))
-}
-
-/// The beginning of a text that may be long.
-fn clip(text: &str) -> String {
-    let short: String = text.chars().take(24).collect();
-    if short.len() < text.len() {
-        format!("{short}…")
-    } else {
-        short
-    }
 }
 
 #[cfg(test)]

@@ -4,25 +4,11 @@ use chaosrun_chance::Chance;
 
 use crate::outcome::event::Fault;
 use crate::plan::model::Range;
+use crate::scenario::units::duration;
 use crate::scenario::vocab::Family;
 
 /// Something that is told of a fault: a key of the language and its value.
 pub(super) type Detail = (&'static str, serde_json::Value);
-
-/// A duration as the language writes it, exactly.
-pub(super) fn duration(ns: u64) -> String {
-    let units = [
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-        (1_000, "us"),
-        (1, "ns"),
-    ];
-    let (unit, word) = units
-        .into_iter()
-        .find(|(unit, _)| ns.is_multiple_of(*unit))
-        .unwrap_or((1, "ns"));
-    format!("{}{word}", ns / unit)
-}
 
 pub(super) fn signed(ns: i64) -> String {
     let sign = if ns < 0 { "-" } else { "" };
@@ -49,6 +35,7 @@ pub fn kdl(fault: &Fault) -> String {
     let mut line = fault.name.clone();
     let sides = fault
         .details
+        .named
         .get("sides")
         .and_then(|sides| sides.as_array());
     if sides.is_none() {
@@ -61,11 +48,8 @@ pub fn kdl(fault: &Fault) -> String {
             line.push_str(&format!(" {key}{node:?}"));
         }
     }
-    for (key, value) in &fault.details {
-        if matches!(
-            key.as_str(),
-            "sides" | "stage" | "source" | "lasted_ns" | "why"
-        ) {
+    for (key, value) in &fault.details.named {
+        if matches!(key.as_str(), "sides" | "source" | "lasted_ns" | "why") {
             continue;
         }
         match value.as_bool() {
@@ -99,10 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_ratios_are_exact() {
-        assert_eq!(duration(3_000_000_000), "3s");
-        assert_eq!(duration(1_500_000_000), "1500ms");
-        assert_eq!(duration(1), "1ns");
+    fn signs_and_ratios_are_exact() {
         assert_eq!(signed(-2_000), "-2us");
         assert_eq!(ratio(Chance::new(1, 3)), "33.333333%");
         assert_eq!(ratio(Chance::new(1, 1)), "100%");

@@ -8,7 +8,8 @@ use crate::plan::model::Range;
 use crate::run::director::Director;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::Prepared;
-use crate::run::director::words::{Detail, duration, range, ratio};
+use crate::run::director::words::{Detail, range, ratio};
+use crate::scenario::units::duration;
 use crate::scenario::vocab::NetworkKind;
 
 /// What a fault does to networks.

@@ -9,7 +9,8 @@ use crate::run::director::Director;
 use crate::run::director::agenda::Item;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::{Facts, Needs, Prepared};
-use crate::run::director::words::{Detail, duration, ratio};
+use crate::run::director::words::{Detail, ratio};
+use crate::scenario::units::duration;
 use crate::scenario::vocab::NodeKind;
 
 /// What a fault does to a node.
