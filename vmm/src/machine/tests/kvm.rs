@@ -259,7 +259,7 @@ impl Storm {
         let target = unsafe { libc::pthread_self() };
         let sender = std::thread::spawn(move || {
             while seen.load(std::sync::atomic::Ordering::SeqCst) {
-                // SAFETY: the thread waits for this one before it ends, and its watch has installed a handler.
+                // SAFETY: the thread waits for this one before it ends, and its watch has a handler.
                 unsafe { libc::pthread_kill(target, libc::SIGRTMIN() + 5) };
                 std::thread::sleep(std::time::Duration::from_micros(200));
             }
