@@ -5,16 +5,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A probability: from never to always, both included, as an exact fraction. Also a part of something, such as
-/// what is left of a node's speed.
+/// A probability: from never to always, both included, as an exact fraction. Also a part of something,
+/// such as what is left of a node's speed.
 ///
-/// The fraction is what it was made of and is not reduced, because it says which decision is drawn: a number below
-/// [`den`](Self::den), and the chance comes true if that is less than [`num`](Self::num). So 1/2 and 50/100 are
-/// equally likely, but they are other decisions, and not equal. The language reduces what it reads, so that a
-/// plan says `1/2` however that was written.
+/// The fraction is what it was made of and is not reduced, because it says which decision is drawn: a
+/// number below [`den`](Self::den), and the chance comes true if that is less than [`num`](Self::num).
+/// So 1/2 and 50/100 are equally likely, but they are different decisions, and not equal. The language
+/// reduces what it reads, so that a plan says `1/2` however that was written.
 ///
-/// Its form in JSON is `{"num":1,"den":2}`; in postcard it is the two numbers. Reading refuses a fraction that is
-/// no probability.
+/// In JSON it is `{"num":1,"den":2}`, in postcard the two numbers. Reading refuses a fraction that is no
+/// probability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Fraction")]
 pub struct Chance {

@@ -122,7 +122,7 @@ fn power_loss_takes_what_was_not_flushed() {
     disk.write(0, &[2; 512], false).unwrap();
     disk.write(8192, &[3; 512], false).unwrap();
     assert_eq!(read(&mut disk, 0, 512).unwrap(), [2; 512]);
-    lose_power(&mut disk, Chance::new(0, 1));
+    lose_power(&mut disk, Chance::NEVER);
     assert_eq!(read(&mut disk, 0, 4096).unwrap(), [1; 4096]);
     assert_eq!(read(&mut disk, 8192, 512).unwrap(), [0; 512]);
     assert_eq!(disk.counters().lost_pages, 2);
@@ -151,7 +151,7 @@ fn torn_pages_keep_whole_sectors_of_what_was_written() {
         let mut disk = disk();
         disk.write(0, &[1; 4096], true).unwrap();
         disk.write(1024, &[2; 3072], false).unwrap();
-        disk.power_loss(Chance::new(1, 1), &mut Tape::new(seed).stream("n/power"));
+        disk.power_loss(Chance::ALWAYS, &mut Tape::new(seed).stream("n/power"));
         let bytes = read(&mut disk, 0, 4096).unwrap();
         let sectors: Vec<u8> = bytes.chunks(512).map(|sector| sector[0]).collect();
         for (sector, bytes) in bytes.chunks(512).enumerate() {
@@ -183,7 +183,7 @@ fn interrupted_writes_are_lost_unless_they_are_torn() {
     whole.interrupt(0, vec![1; 4096]);
     assert_eq!(read(&mut whole, 0, 4096).unwrap(), [0; 4096]);
     // The same write when the power fails as well.
-    lose_power(&mut whole, Chance::new(1, 1));
+    lose_power(&mut whole, Chance::ALWAYS);
     let bytes = read(&mut whole, 0, 4096).unwrap();
     assert!(bytes[0] == 1 && bytes[4095] == 0 && bytes.is_sorted_by(|a, b| a >= b));
 
@@ -400,7 +400,7 @@ fn drawn_operations_keep_what_a_plain_array_would() {
     for seed in 0..60 {
         let (mut disk, now, durable) = driven(seed, 80);
         assert_eq!(read(&mut disk, 0, SIZE).unwrap(), now, "seed {seed}");
-        lose_power(&mut disk, Chance::new(0, 1));
+        lose_power(&mut disk, Chance::NEVER);
         assert_eq!(read(&mut disk, 0, SIZE).unwrap(), durable, "seed {seed}");
     }
 }

@@ -275,12 +275,14 @@ fn scheduled(scheduled: &Scheduled) -> String {
                 .duration
                 .map(|d| format!(" for {}", range(d)))
                 .unwrap_or_default();
-            let sides = match &f.action {
-                Action::Network(NetworkAction::Partition {
-                    split: Split::Sides { sides },
-                    ..
-                }) => format!(" ({})", sides.join(" | ")),
-                _ => String::new(),
+            let sides = if let Action::Network(NetworkAction::Partition {
+                split: Split::Sides { sides },
+                ..
+            }) = &f.action
+            {
+                format!(" ({})", sides.join(" | "))
+            } else {
+                String::new()
             };
             let name = f.name.split(" @").next().unwrap_or(&f.name);
             format!("{name}{sides}{lasts}")

@@ -27,8 +27,8 @@ pub(super) use node::{NodeEffect, NodeUndo};
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
 
-/// What a fault of `random` is drawn from. The ranges of the strengths are with the kinds and not in the plan.
-/// They are wide enough to hurt and small enough that a sound system survives them.
+/// What a fault of `random` is drawn from. The ranges of the strengths are with the kinds and not in the
+/// plan. They are wide enough to hurt and small enough that a sound system survives them.
 pub(super) struct Draw<'a> {
     pub stream: &'a mut Stream,
     /// Whom the generator may hit.

@@ -132,7 +132,7 @@ fn loss_corruption_and_duplication_hit_what_they_are_armed_for() {
     let (times, counters) = while_armed(
         net(),
         Kind::Duplicate {
-            chance: Chance::new(1, 1),
+            chance: Chance::ALWAYS,
         },
     );
     assert_eq!((times.len(), counters.duplicated), (20, 10));
@@ -143,7 +143,7 @@ fn loss_corruption_and_duplication_hit_what_they_are_armed_for() {
         &[0],
         &[1],
         Kind::Corrupt {
-            chance: Chance::new(1, 1),
+            chance: Chance::ALWAYS,
         },
         0,
     );
@@ -250,7 +250,7 @@ fn faults_that_are_armed_together_combine() {
         &[1],
         &[2],
         Kind::Loss {
-            chance: Chance::new(1, 1),
+            chance: Chance::ALWAYS,
         },
         0,
     );

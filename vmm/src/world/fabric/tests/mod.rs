@@ -367,7 +367,7 @@ fn a_capture_has_every_frame_once_and_says_what_became_of_it() {
         &[0],
         &[2],
         LinkFaultKind::Duplicate {
-            chance: Chance::new(1, 1),
+            chance: Chance::ALWAYS,
         },
         0,
     );
