@@ -17,7 +17,6 @@ const MAX_DEPTH: usize = 64;
 const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`, `fault()`, `node()`, \
     `all()` and `none()`";
 
-/// Parses a whole filterset.
 impl Filter {
     /// Parses a filterset.
     ///
@@ -28,6 +27,7 @@ impl Filter {
     }
 }
 
+/// Parses a whole filterset.
 fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_BYTES {
         // The text itself is not shown: it is what is too long.

@@ -49,6 +49,7 @@ impl Allowance {
         } else {
             self.refused += 1;
         }
+        debug_assert!(self.left <= BURST && self.time_ns <= time_ns);
         fits
     }
 

@@ -123,7 +123,10 @@ impl<'a> Drive<'a> {
             if let Some(why) = watch.look(self.progress()) {
                 return Ok(End::Stopped(why));
             }
-            self.world.step(VirtTime(self.next_moment()))?;
+            let next = self.next_moment();
+            self.world.step(VirtTime(next))?;
+            // Whatever is to be done at that moment would come too late.
+            assert!(self.now() <= next, "{} is behind {next}", self.now());
             self.show();
         }
     }
@@ -156,6 +159,7 @@ impl<'a> Drive<'a> {
         let hash = self.world.state_hash()?;
         let every = self.hash_every;
         self.next_hash = (self.now() / every + 1).saturating_mul(every);
+        debug_assert!(self.chain.last().is_none_or(|last| last.time < hash.time));
         let expected = watch.hash(&hash);
         self.chain.push(hash);
         Ok(expected)

@@ -28,11 +28,16 @@ impl FaultLog {
             Stage::WithoutEffect { .. } => FaultStage::WithoutEffect,
         };
         match stage {
-            Stage::Begin => drop(self.began.insert(id, now)),
+            Stage::Begin => {
+                let before = self.began.insert(id, now);
+                debug_assert_eq!(before, None, "fault {id} begins twice");
+            }
             Stage::End => {
                 // How long it may last says nothing any more.
                 (fault.max_duration, fault.max_duration_ns) = (None, None);
-                if let Some(began) = self.began.remove(&id) {
+                let began = self.began.remove(&id);
+                debug_assert!(began.is_some_and(|began| began <= now), "fault {id}");
+                if let Some(began) = began {
                     fault = fault.with("lasted_ns", now.saturating_sub(began));
                 }
             }

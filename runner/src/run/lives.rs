@@ -47,6 +47,7 @@ impl Life {
 
     /// It reset itself at `now`.
     pub fn reset(&mut self, now: u64) {
+        debug_assert!(!self.panicked, "a node whose kernel panicked stays down");
         self.reboot = Some(now.saturating_add(REBOOT_NS));
     }
 
@@ -62,6 +63,7 @@ impl Life {
 
     /// A processor ignores interrupts.
     pub fn ignores(&mut self, vcpu: u32) {
+        debug_assert!(vcpu < u32::BITS, "vCPU {vcpu}");
         self.deaf |= 1 << vcpu;
     }
 
@@ -81,9 +83,9 @@ mod tests {
         let mut life = Life::default();
         assert!(life.started());
         life.crashes = 3;
+        life.reset(5);
         life.console("[    1.000000] Kernel panic - not syncing: fatal");
         life.ending = Some("reset".to_owned());
-        life.reset(5);
         assert!(life.panicked());
         assert!(!life.started());
         assert!(!life.panicked() && life.ending.is_none() && life.reboot().is_none());

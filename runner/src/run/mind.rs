@@ -50,6 +50,10 @@ pub(super) struct Mind<'a> {
     seq: u64,
     /// The present moment.
     now_ns: u64,
+    /// The moment of the last observation.
+    told_ns: u64,
+    /// Whether the quiet period has begun.
+    quiet: bool,
     /// When all nodes were ready.
     ready_ns: Option<u64>,
     unimplemented: Option<String>,
@@ -95,6 +99,8 @@ impl<'a> Mind<'a> {
             lives: vec![Life::default(); nodes],
             seq: 0,
             now_ns: 0,
+            told_ns: 0,
+            quiet: false,
             ready_ns: None,
             unimplemented: None,
             failed: false,
@@ -137,6 +143,15 @@ impl<'a> Mind<'a> {
 
     /// Time has come to `now`, and this is what the world did until then, in order.
     pub fn pass(&mut self, now: u64, events: Vec<WorldEvent>) {
+        // Judges, readiness and triggers reason about what comes first, so that a verdict about events
+        // in another order would be a wrong one.
+        let before = self.now_ns;
+        assert!(before <= now, "time went back from {before} to {now}");
+        let mut times = events.iter().map(|event| event.time.as_nanos());
+        assert!(
+            times.clone().is_sorted() && times.all(|time| (before..=now).contains(&time)),
+            "events that did not happen between {before} and {now}, or not in this order: {events:?}"
+        );
         self.now_ns = now;
         // What has happened up to now comes first, or it would be told as the past.
         for event in events {
@@ -224,20 +239,29 @@ impl<'a> Mind<'a> {
                     }
                     commands.push(command);
                 }
-                Deed::Quiet => self.tell(now, None, None, ObservationKind::Phase(Phase::Quiet)),
+                Deed::Quiet => {
+                    self.quiet = true;
+                    self.tell(now, None, None, ObservationKind::Phase(Phase::Quiet));
+                }
                 Deed::Record {
                     id,
                     source,
                     stage,
                     fault: event,
                 } => {
+                    let begins = matches!(stage, Stage::Begin | Stage::Moment);
+                    // Liveness is judged from there on, without regard to faults.
+                    assert!(
+                        !(self.quiet && begins),
+                        "a fault in the quiet period: {event:?}"
+                    );
                     if stage == (Stage::WithoutEffect { entirely: true }) {
                         self.record.did_nothing(&event.name);
                     }
                     let shown = self.faults.record(now, id, stage, source, event.clone());
                     self.seq += 1;
                     self.record.add(self.seq, now, None, fault(now, shown));
-                    if matches!(stage, Stage::Begin | Stage::Moment) {
+                    if begins {
                         let (class, nodes) = (event.class, event.affected_nodes);
                         let kind = ObservationKind::FaultBegan { id, class, nodes };
                         self.tell(now, None, None, kind);
@@ -435,6 +459,12 @@ impl<'a> Mind<'a> {
 
     /// Shows something to the record and to the judges.
     fn tell(&mut self, time: u64, node: Option<usize>, pid: Option<u32>, kind: ObservationKind) {
+        let told = std::mem::replace(&mut self.told_ns, time);
+        debug_assert!(
+            told <= time && time <= self.now_ns,
+            "{kind:?} at {time} is told behind what happened at {told}, at {}",
+            self.now_ns
+        );
         self.seq += 1;
         let observation = Observation {
             seq: self.seq,

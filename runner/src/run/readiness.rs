@@ -51,7 +51,12 @@ impl Readiness {
             return false;
         }
         let waiting = &mut self.nodes[node];
+        if waiting.ready {
+            // A guest can invent any number of processes.
+            return false;
+        }
         waiting.said.insert(pid);
+        debug_assert!(waiting.said.len() <= waiting.processes.max(1));
         let enough = waiting.said.len() >= waiting.processes;
         self.becomes(node, enough)
     }

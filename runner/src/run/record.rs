@@ -72,6 +72,9 @@ impl Record {
             *self.dropped.entry(node.to_owned()).or_default() += 1;
             return;
         }
+        if let Some(last) = self.events.last() {
+            debug_assert!(last.seq < seq && last.vtime_ns <= time_ns, "{last:?} {seq}");
+        }
         self.events.push(Event::new(seq, time_ns, node, kind));
     }
 
@@ -88,6 +91,7 @@ impl Record {
             said.events += 1;
             said.bytes += bytes;
         }
+        debug_assert!(said.events <= self.share.events && said.bytes <= self.share.bytes);
         fits
     }
 
@@ -286,10 +290,16 @@ mod tests {
         for seq in 0..MAX_EVENTS as u64 {
             record.add(seq, seq, Some("loud"), line(1));
         }
-        record.add(1, 1, Some("quiet"), line(1));
+        let (next, after) = (MAX_EVENTS as u64, MAX_EVENTS as u64 + 1);
+        record.add(next, next, Some("quiet"), line(1));
         let state = NodeState::Crashed;
         let detail = None;
-        record.add(2, 2, Some("loud"), EventKind::Node { state, detail });
+        record.add(
+            after,
+            after,
+            Some("loud"),
+            EventKind::Node { state, detail },
+        );
         let (events, dropped) = record.finish();
         assert_eq!(events.len(), MAX_EVENTS / 2 + 2);
         let half = MAX_EVENTS as u64 / 2;

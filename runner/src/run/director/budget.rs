@@ -68,4 +68,13 @@ impl Ledger {
     pub fn end(&mut self, id: u64) {
         self.impaired.remove(&id);
     }
+
+    /// Whether no more nodes are impaired, or down by faults, than may be, and each by a fault that goes on.
+    pub fn is_kept(&self, down: &BTreeSet<usize>, goes_on: impl Fn(u64) -> bool) -> bool {
+        let mut nodes: BTreeSet<usize> = self.impaired.values().flatten().copied().collect();
+        nodes.extend(down);
+        let most = self.budget.nodes;
+        most.is_none_or(|most| nodes.len() as u64 <= most)
+            && self.impaired.keys().all(|id| goes_on(*id))
+    }
 }

@@ -207,8 +207,14 @@ impl<'p> Director<'p> {
     /// Does everything that is due at or before `now`.
     pub fn advance(&mut self, now: u64) -> Vec<Deed> {
         while let Some((at, item)) = self.agenda.pop_due(now) {
+            // A fault that began in the past would be told behind what it did.
+            assert!(self.now <= at, "{at} is before {}", self.now);
             self.handle(at, item);
         }
+        debug_assert!(
+            self.ledger
+                .is_kept(&self.nodes.down(), |id| self.active.contains_key(&id))
+        );
         std::mem::take(&mut self.deeds)
     }
 

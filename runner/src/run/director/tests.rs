@@ -632,3 +632,21 @@ fn no_end_of_a_fault_reads_like_a_beginning() {
     ];
     assert!(ended.iter().eq(lasting), "{ended:?}");
 }
+
+#[test]
+fn a_budget_that_is_exceeded_is_noticed() {
+    let budget = crate::plan::fault::Budget {
+        nodes: Some(1),
+        ..plan("").faults.budget
+    };
+    let mut ledger = Ledger::new(budget);
+    let cost = budget::Cost {
+        nodes: [0].into(),
+        lasts: true,
+        ..budget::Cost::default()
+    };
+    ledger.begin(0, 1, cost);
+    assert!(ledger.is_kept(&[0].into(), |_| true));
+    assert!(!ledger.is_kept(&[1].into(), |_| true), "two are impaired");
+    assert!(!ledger.is_kept(&[0].into(), |_| false), "by nothing");
+}

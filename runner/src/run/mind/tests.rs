@@ -160,7 +160,7 @@ impl Toy {
             4 | 5 => self.publish(node, "commit", count / 10),
             6 => self.publish(node, "term", count / 20),
             7 => self.publish(node, "leader", count / 50),
-            8 => self.assert("safety", Kind::Always, count % 97 != 0, node),
+            8 => self.assert("safety", Kind::Always, !count.is_multiple_of(97), node),
             9 => self.assert("elected", Kind::Sometimes, count.is_multiple_of(5), node),
             10 => self.send(
                 node,
@@ -311,4 +311,72 @@ fn a_copy_in_the_middle_of_a_run_comes_to_the_same_verdicts_and_report() {
         }
         show(&mut mind, shown);
     }
+}
+
+/// A mind to which five milliseconds have passed.
+fn at_five(plan: &Plan) -> Mind<'_> {
+    let mut mind = Mind::new(plan, &Tape::new(3));
+    mind.pass(5 * MS, Vec::new());
+    mind
+}
+
+/// Something that happened at these moments, in milliseconds.
+fn events(at: &[u64]) -> Vec<WorldEvent> {
+    let event = |ms: &u64| WorldEvent {
+        time: VirtTime(ms * MS),
+        node: Some(0),
+        kind: WorldEventKind::Console(b"x".to_vec()),
+    };
+    at.iter().map(event).collect()
+}
+
+#[test]
+fn what_happens_is_told_in_its_order() {
+    let plan = plan();
+    let mut mind = at_five(&plan);
+    mind.pass(9 * MS, events(&[5, 6, 6, 9]));
+    mind.pass(9 * MS, events(&[9]));
+}
+
+#[test]
+#[should_panic(expected = "time went back")]
+fn time_does_not_go_back() {
+    let plan = plan();
+    at_five(&plan).pass(4 * MS, Vec::new());
+}
+
+#[test]
+#[should_panic(expected = "events that did not happen between")]
+fn what_happened_before_is_not_told_behind() {
+    let plan = plan();
+    at_five(&plan).pass(9 * MS, events(&[4]));
+}
+
+#[test]
+#[should_panic(expected = "events that did not happen between")]
+fn what_has_not_happened_is_not_told() {
+    let plan = plan();
+    at_five(&plan).pass(9 * MS, events(&[10]));
+}
+
+#[test]
+#[should_panic(expected = "not in this order")]
+fn events_are_told_in_their_order() {
+    let plan = plan();
+    at_five(&plan).pass(9 * MS, events(&[7, 6]));
+}
+
+#[test]
+#[should_panic(expected = "a fault in the quiet period")]
+fn no_fault_begins_in_the_quiet_period() {
+    let plan = plan();
+    let mut mind = at_five(&plan);
+    let begins = Deed::Record {
+        id: 1,
+        source: "at 1".to_owned(),
+        stage: Stage::Begin,
+        fault: crate::report::event::Fault::new("pause", "node", &["n1"]),
+    };
+    mind.carry_out(vec![begins.clone()]);
+    mind.carry_out(vec![Deed::Quiet, begins]);
 }
