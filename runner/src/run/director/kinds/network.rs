@@ -1,5 +1,6 @@
 //! Faults of networks.
 
+use chaosrun_chance::Chance;
 use chaosrun_vmm::world::{Command, LinkFault, LinkFaultKind};
 
 use super::{Draw, MS};
@@ -92,84 +93,59 @@ pub(super) fn draw(kind: NetworkKind, draw: &mut Draw<'_>) -> Option<NetworkActi
     })
 }
 
-/// What is done to the frames, and how that is told of.
-fn link_fault(action: &NetworkAction) -> Option<(&Frames, LinkFaultKind, Vec<Detail>)> {
-    Some(match action {
-        // These are about networks as a whole, see `prepare_network`.
+/// What is done to frames, and how that is told of. None for what is done to networks as a whole.
+fn link_fault(action: &NetworkAction) -> Option<(LinkFaultKind, Vec<Detail>)> {
+    let by = |ns: u64| ("by", duration(ns).into());
+    let hits = |chance: Chance| ("chance", ratio(chance).into());
+    Some(match *action {
         NetworkAction::Partition { .. } | NetworkAction::Heal { .. } => return None,
         NetworkAction::Latency {
-            frames,
             by_ns,
             jitter_ns,
             overtake,
+            ..
         } => {
             let kind = LinkFaultKind::Latency {
-                by_ns: *by_ns,
-                jitter_ns: *jitter_ns,
-                overtake: *overtake,
+                by_ns,
+                jitter_ns,
+                overtake,
             };
-            let by = ("by", duration(*by_ns).into());
-            let jitter = ("jitter", duration(*jitter_ns).into());
-            (
-                frames,
-                kind,
-                vec![by, jitter, ("overtake", (*overtake).into())],
-            )
+            let jitter = ("jitter", duration(jitter_ns).into());
+            (kind, vec![by(by_ns), jitter, ("overtake", overtake.into())])
         }
         NetworkAction::Jitter {
-            frames,
-            by_ns,
-            overtake,
+            by_ns, overtake, ..
         } => {
-            let kind = LinkFaultKind::Jitter {
-                by_ns: *by_ns,
-                overtake: *overtake,
-            };
-            let by = ("by", duration(*by_ns).into());
-            (frames, kind, vec![by, ("overtake", (*overtake).into())])
+            let kind = LinkFaultKind::Jitter { by_ns, overtake };
+            (kind, vec![by(by_ns), ("overtake", overtake.into())])
         }
         NetworkAction::Bandwidth {
-            frames,
-            bandwidth_bps: bps,
+            bandwidth_bps: bps, ..
         } => {
             let rate = ("rate", format!("{bps}bit").into());
-            (frames, LinkFaultKind::Bandwidth { bps: *bps }, vec![rate])
+            (LinkFaultKind::Bandwidth { bps }, vec![rate])
         }
-        NetworkAction::Loss { frames, chance } => {
-            let kind = LinkFaultKind::Loss { chance: *chance };
-            (frames, kind, vec![("chance", ratio(*chance).into())])
-        }
-        NetworkAction::Corrupt { frames, chance } => {
-            let kind = LinkFaultKind::Corrupt { chance: *chance };
-            (frames, kind, vec![("chance", ratio(*chance).into())])
+        NetworkAction::Loss { chance, .. } => (LinkFaultKind::Loss { chance }, vec![hits(chance)]),
+        NetworkAction::Corrupt { chance, .. } => {
+            (LinkFaultKind::Corrupt { chance }, vec![hits(chance)])
         }
         NetworkAction::Reorder {
-            frames,
-            chance,
-            window_ns,
+            chance, window_ns, ..
         } => {
-            let kind = LinkFaultKind::Reorder {
-                chance: *chance,
-                window_ns: *window_ns,
-            };
-            let window = ("window", duration(*window_ns).into());
-            (
-                frames,
-                kind,
-                vec![("chance", ratio(*chance).into()), window],
-            )
+            let kind = LinkFaultKind::Reorder { chance, window_ns };
+            let window = ("window", duration(window_ns).into());
+            (kind, vec![hits(chance), window])
         }
-        NetworkAction::Duplicate { frames, chance } => {
-            let kind = LinkFaultKind::Duplicate { chance: *chance };
-            (frames, kind, vec![("chance", ratio(*chance).into())])
+        NetworkAction::Duplicate { chance, .. } => {
+            (LinkFaultKind::Duplicate { chance }, vec![hits(chance)])
         }
-        NetworkAction::Flap { frames, down, up } => {
+        NetworkAction::Flap { down, up, .. } => {
             let kind = LinkFaultKind::Flap {
                 down: (down.min_ns, down.max_ns),
                 up: (up.min_ns, up.max_ns),
             };
-            let details = vec![("down", range(down).into()), ("up", range(up).into())];
-            (frames, kind, details)
+            let details = vec![("down", range(&down).into()), ("up", range(&up).into())];
+            (kind, details)
         }
     })
 }
@@ -194,19 +170,19 @@ impl Director<'_> {
                     ..Prepared::default()
                 })
             }
-            NetworkAction::Latency { .. }
-            | NetworkAction::Jitter { .. }
-            | NetworkAction::Bandwidth { .. }
-            | NetworkAction::Loss { .. }
-            | NetworkAction::Corrupt { .. }
-            | NetworkAction::Reorder { .. }
-            | NetworkAction::Duplicate { .. }
-            | NetworkAction::Flap { .. } => self.weather(name, action),
+            NetworkAction::Latency { frames, .. }
+            | NetworkAction::Jitter { frames, .. }
+            | NetworkAction::Bandwidth { frames, .. }
+            | NetworkAction::Loss { frames, .. }
+            | NetworkAction::Corrupt { frames, .. }
+            | NetworkAction::Reorder { frames, .. }
+            | NetworkAction::Duplicate { frames, .. }
+            | NetworkAction::Flap { frames, .. } => self.weather(name, frames, action),
         }
     }
 
-    fn weather(&mut self, name: &str, action: &NetworkAction) -> Option<Prepared> {
-        let (frames, kind, details) = link_fault(action)?;
+    fn weather(&mut self, name: &str, frames: &Frames, action: &NetworkAction) -> Option<Prepared> {
+        let (kind, details) = link_fault(action)?;
         let from = self.pick(name, &frames.from, |_, _| true)?;
         let to = self.pick(name, &frames.to, |_, _| true)?;
         let mut prepared = Prepared::default();
