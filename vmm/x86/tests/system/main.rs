@@ -12,7 +12,10 @@ mod compiled_rows;
 mod double_fault;
 mod exceptions;
 mod generated;
-#[allow(dead_code, reason = "golden chains are made of more forms than these guests")]
+#[allow(
+    dead_code,
+    reason = "golden chains are made of more forms than these guests"
+)]
 mod generator;
 mod harness;
 mod identity;
