@@ -15,6 +15,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::outcome::time::seconds_nanos;
+use crate::scenario::wording::clipped;
+
 /// A run of a scenario that is under way.
 #[derive(Debug)]
 struct About {
@@ -165,21 +168,17 @@ fn paragraph(
     kept: &Result<PathBuf, String>,
 ) -> String {
     let message: Vec<_> = message.split_whitespace().collect();
-    let mut message = message.join(" ");
-    if message.chars().count() > 300 {
-        message = message.chars().take(300).chain("...".chars()).collect();
-    }
+    let message = clipped(&message.join(" "), 300);
     let mut what = format!("chaosrun {}, `{command}`", env!("CARGO_PKG_VERSION"));
     for run in runs {
         let now_ns = run.now_ns.load(Ordering::Relaxed);
         let _ = write!(
             what,
-            ", scenario \"{}\" with seed {} (plan {:.16}) after {}.{:09} s of virtual time",
+            ", scenario \"{}\" with seed {} (plan {:.16}) after {} s of virtual time",
             run.scenario,
             run.seed,
             run.plan,
-            now_ns / 1_000_000_000,
-            now_ns % 1_000_000_000
+            seconds_nanos(now_ns)
         );
     }
     let file = match kept {

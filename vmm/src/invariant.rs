@@ -1,13 +1,12 @@
 //! What may never be.
 //!
 //! Two words say so. `assert!` is for what is cheap and guards a guest's data or the order of time: it
-//! holds in release builds too, for a run that goes on with a torn disk or a clock that ran backwards
-//! would be believed. [`invariant!`] is for the rest: it is checked in this crate's tests, also those
-//! of release builds, and in debug builds.
+//! holds in release builds too, for a run that goes on with a torn disk or a clock that ran backwards would
+//! be believed. [`invariant!`] is for the rest: it is checked in debug builds and in all tests of this
+//! crate, also those of release builds.
 //!
 //! Neither is about what comes from outside. A guest may be hostile, a plan absurd and a host broken;
-//! those are errors, counters or verdicts, and a guest that could trip an assertion would be a defect
-//! of its own.
+//! those are errors, counters or verdicts, and that a guest can trip an assertion is a defect.
 
 /// Panics if a condition does not hold, in tests and debug builds; otherwise the condition is not looked at.
 macro_rules! invariant {

@@ -1,5 +1,5 @@
-//! What is known where a defect of this program ends an execution: whoever unwinds says it, and whoever tells
-//! people of the defect hears it.
+//! What is known where a defect of this program ends an execution: the code that unwinds says it, and a
+//! listener that reports the defect to people hears it.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ static LISTENER: OnceLock<fn(&str)> = OnceLock::new();
 /// Has `listener` hear what is said. It is called while a panic unwinds, by any thread. Only the first
 /// one ever is.
 pub fn listen(listener: fn(&str)) {
-    // Whoever comes second would hear of somebody else's defects.
+    // A second listener would hear of another's defects.
     let _ = LISTENER.set(listener);
 }
 

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use chaosrun_chance::Chance;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,11 @@ impl Stream {
             (product as u64 >= surplus).then_some((product >> 64) as u64)
         });
         drawn.unwrap_or_else(|value| value.min(bound - 1))
+    }
+
+    /// Draws whether something of this chance happens. That takes a decision also if it never does or always.
+    pub fn happens(&mut self, chance: Chance) -> bool {
+        self.below(chance.den()) < chance.num()
     }
 
     /// Draws a number from `low` to `high`, both included. An empty range gives `low`, and still

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// An artifact could not be had.
+/// An artifact is not available.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ArtifactError {
     /// The name is neither that of a known artifact nor of a file.

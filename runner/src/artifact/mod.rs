@@ -29,6 +29,7 @@ mod tree;
 mod tests;
 
 use crate::plan::kernel::KernelChoice;
+use crate::scenario::suggest::nearest;
 use cache::{Cache, Entry};
 
 pub use error::ArtifactError;
@@ -297,7 +298,7 @@ impl Store {
         all.map(listed).collect()
     }
 
-    /// Finds out which of the listed artifacts could be had newer.
+    /// Finds out of which of the listed artifacts there is a newer version.
     ///
     /// # Errors
     /// Versions cannot be compared.
@@ -427,7 +428,7 @@ impl Store {
 
     fn unknown(&self, name: &str) -> ArtifactError {
         let names: Vec<&str> = self.sources.iter().map(|source| source.name()).collect();
-        let close = names.iter().find(|known| distance(known, name) <= 2);
+        let close = nearest(name, names.iter().copied());
         let hint = close
             .map(|known| format!("did you mean `{known}`? "))
             .unwrap_or_default();
@@ -437,20 +438,4 @@ impl Store {
             advice,
         }
     }
-}
-
-/// The Levenshtein distance of two words.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &b) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }

@@ -101,7 +101,7 @@ pub fn cached(store: &Store, names: &[String]) -> Result<Option<Packages>, Artif
 /// The path of the tree that a plan names, fetched if need be.
 ///
 /// # Errors
-/// It cannot be had, or is another one than when the plan was made.
+/// It is not available, or is another one than when the plan was made.
 pub(super) fn verified(
     store: &Store,
     names: &[String],

@@ -48,7 +48,7 @@ pub(super) fn open_store() -> Result<Store, Failure> {
     Store::open(Progress::detect()).or_exit(Exit::HostCannot)
 }
 
-/// The exit code for an artifact that cannot be had: a wrong name is the user's error, all else is
+/// The exit code for an artifact that is not available: a wrong name is the user's error, all else is
 /// something that this host lacks.
 pub(super) fn exit_of(error: &ArtifactError) -> Exit {
     match error {

@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::guest::{Guest, GuestArgs, exit_of_engine};
 use super::session::{self, End, Limits, Listener, Summary};
 use super::{Exit, Failure, OrExit, interrupt, units};
+use crate::outcome::time::seconds_nanos;
 
 /// Boot one machine, with its console on the terminal.
 #[derive(Debug, clap::Args)]
@@ -229,10 +230,9 @@ pub(super) fn described(end: &End) -> String {
 fn last_line(machine: &Machine, summary: &Summary, chain: Option<u128>, wall: Duration) -> String {
     let now = machine.now().as_nanos();
     let mut line = format!(
-        "chaosrun: {}; virtual time {}.{:09} s, {} instructions, wall time {:.3} s, {:.1} MIPS",
+        "chaosrun: {}; virtual time {} s, {} instructions, wall time {:.3} s, {:.1} MIPS",
         described(&summary.end),
-        now / 1_000_000_000,
-        now % 1_000_000_000,
+        seconds_nanos(now),
         machine.retired(),
         wall.as_secs_f64(),
         machine.retired() as f64 / wall.as_secs_f64().max(1e-9) / 1e6,

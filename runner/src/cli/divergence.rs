@@ -7,7 +7,7 @@ use serde_json::Value;
 const NAMED: usize = 8;
 
 /// The records before the divergence, the two that differ, and what differs between them.
-pub(super) fn told(divergence: &Divergence) -> String {
+pub(super) fn describe(divergence: &Divergence) -> String {
     let mut text = format!("record {}: {}\n", divergence.index, divergence.what);
     for record in &divergence.context {
         text += &format!("  {record}\n");
@@ -127,7 +127,7 @@ mod tests {
             left: Some(record(2)),
             right: Some(record(3)),
         };
-        let text = told(&divergence);
+        let text = describe(&divergence);
         assert!(
             text.starts_with("record 3: the payloads differ\n"),
             "{text}"

@@ -117,6 +117,6 @@ fn diff(left: &Path, right: &Path, ignore: Ignore) -> Result<Exit, Failure> {
         super::print("equal\n");
         return Ok(Exit::Passed);
     };
-    super::print(&super::divergence::told(&divergence));
+    super::print(&super::divergence::describe(&divergence));
     Ok(Exit::Nondeterminism)
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::{Exit, Failure, OrExit, doctor};
 use crate::artifact::node_image::NodeImage;
 use crate::plan::Plan;
+use crate::plan::kernel::KernelName;
 use crate::plan::model::{Engine, Node};
 
 /// What becomes of a guest that has to be stopped at a point that is not a function of its inputs.
@@ -111,7 +112,7 @@ pub(super) fn settle(plan: &mut Plan) -> Result<(), Failure> {
         }
     }
     // The kernels that chaosrun knows by name are all Linux; what is in a file is seen later.
-    check(plan, |_, node| node.kernel.name != "file")
+    check(plan, |_, node| node.kernel.name != KernelName::File)
 }
 
 /// Whether this host runs the kernels that the nodes of a plan boot.

@@ -83,7 +83,7 @@ impl Args {
 
     fn rendered(&self, chosen: &[Listed], total: usize, fragments: &[String]) -> String {
         match self.message_format {
-            Format::Human => human(chosen, total) + &told(fragments),
+            Format::Human => human(chosen, total) + &fragments_line(fragments),
             Format::Oneline => chosen
                 .iter()
                 .map(|one| {
@@ -109,7 +109,7 @@ impl Args {
 }
 
 /// The fragments in a line, if there are any.
-fn told(fragments: &[String]) -> String {
+fn fragments_line(fragments: &[String]) -> String {
     if fragments.is_empty() {
         return String::new();
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::outcome::model::{Verdict, WallClock};
-use crate::outcome::time::counted;
+use crate::outcome::time::{counted, seconds_millis};
 use crate::plan::Plan;
 use crate::run::campaign::{Board, Task, TaskError};
 use crate::run::{End, Outcome, Progress};
@@ -226,22 +226,21 @@ impl Board for Bars {
             done.inc(1);
         }
         if self.plain {
-            say(&format!("chaosrun: {} {}", seat.label, told(outcome)));
+            say(&format!("chaosrun: {} {}", seat.label, ending(outcome)));
         }
         !self.interrupted.load(Ordering::Relaxed) && (!self.fail_fast || passed(outcome))
     }
 }
 
 fn message(progress: &Progress, elapsed: Duration) -> String {
-    let seconds = |ns: u64| format!("{}.{:03}", ns / 1_000_000_000, ns / 1_000_000 % 1000);
     let micros = elapsed.as_micros().max(1);
     let mips = u128::from(progress.instructions) / micros;
     match progress.ready_ns {
-        None => format!("boots, {} s, {mips} MIPS", seconds(progress.now_ns)),
+        None => format!("boots, {} s, {mips} MIPS", seconds_millis(progress.now_ns)),
         Some(ready) => format!(
             "{} of {} s, {mips} MIPS",
-            seconds(progress.now_ns - ready),
-            seconds(progress.end_ns - ready)
+            seconds_millis(progress.now_ns - ready),
+            seconds_millis(progress.end_ns - ready)
         ),
     }
 }
@@ -251,7 +250,8 @@ fn passed(outcome: &Result<Outcome, TaskError>) -> bool {
     outcome.as_ref().is_ok_and(|outcome| !failed(outcome))
 }
 
-fn told(outcome: &Result<Outcome, TaskError>) -> String {
+/// How a run ended, as the end of a line about it.
+fn ending(outcome: &Result<Outcome, TaskError>) -> String {
     match outcome {
         Err(error) => format!("could not be run: {error}"),
         Ok(outcome) => {

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Exit, Failure, OrExit, print};
 use chaosrun_language::scenario::suggest;
+use chaosrun_language::scenario::wording::clipped;
 use chaosrun_language::schema::SchemaFile;
 
 /// Print the schemas of what chaosrun reads and writes.
@@ -64,7 +65,7 @@ fn one(name: &str) -> Result<(), SchemaError> {
         let names = || all().map(|schema| schema.name);
         let help = suggest::did_you_mean(name, names());
         SchemaError::Unknown {
-            name: name.chars().take(60).collect(),
+            name: clipped(name, 60),
             help: help.unwrap_or_else(|| format!("it is one of {}", suggest::one_of(names()))),
         }
     })?;

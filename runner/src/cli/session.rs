@@ -7,12 +7,11 @@ use chaosrun_vmm::engine::EngineError;
 use chaosrun_vmm::machine::{Machine, StateHash, Stop};
 use chaosrun_vmm::time::VirtTime;
 
+use crate::property::no_panic::KERNEL_PANIC;
+
 /// The length of a step in nanoseconds of virtual time. It decides at which moment a run that waits
 /// for a pattern ends, so it is a constant.
 const STEP: u64 = 10_000_000;
-
-/// What Linux prints before it stops for good.
-const PANIC: &[u8] = b"Kernel panic - not syncing";
 
 /// When a run is over, and how often its state is hashed.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +65,7 @@ pub(super) fn run(
         .until
         .as_deref()
         .map(|text| Finder::new(text.as_bytes()));
-    let mut panic = Finder::new(PANIC);
+    let mut panic = Finder::new(KERNEL_PANIC.as_bytes());
     let mut hashed = machine.now();
     let end = loop {
         let now = machine.now();

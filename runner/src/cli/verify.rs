@@ -230,7 +230,7 @@ fn detail(first: &Path, other: &Path) -> String {
         return String::new();
     };
     match dlog::diff(first, other, Ignore::default()) {
-        Ok(Some(found)) => format!("\n{}", divergence::told(&found)),
+        Ok(Some(found)) => format!("\n{}", divergence::describe(&found)),
         Ok(None) | Err(_) => String::new(),
     }
 }

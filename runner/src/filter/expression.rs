@@ -1,8 +1,6 @@
 //! The meaning of a filterset.
 
-use super::error::FilterError;
-use super::matcher::Matcher;
-use super::parser;
+use super::matcher::{Matcher, Operator};
 
 /// What a filterset looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,17 +74,6 @@ impl Predicate {
     }
 }
 
-/// How a matcher compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
-    /// `~text`
-    Contains,
-    /// `=text`
-    Equals,
-    /// `#glob`
-    Glob,
-}
-
 /// One node of an expression. Chains of one operator are flat, so that only parentheses and `not`
 /// nest, whose depth the parser bounds.
 #[derive(Debug, Clone)]
@@ -118,18 +105,10 @@ impl Expression {
 /// A parsed filterset.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    root: Expression,
+    pub(super) root: Expression,
 }
 
 impl Filter {
-    /// Parses a filterset.
-    ///
-    /// # Errors
-    /// The first mistake, with its place and what to write instead.
-    pub fn parse(text: &str) -> Result<Self, FilterError> {
-        parser::parse(text).map(|root| Self { root })
-    }
-
     /// Whether the filterset selects a subject.
     pub fn matches(&self, subject: &Subject) -> bool {
         self.root.matches(subject)

@@ -4,10 +4,19 @@ use std::ops::Range;
 
 use regex::{Regex, RegexBuilder};
 
-use super::expression::Operator;
-
 /// The most memory that a compiled pattern may take, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// How a matcher compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    /// `~text`
+    Contains,
+    /// `=text`
+    Equals,
+    /// `#glob`
+    Glob,
+}
 
 /// A comparison with a text.
 #[derive(Debug, Clone)]

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::error::{FilterError, Mistake};
-use super::expression::{Expression, Predicate};
+use super::expression::{Expression, Filter, Predicate};
 use super::lexer::{Lexer, Token};
 use super::matcher::Matcher;
 use crate::scenario::suggest;
+use crate::scenario::wording::clipped;
 
 /// The longest filterset, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -17,7 +18,17 @@ const PREDICATES: &str = "the predicates are `scenario()`, `tag()`, `property()`
     `all()` and `none()`";
 
 /// Parses a whole filterset.
-pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
+impl Filter {
+    /// Parses a filterset.
+    ///
+    /// # Errors
+    /// The first mistake, with its place and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        parse(text).map(|root| Self { root })
+    }
+}
+
+fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_BYTES {
         // The text itself is not shown: it is what is too long.
         return Err(FilterError(Box::new(Mistake {
@@ -29,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
             label: "it begins here".to_owned(),
             span: 0..1,
             help: Some("give scenarios a common tag and select that".to_owned()),
-            filterset: text.chars().take(40).collect(),
+            filterset: clipped(text, 40),
         })));
     }
     let mut parser = Parser {
@@ -174,7 +185,7 @@ impl Parser<'_> {
             _ => suggest::did_you_mean(word, known),
         };
         let help = habit.unwrap_or_else(|| PREDICATES.to_owned());
-        let shown: String = word.chars().take(40).collect();
+        let shown = clipped(word, 40);
         let message = format!("there is no predicate `{shown}`");
         self.error(
             "chaosrun::filter::unknown_predicate",

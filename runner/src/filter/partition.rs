@@ -5,6 +5,8 @@ use std::str::FromStr;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::scenario::wording::clipped;
+
 /// Which share of the selected scenarios to run. Shares are numbered from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Partition {
@@ -58,7 +60,7 @@ impl FromStr for Partition {
     type Err = PartitionError;
 
     fn from_str(text: &str) -> Result<Self, PartitionError> {
-        let syntax = || PartitionError::Syntax(text.chars().take(60).collect());
+        let syntax = || PartitionError::Syntax(clipped(text, 60));
         let (kind, numbers) = text.split_once(':').ok_or_else(syntax)?;
         let (share, shares) = numbers.split_once('/').ok_or_else(syntax)?;
         let share: u64 = share.trim().parse().map_err(|_| syntax())?;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::scenario::wording::clipped;
+
 /// A range of seeds, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seeds {
@@ -55,7 +57,7 @@ impl FromStr for Seeds {
     type Err = SeedError;
 
     fn from_str(text: &str) -> Result<Self, SeedError> {
-        let shown = || text.chars().take(60).collect::<String>();
+        let shown = || clipped(text, 60);
         let number = |part: &str| -> Result<u64, SeedError> {
             part.trim()
                 .replace('_', "")

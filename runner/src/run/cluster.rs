@@ -11,13 +11,13 @@ use chaosrun_vmm::engine::{EngineKind, EngineOptions};
 use chaosrun_vmm::machine::Interleaving;
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::config::{
-    Chance, Layer, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
+    Layer, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
 };
 use chaosrun_vmm::world::{Crew, World, WorldError};
 
 use crate::artifact::node_image::{DiskContent, DiskImage, NodeImage};
 use crate::plan::Plan;
-use crate::plan::model::{self, Engine, Interleave, Network, Node, Ratio, Topology};
+use crate::plan::model::{self, Engine, Interleave, Network, Node, Topology};
 
 /// Why a cluster can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -271,10 +271,6 @@ fn capture(folder: &Path, name: &str) -> Result<Box<dyn Write + Send>, ClusterEr
     }
 }
 
-fn chance(ratio: Ratio) -> Chance {
-    Chance::new(ratio.num, ratio.den)
-}
-
 fn shape(shape: &model::LinkShape) -> LinkShape {
     LinkShape {
         latency_ns: shape.latency_ns,
@@ -282,10 +278,10 @@ fn shape(shape: &model::LinkShape) -> LinkShape {
         overtake: shape.overtake,
         bandwidth_bps: shape.bandwidth_bps,
         queue_bytes: shape.queue_bytes,
-        loss: chance(shape.loss),
-        duplicate: chance(shape.duplicate),
-        corrupt: chance(shape.corrupt),
-        reorder: chance(shape.reorder),
+        loss: shape.loss,
+        duplicate: shape.duplicate,
+        corrupt: shape.corrupt,
+        reorder: shape.reorder,
         reorder_window_ns: shape.reorder_window_ns,
     }
 }

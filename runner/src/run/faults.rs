@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::director::Stage;
-use super::record::WITHOUT_EFFECT;
-use crate::outcome::event::Fault;
+use crate::outcome::event::{Fault, FaultStage};
 
 /// The faults that go on, each with the moment when it began, in nanoseconds of virtual time.
 #[derive(Debug, Clone, Default)]
@@ -22,11 +21,11 @@ impl FaultLog {
         source: String,
         mut fault: Fault,
     ) -> Fault {
-        let word = match stage {
-            Stage::Begin | Stage::Moment => "begin",
-            Stage::End => "end",
-            Stage::LeftOut => "left out",
-            Stage::WithoutEffect { .. } => WITHOUT_EFFECT,
+        let shown = match stage {
+            Stage::Begin | Stage::Moment => FaultStage::Begin,
+            Stage::End => FaultStage::End,
+            Stage::LeftOut => FaultStage::LeftOut,
+            Stage::WithoutEffect { .. } => FaultStage::WithoutEffect,
         };
         match stage {
             Stage::Begin => drop(self.began.insert(id, now)),
@@ -39,7 +38,7 @@ impl FaultLog {
             }
             Stage::Moment | Stage::LeftOut | Stage::WithoutEffect { .. } => {}
         }
-        fault.with("stage", word).with("source", source)
+        fault.at_stage(shown).with("source", source)
     }
 }
 
@@ -64,7 +63,7 @@ mod tests {
             assert_eq!(begin.summary(), format!("{kind} of n1 for 4 s"));
             assert_eq!(end.summary(), format!("{kind} of n1 ends after 2.477 s"));
             assert_eq!(left_out.summary(), format!("{kind} of n1 is left out"));
-            assert_eq!(end.details["stage"], "end");
+            assert_eq!(end.details.stage, Some(FaultStage::End));
             assert_eq!(end.max_duration_ns, None);
         }
     }

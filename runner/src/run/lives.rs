@@ -1,12 +1,11 @@
 //! What is known of the nodes from their machines and consoles: how often they started, how they ended,
 //! and whether they still listen.
 
+use crate::property::no_panic::KERNEL_PANIC;
+
 /// Nanoseconds from a node's reset by itself to its next start: what a machine without much firmware
 /// takes, so that one that resets at once does not do so without end in no time.
 const REBOOT_NS: u64 = 100_000_000;
-
-/// What a kernel says when it panics, whatever its version.
-const PANIC: &str = "Kernel panic - not syncing";
 
 /// One node.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +37,7 @@ impl Life {
 
     /// Its console showed a line.
     pub fn console(&mut self, line: &str) {
-        self.panicked |= line.contains(PANIC);
+        self.panicked |= line.contains(KERNEL_PANIC);
     }
 
     /// Whether its kernel said that it panicked.

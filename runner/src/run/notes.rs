@@ -3,9 +3,8 @@
 
 use super::allowance::PER_SECOND;
 use super::cluster::CAPTURE_MAX;
-use super::record::WITHOUT_EFFECT;
 use super::{End, Outcome};
-use crate::outcome::event::{Event, EventKind, NodeState};
+use crate::outcome::event::{Event, EventKind, FaultStage, NodeState};
 use crate::outcome::model::{ErrorCause, Evidence, PropertyKind, ToolError, Verdict};
 use crate::outcome::time::{counted, human_duration, thousands};
 use crate::plan::Plan;
@@ -85,14 +84,9 @@ fn without_effect(events: &[Event]) -> Vec<String> {
         _ => None,
     });
     let mut notes: Vec<String> = faults
-        .filter(|(_, fault)| {
-            fault
-                .details
-                .get("stage")
-                .is_some_and(|s| s == WITHOUT_EFFECT)
-        })
+        .filter(|(_, fault)| fault.details.stage == Some(FaultStage::WithoutEffect))
         .map(|(at, fault)| {
-            let why = fault.details.get("why").and_then(|why| why.as_str());
+            let why = fault.details.named.get("why").and_then(|why| why.as_str());
             let (name, nodes) = (&fault.name, fault.affected_nodes.join(", "));
             let (at, why) = (human_duration(at), why.unwrap_or("it is not known why"));
             format!("{name} had no effect on {nodes}, as was seen after {at}: {why}")

@@ -18,9 +18,6 @@ const MAX_EVENTS: usize = 400_000;
 /// The memory that those events take, in bytes.
 const MAX_BYTES: usize = 128 << 20;
 
-/// The stage of a fault that did nothing.
-pub(super) const WITHOUT_EFFECT: &str = "without effect";
-
 /// The events so far.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
@@ -65,11 +62,7 @@ impl Record {
     /// Adds an event, unless it is one that a guest makes and its node has used up its share.
     pub fn add(&mut self, seq: u64, time_ns: u64, node: Option<&str>, kind: EventKind) {
         if let EventKind::Fault(record) = &kind
-            && record
-                .fault
-                .details
-                .get("stage")
-                .is_some_and(|stage| stage == "begin")
+            && record.fault.begins()
         {
             *self.faults.entry(record.fault.name.clone()).or_default() += 1;
         }
@@ -238,7 +231,7 @@ fn stuck(how: Stuck) -> String {
     match how {
         Stuck::HaltedForEver => "stuck: it has halted and nothing can wake it".to_owned(),
         Stuck::InterruptsOff { vcpu, rip } => {
-            format!("stuck: processor {vcpu} goes round at {rip:#x} with interrupts off")
+            format!("stuck: processor {vcpu} loops at {rip:#x} with interrupts off")
         }
     }
 }

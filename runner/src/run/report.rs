@@ -233,12 +233,7 @@ fn schedule(outcome: &Outcome, judgement: &Judgement) -> FaultSchedule {
         .map_or(u64::MAX, |moment| moment.vtime_ns);
     let begun = outcome.events.iter().filter_map(|event| match &event.kind {
         EventKind::Fault(record) if event.vtime_ns <= moment => {
-            let began = record
-                .fault
-                .details
-                .get("stage")
-                .is_some_and(|stage| stage == "begin");
-            began.then(|| FaultStep {
+            record.fault.begins().then(|| FaultStep {
                 at_ns: event.vtime_ns,
                 fault: kdl(&record.fault),
             })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chaosrun::outcome::event::{EventKind, Fault};
+use chaosrun::outcome::event::{EventKind, Fault, FaultStage};
 use chaosrun::run::{End, Outcome};
 use serde_json::Value;
 
@@ -39,13 +39,13 @@ fn heard(outcome: &Outcome, from_ms: u64, to_ms: u64) -> Vec<&'static str> {
 const ALL: [&str; 3] = ["worker", "worker child", "worker daemon"];
 
 /// The records about faults of this kind: the stage, when, and the fault.
-fn records<'a>(outcome: &'a Outcome, kind: &str) -> Vec<(&'a str, u64, &'a Fault)> {
+fn records<'a>(outcome: &'a Outcome, kind: &str) -> Vec<(FaultStage, u64, &'a Fault)> {
     let ready = outcome.ready_ns.expect("it got ready");
     let events = outcome.events.iter();
     events
         .filter_map(|event| match &event.kind {
             EventKind::Fault(record) if record.fault.name == kind => {
-                let stage = record.fault.details["stage"].as_str()?;
+                let stage = record.fault.details.stage?;
                 Some((stage, (event.vtime_ns - ready) / MILLI, &record.fault))
             }
             _ => None,
@@ -53,7 +53,7 @@ fn records<'a>(outcome: &'a Outcome, kind: &str) -> Vec<(&'a str, u64, &'a Fault
         .collect()
 }
 
-fn stages<'a>(outcome: &'a Outcome, kind: &str) -> Vec<&'a str> {
+fn stages(outcome: &Outcome, kind: &str) -> Vec<FaultStage> {
     let records = records(outcome, kind);
     records.iter().map(|(stage, ..)| *stage).collect()
 }
@@ -73,7 +73,7 @@ fn a_pause_begins_when_the_node_can_take_it_and_lasts_as_long_as_it_should() {
                at "{at}" {{ process-pause "n1" for="600ms" }}"#
         ));
         let records = records(&outcome, "process-pause");
-        let [("begin", begin, _), ("end", end, _)] = records[..] else {
+        let [(FaultStage::Begin, begin, _), (FaultStage::End, end, _)] = records[..] else {
             panic!("{at}: {records:?}");
         };
         assert!((1_201..1_600).contains(&begin), "{at}: {begin}");
@@ -91,7 +91,7 @@ fn a_pause_of_a_node_that_goes_down_is_over_and_the_next_life_has_none() {
     assert_eq!(heard(&outcome, 1_500, 1_700), ALL);
     assert_eq!(heard(&outcome, 1_700, 3_000), ALL);
     let records = records(&outcome, "process-pause");
-    let [("begin", 500, _), ("end", 1_000, _)] = records[..] else {
+    let [(FaultStage::Begin, 500, _), (FaultStage::End, 1_000, _)] = records[..] else {
         panic!("{records:?}");
     };
     assert_eq!(told_by(&outcome, "n1", "command failed"), []);
@@ -184,11 +184,14 @@ fn what_did_nothing_is_told_and_not_counted() {
            at "1200ms" { process-restart "n1" }"#);
     for kind in ["memory-pressure", "clock-jump", "clock-skew"] {
         let stages = stages(&outcome, kind);
-        assert!(stages.contains(&"without effect"), "{kind}: {stages:?}");
+        assert!(
+            stages.contains(&FaultStage::WithoutEffect),
+            "{kind}: {stages:?}"
+        );
         assert_eq!(outcome.faults.get(kind), Some(&0), "{kind}");
         let noted = |note: &&String| note.starts_with(&format!("{kind} had no effect on n1"));
         assert_eq!(outcome.notes.iter().filter(noted).count(), 1, "{kind}");
     }
     // It waits for a node that takes commands, and there is none to the end.
-    assert_eq!(stages(&outcome, "process-restart"), ["left out"]);
+    assert_eq!(stages(&outcome, "process-restart"), [FaultStage::LeftOut]);
 }

@@ -6,6 +6,7 @@ use chaosrun_vmm::machine::{
 };
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
+use chaosrun_vmm::world::Chance;
 
 use super::guest::{MILLI, QUIET, SECOND, busybox_root, debian, pack, tiny};
 
@@ -240,7 +241,7 @@ fn unflushed_data_are_gone_after_a_power_loss_and_flushed_ones_are_not() {
         bench.run().lines().join(" ")
     };
     assert_eq!(seen(disk.clone()), "flushed written");
-    disk.power_loss((0, 1), &mut Tape::new(1).stream("n/power"));
+    disk.power_loss(Chance::NEVER, &mut Tape::new(1).stream("n/power"));
     assert_eq!(seen(disk), "flushed ");
 }
 
@@ -332,7 +333,7 @@ fn flush_that_is_lost_loses_what_a_program_had_synced() {
             ..Bench::new(&command)
         };
         let mut disk = bench.run().disks.remove(0);
-        disk.power_loss((0, 1), &mut Tape::new(1).stream("n/power"));
+        disk.power_loss(Chance::NEVER, &mut Tape::new(1).stream("n/power"));
         let mut first = [0];
         disk.peek(0, &mut first);
         assert_eq!(first, [expected]);
@@ -374,7 +375,7 @@ fn images_are_shared_read_only_disks_refuse_writes_and_writethrough_needs_no_flu
     ];
     assert_eq!(run.lines(), expected, "{}", run.console);
     let mut disk = run.disks.remove(1);
-    disk.power_loss((0, 1), &mut Tape::new(1).stream("n/power"));
+    disk.power_loss(Chance::NEVER, &mut Tape::new(1).stream("n/power"));
     let mut bytes = [0; 7];
     disk.peek(0, &mut bytes);
     assert_eq!(&bytes, b"through");

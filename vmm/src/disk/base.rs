@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Bytes that somebody keeps in memory.
+/// Bytes in memory.
 pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Bytes that are not in memory, such as those of a large file, of which only what is read is fetched.
@@ -19,7 +19,7 @@ pub trait Content: Send + Sync {
 
     /// Copies what is at `offset` into `into`, and zeros for what is beyond the end. This cannot fail
     /// for the guest, whose disk has no such error; an implementation that cannot read remembers that,
-    /// and whoever made it must ask before believing what came of the run.
+    /// and its maker must ask before believing what came of the run.
     fn read(&self, offset: u64, into: &mut [u8]);
 
     /// An offset, at least `offset`, before which there are only zeros from there on. It saves time and

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chaosrun_chance::Chance;
 use serde::{Deserialize, Serialize};
 
 use crate::tape::Stream;
@@ -42,8 +43,8 @@ pub enum DiskFaultKind {
 pub struct DiskFault {
     /// What goes wrong.
     pub kind: DiskFaultKind,
-    /// For how many of the operations, as numerator and denominator.
-    pub chance: (u64, u64),
+    /// For how many of the operations.
+    pub chance: Chance,
     /// How often at most.
     pub times: Option<u64>,
     /// Only for operations that touch bytes from here on; a flush touches all.
@@ -57,7 +58,7 @@ impl DiskFault {
     pub fn always(kind: DiskFaultKind) -> Self {
         Self {
             kind,
-            chance: (1, 1),
+            chance: Chance::ALWAYS,
             times: None,
             offset: 0,
             length: None,
@@ -152,18 +153,13 @@ impl Faults {
             let kind = wanted(armed.fault.kind)?;
             let struck = armed.left != Some(0)
                 && touches(&armed.fault, extent)
-                && draw(armed.fault.chance, stream);
+                && stream.happens(armed.fault.chance);
             if struck && let Some(left) = &mut armed.left {
                 *left -= 1;
             }
             struck.then_some(kind)
         })
     }
-}
-
-/// Whether an event of this chance happens. A denominator of zero counts as one.
-pub(super) fn draw((numerator, denominator): (u64, u64), stream: &mut Stream) -> bool {
-    stream.below(denominator) < numerator
 }
 
 fn touches(fault: &DiskFault, extent: Extent) -> bool {

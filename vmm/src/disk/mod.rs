@@ -13,6 +13,7 @@ mod tests;
 
 use std::sync::{Arc, LazyLock};
 
+use chaosrun_chance::Chance;
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -21,7 +22,7 @@ pub use fault::{DiskCounters, DiskFault, DiskFaultKind};
 
 use crate::invariant::invariant;
 use crate::tape::{Stream, Tape};
-use fault::{Extent, Faults, draw};
+use fault::{Extent, Faults};
 use pages::{ALL_SECTORS, Bytes, Pages};
 
 /// The size of a sector in bytes.
@@ -306,17 +307,17 @@ impl Disk {
         }
     }
 
-    /// The power fails: what is not durable is lost, but of a share `torn` (numerator, denominator) of
+    /// The power fails: what is not durable is lost, but of a share `torn` of
     /// the writes under way and of the unflushed pages some sectors are kept, drawn from `stream`. A
     /// [`DiskFaultKind::Torn`] fault adds to the share.
-    pub fn power_loss(&mut self, torn: (u64, u64), stream: &mut Stream) {
+    pub fn power_loss(&mut self, torn: Chance, stream: &mut Stream) {
         for (index, sectors, bytes) in self.cache.take().iter() {
             self.counters.lost_pages += 1;
             let extent = Extent {
                 offset: index * PAGE,
                 len: PAGE,
             };
-            if draw(torn, stream) || self.strikes(extent, DiskFaultKind::Torn) {
+            if stream.happens(torn) || self.strikes(extent, DiskFaultKind::Torn) {
                 let nth = stream.range(1, (1 << sectors.count_ones()) - 1);
                 let kept = spread(nth, sectors);
                 // The others are on the medium as they were flushed, which no power loss undoes.
@@ -329,7 +330,7 @@ impl Disk {
             }
         }
         for (offset, bytes) in std::mem::take(&mut self.under_way) {
-            if draw(torn, stream) {
+            if stream.happens(torn) {
                 self.counters.torn += 1;
                 self.store(offset, kept_of_write(&bytes, stream), true);
             }

@@ -30,7 +30,7 @@ fn read(disk: &mut Disk, offset: u64, len: u64) -> Result<Vec<u8>, IoError> {
     disk.read(offset, &mut bytes).map(|()| bytes)
 }
 
-fn lose_power(disk: &mut Disk, torn: (u64, u64)) {
+fn lose_power(disk: &mut Disk, torn: Chance) {
     disk.power_loss(torn, &mut Tape::new(3).stream("n/power"));
 }
 
@@ -122,7 +122,7 @@ fn power_loss_takes_what_was_not_flushed() {
     disk.write(0, &[2; 512], false).unwrap();
     disk.write(8192, &[3; 512], false).unwrap();
     assert_eq!(read(&mut disk, 0, 512).unwrap(), [2; 512]);
-    lose_power(&mut disk, (0, 1));
+    lose_power(&mut disk, Chance::NEVER);
     assert_eq!(read(&mut disk, 0, 4096).unwrap(), [1; 4096]);
     assert_eq!(read(&mut disk, 8192, 512).unwrap(), [0; 512]);
     assert_eq!(disk.counters().lost_pages, 2);
@@ -138,7 +138,7 @@ fn power_loss_takes_nothing_that_was_written_through() {
     cached.write(512, &[4; 1024], true).unwrap();
     cached.zero(1024, 512, true).unwrap();
     for disk in [&mut plain, &mut cached] {
-        lose_power(disk, (0, 1));
+        lose_power(disk, Chance::NEVER);
         let bytes = read(disk, 512, 1024).unwrap();
         assert_eq!((bytes[0], bytes[511], bytes[512]), (4, 4, 0));
     }
@@ -151,7 +151,7 @@ fn torn_pages_keep_whole_sectors_of_what_was_written() {
         let mut disk = disk();
         disk.write(0, &[1; 4096], true).unwrap();
         disk.write(1024, &[2; 3072], false).unwrap();
-        disk.power_loss((1, 1), &mut Tape::new(seed).stream("n/power"));
+        disk.power_loss(Chance::ALWAYS, &mut Tape::new(seed).stream("n/power"));
         let bytes = read(&mut disk, 0, 4096).unwrap();
         let sectors: Vec<u8> = bytes.chunks(512).map(|sector| sector[0]).collect();
         for (sector, bytes) in bytes.chunks(512).enumerate() {
@@ -171,7 +171,7 @@ fn a_share_of_the_unflushed_pages_is_torn() {
     for page in 0..1000 {
         disk.write(page * PAGE, &[1; 512], false).unwrap();
     }
-    lose_power(&mut disk, (1, 4));
+    lose_power(&mut disk, Chance::new(1, 4));
     let torn = disk.counters().torn;
     assert!((180..320).contains(&torn), "{torn} of 1000");
     assert_eq!(disk.durable.len() as u64, torn);
@@ -183,7 +183,7 @@ fn interrupted_writes_are_lost_unless_they_are_torn() {
     whole.interrupt(0, vec![1; 4096]);
     assert_eq!(read(&mut whole, 0, 4096).unwrap(), [0; 4096]);
     // The same write when the power fails as well.
-    lose_power(&mut whole, (1, 1));
+    lose_power(&mut whole, Chance::ALWAYS);
     let bytes = read(&mut whole, 0, 4096).unwrap();
     assert!(bytes[0] == 1 && bytes[4095] == 0 && bytes.is_sorted_by(|a, b| a >= b));
 
@@ -231,7 +231,7 @@ fn chance_is_the_share_of_operations_that_are_struck() {
     disk.arm(
         1,
         DiskFault {
-            chance: (1, 10),
+            chance: Chance::new(1, 10),
             ..DiskFault::always(DiskFaultKind::ReadError)
         },
     );
@@ -290,7 +290,7 @@ fn lost_flush_makes_nothing_durable() {
     honest.disarm(1);
     honest.flush().unwrap();
     for (disk, expected) in [(&mut disk, 0), (&mut honest, 1)] {
-        lose_power(disk, (0, 1));
+        lose_power(disk, Chance::NEVER);
         assert_eq!(read(disk, 0, 512).unwrap(), [expected; 512]);
         assert_eq!(disk.counters().lost_flushes, 1);
     }
@@ -400,7 +400,7 @@ fn drawn_operations_keep_what_a_plain_array_would() {
     for seed in 0..60 {
         let (mut disk, now, durable) = driven(seed, 80);
         assert_eq!(read(&mut disk, 0, SIZE).unwrap(), now, "seed {seed}");
-        lose_power(&mut disk, (0, 1));
+        lose_power(&mut disk, Chance::NEVER);
         assert_eq!(read(&mut disk, 0, SIZE).unwrap(), durable, "seed {seed}");
     }
 }
@@ -490,7 +490,7 @@ fn how_a_base_is_kept_makes_no_difference() {
         assert_eq!(kept.digest(), other.digest(), "seed {seed}");
         for disk in [&mut kept, &mut other] {
             assert_eq!(read(disk, 0, SIZE).unwrap(), now, "seed {seed}");
-            lose_power(disk, (0, 1));
+            lose_power(disk, Chance::NEVER);
             assert_eq!(read(disk, 0, SIZE).unwrap(), durable, "seed {seed}");
         }
         assert_eq!(kept.digest(), other.digest(), "seed {seed}");

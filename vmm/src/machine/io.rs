@@ -37,7 +37,7 @@ pub enum OutputKind {
     Event(MachineEvent),
 }
 
-/// What whoever watches a machine learns from it.
+/// What a machine reports to those who watch it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MachineEvent {
     /// The payload of an SDK message.

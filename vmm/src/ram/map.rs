@@ -33,8 +33,8 @@ pub const FIRMWARE_ENTRY: u64 = 0xf_fff0;
 /// Where RAM starts that belongs to the kernel alone.
 pub const HIGH_MEMORY: u64 = 0x10_0000;
 
-// What the machine puts into the first mebibyte lies apart: the table of descriptors, the zero page, a
-// page of stack, the page tables, the seed, the command line, and the firmware's area.
+// What the machine puts into the first mebibyte lies apart: the table of descriptors, the zero page, a page
+// of stack, the page tables, the seed, the command line, and the firmware's area.
 const _: () = {
     assert!(BOOT_GDT < BOOT_PARAMS);
     assert!(BOOT_PARAMS + 0x2000 <= BOOT_PAGE_TABLES);

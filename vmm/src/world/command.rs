@@ -1,6 +1,6 @@
 //! What the runner can do to a world, always at the present moment.
 
-use super::fabric::LinkFault;
+use super::fabric::{Chance, LinkFault};
 use crate::disk::DiskFault;
 use crate::machine::Input;
 
@@ -18,8 +18,8 @@ pub enum Command {
     PowerLoss {
         /// The node.
         node: usize,
-        /// How many of the writes are kept in part, as numerator and denominator.
-        torn: (u64, u64),
+        /// How many of the writes are kept in part.
+        torn: Chance,
     },
     /// A node that is down is switched on; one that is not is reset, so that RAM is lost, but not
     /// what its disks had taken.

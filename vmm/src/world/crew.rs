@@ -1,12 +1,12 @@
-//! Threads that help worlds with what is to be done with many nodes.
+//! Threads that help worlds with work on many nodes.
 //!
 //! Worlds that run beside each other share a crew, so that a thread which has nothing to do in one helps in
-//! another, and no more threads are busy than there are supposed to be. A world always does the work on
-//! its own thread as well, and needs no help: whoever comes late finds nothing left to do.
+//! another, and no more threads are busy than there are supposed to be. A world always does the work on its own
+//! thread as well and needs no help: a helper that comes late finds nothing left to do.
 //!
 //! What belongs to a node lies in the caches of the core that had it last, and in the part of the allocator's
-//! memory that is its thread's. So whoever looks for work prefers the nodes that it had before, and takes
-//! others when none of those is left.
+//! memory that is its thread's. So a thread that looks for work prefers the nodes that it had before, and
+//! takes others when none of those is left.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
-/// How often a thread looks for work, or for the end of somebody else's, before it goes to sleep: between the
-/// least, when that was in vain of late, and the most, which is some ten microseconds. A thread that sleeps
+/// How often a thread looks for work, or for the end of another thread's work, before it goes to sleep: the
+/// least if it has lately looked in vain, and at most for about ten microseconds. A thread that sleeps
 /// takes longer than that to wake up, and windows often follow each other sooner.
 const LOOKS_MIN: u32 = 32;
 const LOOKS_MAX: u32 = 512;
 
-/// Among how many things somebody looks for those that they had before.
+/// How many things a thread looks through for one that it had before.
 const LOOK_AHEAD: usize = 64;
 
 /// Threads that help whichever world has something to do. Copies are the same crew.
@@ -38,7 +38,7 @@ struct Shared {
     serving: AtomicUsize,
     /// How many ever did.
     served: AtomicUsize,
-    /// How many of them look for work at the moment, so that nobody has to wake them.
+    /// How many of them look for work at the moment and need not be woken.
     looking: AtomicUsize,
 }
 
@@ -71,7 +71,7 @@ struct Batch<T, R> {
     items: Mutex<VecDeque<Item<T>>>,
     work: fn(T) -> R,
     done: Mutex<Vec<(usize, Lane, thread::Result<R>)>>,
-    /// Things with which nobody is done.
+    /// How many things are not done yet.
     open: AtomicUsize,
     /// The world's own thread, which waits for the last.
     owner: Thread,
@@ -132,9 +132,9 @@ impl Crew {
         self.0.looking.load(Ordering::Relaxed) > 0
     }
 
-    /// Does `work` with all `things`, beginning with the first, each of which comes with the lane of
-    /// whoever had it last. Besides the calling thread, `helpers` may help. Results are in the order of
-    /// the things, with whoever had them now, or with why there is none.
+    /// Does `work` with all `things`, beginning with the first, each of which comes with the lane that had it
+    /// last. Besides the calling thread, `helpers` may help. Results are in the order of the things, each
+    /// with the lane that had it now, or with why there is none.
     pub(super) fn run<T: Send + 'static, R: Send + 'static>(
         &self,
         things: Vec<(Lane, T)>,
@@ -247,7 +247,7 @@ impl<T: Send, R: Send> Help for Batch<T, R> {
 }
 
 impl<T, R> Batch<T, R> {
-    /// What somebody is to begin next: the first of what they had before, or the first of what others had.
+    /// What the thread of `lane` begins next: the first thing that it had before, or else the first of all.
     fn take(&self, lane: Lane) -> Option<Item<T>> {
         let mut items = lock(&self.items);
         let before = items

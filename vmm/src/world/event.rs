@@ -1,4 +1,4 @@
-//! What happened in a world, for whoever watches it.
+//! What happened in a world, for those who watch it.
 
 use crate::machine::{MachineEvent, Stop};
 use crate::time::VirtTime;

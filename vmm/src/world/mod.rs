@@ -375,7 +375,7 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[index];
         match command {
-            Command::Kill { .. } => node.power_loss((0, 1)),
+            Command::Kill { .. } => node.power_loss(Chance::NEVER),
             Command::PowerLoss { torn, .. } => node.power_loss(torn),
             Command::Start { .. } => return self.start(index),
             Command::Pause { .. } => node.pause(),

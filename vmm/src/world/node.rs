@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chaosrun_chance::Chance;
 use serde::Serialize;
 
 use super::body::{Body, Life, Maker};
@@ -171,7 +172,7 @@ impl Node {
     }
 
     /// The power fails: what is not durable is lost or, in part, torn.
-    pub fn power_loss(&mut self, torn: (u64, u64)) {
+    pub fn power_loss(&mut self, torn: Chance) {
         self.counters.kills += u64::from(self.status != Status::Down);
         self.take_apart();
         for disk in &mut self.disks {
@@ -335,6 +336,22 @@ impl Node {
     /// The digests of everything that decides what the node does next. The machine has to have run up
     /// to now, unless it stands still.
     pub fn components(&mut self, digest: fn(&[u8]) -> u128) -> Result<Vec<Component>, EngineError> {
+        // Each counter is hashed by itself, and all are named here, so that a new one can't be forgotten.
+        let NodeCounters {
+            kills,
+            pauses,
+            stops,
+            inputs_lost,
+            // The name stands in front of every part; `life` counts the starts.
+            name: _,
+            starts: _,
+            // Sums over all machines, which decide nothing; the present one hashes its own part of them.
+            retired: _,
+            outputs_lost: _,
+            console_lost: _,
+            // Each disk has a part of its own.
+            disks: _,
+        } = &self.counters;
         let own = (
             &self.clock,
             self.status,
@@ -345,7 +362,7 @@ impl Node {
             self.timer_delay_ns,
             &self.held,
             self.power.state(),
-            self.counters.kills + self.counters.pauses + self.counters.inputs_lost,
+            (kills, pauses, stops, inputs_lost),
         );
         let bytes = postcard::to_allocvec(&own).expect("this state has a postcard form");
         let mut parts = vec![Component {

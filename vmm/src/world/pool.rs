@@ -136,7 +136,7 @@ impl Pool {
         if helpers == 0 {
             return jobs.into_iter().map(Job::run).collect();
         }
-        // Long ones first, so that nobody has to wait for one that was begun last.
+        // Long ones first, so that no thread waits for a long one that was begun last.
         jobs.sort_by_key(|job| std::cmp::Reverse(job.weight));
         let jobs = jobs.into_iter().map(|job| (job.lane, job)).collect();
         let results = self.crew.run(jobs, helpers, Job::run).into_iter();
@@ -177,7 +177,7 @@ impl Pool {
             .collect()
     }
 
-    /// Whether nobody could help.
+    /// Whether there are no threads that could help.
     fn is_alone(&self) -> bool {
         self.threads.is_empty() && self.crew.serving() == 0
     }

@@ -50,7 +50,7 @@ impl World {
             self.now
         );
         let jobs = self.prepare(end);
-        // Between windows nobody executes code, which later hardly happens if several threads do.
+        // Code can only settle while none is executed, which hardly ever happens once several threads run.
         self.code.settle_waiting();
         let done = self.pool.run(jobs);
         let mut result = Ok(());

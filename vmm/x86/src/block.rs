@@ -53,7 +53,7 @@ impl Block {
         }
     }
 
-    /// Has the host fetch what is likely to be needed next.
+    /// Asks the host to fetch what is likely to be needed next.
     #[inline(always)]
     pub(crate) fn fetch_ahead(&self) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

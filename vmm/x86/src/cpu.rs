@@ -379,6 +379,12 @@ impl Cpu {
 
     /// RFLAGS with the arithmetic flags materialised.
     pub(crate) fn rflags(&self) -> u64 {
+        // The arithmetic flags have one home, or an old one would shine through.
+        debug_assert_eq!(
+            self.rflags & (flags::ARITHMETIC | 2),
+            2,
+            "RFLAGS without those flags"
+        );
         self.rflags | self.lazy.bits()
     }
 
@@ -416,6 +422,10 @@ impl Cpu {
         self.link = None;
         self.memory = Some(NonNull::from(memory));
         self.follow_protections();
+        debug_assert!(
+            self.tlb_agrees(),
+            "a store that nobody looks at is of a page that is dirty and has no code"
+        );
         let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
         // SAFETY: only the lifetime changes; `detach` forgets the pointer before the borrow ends.
         self.bus = Some(unsafe {
@@ -460,15 +470,15 @@ impl Cpu {
         self.find_place();
     }
 
-    /// Code was overwritten, perhaps that of this very block: has it be left behind the current instruction.
-    /// It may be compiled and jump on without looking, so that the chain ends with it. What that is bound to is
-    /// found anew behind it, as compiled code relies on it.
+    /// Code was overwritten, perhaps that of the block that is being executed, which is left behind the current
+    /// instruction. Compiled blocks jump on without looking, so that the chain of blocks ends as well. The run
+    /// loop then finds anew what the page is bound to, as compiled code relies on that.
     #[cold]
     pub(crate) fn code_overwritten(&mut self) {
         self.leave = true;
         self.reserve += self.budget;
         self.budget = 0;
-        // Who only delivers an interrupt has no code. It is dropped before any is executed.
+        // Without code, the CPU delivers an interrupt or the like: the next run drops what was overwritten.
         if self.code.is_some() {
             let (code, memory) = self.code_and_memory();
             code.drop_overwritten(memory);
@@ -480,6 +490,10 @@ impl Cpu {
     pub(crate) fn find_place(&mut self) {
         let page = self.code_page;
         if page != u64::MAX {
+            debug_assert!(
+                page.is_multiple_of(PAGE_SIZE) && self.code_add.is_multiple_of(PAGE_SIZE),
+                "instructions come from a page"
+            );
             let index = page.wrapping_add(self.code_add) / PAGE_SIZE;
             let bound = self.code().jit.bound(index);
             self.code_place = (u64::from(bound) << PAGE_SIZE.trailing_zeros()).wrapping_sub(page);
@@ -497,6 +511,17 @@ impl Cpu {
         }
     }
 
+    /// Whether the TLB leads to RAM, and past the slow path only where nothing has to be noted.
+    fn tlb_agrees(&mut self) -> bool {
+        let memory = self.memory.expect("a running CPU has memory");
+        // SAFETY: as in `follow_protections`.
+        let memory = unsafe { memory.as_ref() };
+        self.tlb.agrees_with(
+            |offset| offset < memory.size(),
+            |offset| memory.is_dirty_data(offset),
+        )
+    }
+
     /// Forgets memory and bus.
     pub(crate) fn detach(&mut self) {
         self.memory = None;
@@ -512,6 +537,14 @@ impl Cpu {
         // SAFETY: `attach` got it from a unique borrow that lasts until `detach`; the result borrows
         // the CPU, so that no second reference can be made from it.
         unsafe { memory.as_mut() }
+    }
+
+    /// Whether `size` bytes at `offset` are RAM.
+    pub(crate) fn is_ram(&self, offset: u64, size: u64) -> bool {
+        let memory = self.memory.expect("a running CPU has memory");
+        // SAFETY: as in `follow_protections`.
+        let ram = unsafe { memory.as_ref() }.size();
+        offset <= ram && size <= ram - offset
     }
 
     /// The code lent by `attach_code`.

@@ -28,6 +28,8 @@ impl Cpu {
         bus: &mut dyn Bus,
         vector: u8,
     ) -> Option<Exit> {
+        // Otherwise the guest would be interrupted where it has forbidden that.
+        assert!(self.interruptible(), "the CPU takes interrupts");
         self.with_attached(memory, bus, |cpu| {
             cpu.wake();
             cpu.deliver_or_fault(vector, Source::External).err()

@@ -95,7 +95,7 @@ impl Memory {
 
     /// The ranges of guest-physical addresses that are RAM, each with its host address and its size
     /// in bytes, for an engine that has the host's processor execute the guest. What such an engine
-    /// writes there has to be told by [`Self::mark_written`].
+    /// writes there must be reported with [`Self::mark_written`].
     pub fn host_ranges(&self) -> impl Iterator<Item = (u64, *mut u8, u64)> {
         // SAFETY: `low` is at most the size of the mapping.
         let high = unsafe { self.base.add(self.low as usize) };
@@ -104,9 +104,9 @@ impl Memory {
             .filter(|(_, _, size)| *size > 0)
     }
 
-    /// Tells that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
-    /// than this `Memory`: marks the pages dirty and has decoded code dropped. Returns `false`, having done
-    /// nothing, if part of the range is not RAM.
+    /// Notes that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
+    /// than this `Memory`: marks the pages dirty, and code that was decoded there is dropped. Returns `false`,
+    /// having done nothing, if part of the range is not RAM.
     pub fn mark_written(&mut self, gpa: u64, len: u64) -> bool {
         let Some(offset) = usize::try_from(len)
             .ok()
@@ -148,8 +148,8 @@ impl Memory {
         true
     }
 
-    /// Copies `bytes` to guest-physical memory, marks the pages dirty and has code dropped that was decoded
-    /// there, before the next instruction is executed. Returns `false`, having written nothing, if part of the range is not RAM.
+    /// Copies `bytes` to guest-physical memory, marks the pages dirty, and code that was decoded there is
+    /// dropped before the next instruction. Returns `false`, having written nothing, if part of the range is not RAM.
     pub fn write(&mut self, gpa: u64, bytes: &[u8]) -> bool {
         let Some(offset) = self.range(gpa, bytes.len()) else {
             return false;
@@ -171,6 +171,8 @@ impl Memory {
             while bits != 0 {
                 let index = word as u64 * 64 + u64::from(bits.trailing_zeros());
                 bits &= bits - 1;
+                // The last word has bits for pages that there are not.
+                assert!(index * PAGE_SIZE < self.size(), "a dirty page is RAM");
                 // SAFETY: only pages of the mapping are ever marked dirty.
                 let bytes = unsafe {
                     std::slice::from_raw_parts(
@@ -192,6 +194,8 @@ impl Memory {
             return false;
         }
         let last = offset + len - 1;
+        // Whoever writes beyond RAM has already overwritten what belongs to the host, or is about to.
+        assert!(last < self.size(), "what is written is RAM");
         for page in offset / PAGE_SIZE..=last / PAGE_SIZE {
             self.dirty[(page / 64) as usize] |= 1 << (page % 64);
             let lines = self.code[page as usize];
@@ -200,6 +204,10 @@ impl Memory {
                 let from = offset.max(start) - start;
                 let to = last.min(start + PAGE_SIZE - 1) - start;
                 if lines & line_mask(from, to) != 0 {
+                    debug_assert!(
+                        !self.overwritten.contains(&start),
+                        "a page that was overwritten has no code until that was dropped"
+                    );
                     self.code[page as usize] = 0;
                     self.overwritten.push(start);
                     hit = true;
@@ -230,6 +238,11 @@ impl Memory {
     pub(crate) fn mark_code(&mut self, offset: u64, len: u64) {
         let page = offset / PAGE_SIZE;
         let from = offset % PAGE_SIZE;
+        // What is not marked here may be overwritten without anybody dropping the code.
+        assert!(
+            self.decoder != 0 && len > 0 && from + len <= PAGE_SIZE,
+            "a cache has the code that was decoded, which is marked page by page"
+        );
         let lines = &mut self.code[page as usize];
         if *lines == 0 {
             self.protections.push(page * PAGE_SIZE);
@@ -265,6 +278,7 @@ impl Memory {
 
     /// From now on the code cache with this number knows what was decoded, which is nothing yet.
     pub(crate) fn set_decoder(&mut self, decoder: u64) {
+        assert_ne!(decoder, 0, "0 stands for no cache");
         self.forget_code();
         self.decoder = decoder;
     }
@@ -293,6 +307,10 @@ impl Memory {
     /// The pages, by their offsets, whose protection was asked for since `cursor`, which follows; `None` for
     /// all pages.
     pub(crate) fn protections_since(&self, cursor: &mut ProtectionCursor) -> Option<&[u64]> {
+        debug_assert!(
+            cursor.epoch <= self.epoch,
+            "a CPU has followed no more protections than were asked for"
+        );
         let since = (cursor.epoch == self.epoch).then(|| &self.protections[cursor.position..]);
         *cursor = ProtectionCursor {
             epoch: self.epoch,
@@ -333,6 +351,10 @@ impl Memory {
 
 /// The lines that bytes `from..=to` of a page touch.
 fn line_mask(from: u64, to: u64) -> u64 {
+    debug_assert!(
+        from <= to && to < PAGE_SIZE,
+        "bytes {from} to {to} of a page"
+    );
     let (first, last) = (from / 64, to / 64);
     (u64::MAX >> (63 - (last - first))) << first
 }

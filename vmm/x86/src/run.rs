@@ -45,12 +45,19 @@ impl Cpu {
         let budget = budget.min(i64::MAX as u64 >> 8);
         self.attach(memory, bus);
         self.attach_code(code);
+        let before = self.retired();
         self.retired_end = self.retired().wrapping_add(budget);
         self.budget = 0;
         self.reserve = budget as i64;
         let store = self.code().jit.store().clone();
         let exit = self.run_attached(&store);
         self.detach();
+        // Virtual time is made of this number, so that one instruction too many would change what the guest sees.
+        let retired = self.retired().wrapping_sub(before);
+        assert!(
+            retired <= budget && (exit != Exit::Budget || retired == budget),
+            "{retired} instructions were retired of {budget}, and the exit is {exit:?}"
+        );
         // What is left was not retired.
         self.retired_end = self.retired();
         self.budget = 0;
@@ -78,6 +85,7 @@ impl Cpu {
                 return exit;
             }
             let left = self.budget + self.reserve;
+            debug_assert!(left >= 0, "a run retires no more than its budget");
             if left <= 0 {
                 return Exit::Budget;
             }
@@ -142,7 +150,7 @@ impl Cpu {
                         return exit;
                     }
                     // A handler that cannot execute its first instruction would otherwise be
-                    // entered for ever.
+                    // entered again and again without end.
                     self.budget -= 1;
                 }
             }
@@ -350,7 +358,9 @@ impl Cpu {
         if let Some(block) = self.code().blocks.find(key) {
             return block;
         }
-        let block = self.build(key).expect("somebody else has decoded it");
+        let block = self
+            .build(key)
+            .expect("it was decoded when it was compiled");
         self.insert(block)
     }
 

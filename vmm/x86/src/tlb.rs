@@ -131,6 +131,19 @@ impl Tlb {
         span: u8,
         fast: bool,
     ) {
+        debug_assert_eq!(
+            linear % PAGE_SIZE,
+            offset % PAGE_SIZE,
+            "a translation keeps the position in the page"
+        );
+        debug_assert!(
+            fast || kind == Kind::Write,
+            "only stores have to be looked at"
+        );
+        debug_assert!(
+            (12..=30).contains(&(span & !GLOBAL)),
+            "pages have 4 KiB to 1 GiB"
+        );
         let page = linear & !(PAGE_SIZE - 1);
         let add = (offset & !(PAGE_SIZE - 1)).wrapping_sub(page);
         let tag = if fast { page } else { page | SLOW };
@@ -153,6 +166,10 @@ impl Tlb {
 
     /// Makes stores to the page at `offset` take the slow path.
     pub(crate) fn protect(&mut self, offset: u64) {
+        debug_assert!(
+            offset.is_multiple_of(PAGE_SIZE),
+            "{offset:#x} is not a page's"
+        );
         for entry in self.entries[Kind::Write as usize].as_flattened_mut() {
             if entry.tag & SLOW == 0 && entry.tag.wrapping_add(entry.add) == offset {
                 entry.tag |= SLOW;
@@ -165,6 +182,24 @@ impl Tlb {
         for entry in self.entries[Kind::Write as usize].as_flattened_mut() {
             entry.tag |= SLOW;
         }
+    }
+
+    /// Whether what it holds may be used as it is: all translations lead to pages that `is_ram`, and stores that
+    /// are not looked at to pages that are `free` for that. It takes a while, and is there for assertions.
+    pub(crate) fn agrees_with(
+        &self,
+        is_ram: impl Fn(u64) -> bool,
+        free: impl Fn(u64) -> bool,
+    ) -> bool {
+        let kinds = self.entries.iter().enumerate();
+        kinds.into_iter().all(|(kind, entries)| {
+            let held = entries.as_flattened().iter();
+            held.filter(|entry| entry.tag != EMPTY).all(|entry| {
+                let offset = (entry.tag & !SLOW).wrapping_add(entry.add);
+                let unwatched = kind == Kind::Write as usize && entry.tag & SLOW == 0;
+                is_ram(offset) && (!unwatched || free(offset))
+            })
+        })
     }
 
     /// Feeds the architecturally relevant content to `sink`.

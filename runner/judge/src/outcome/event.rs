@@ -307,8 +307,36 @@ pub struct Fault {
     /// How long it lasts at most, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_ns: Option<u64>,
-    /// What else there is to know, by name.
-    pub details: BTreeMap<String, Value>,
+    /// What else there is to know.
+    pub details: FaultDetails,
+}
+
+/// What there is to know of a fault besides what all faults have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FaultDetails {
+    /// What of the fault this record is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<FaultStage>,
+    /// All else, by name.
+    #[serde(flatten)]
+    pub named: BTreeMap<String, Value>,
+}
+
+/// What of a fault a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FaultStage {
+    /// It begins, or happens in a moment.
+    #[serde(rename = "begin")]
+    Begin,
+    /// It ends.
+    #[serde(rename = "end")]
+    End,
+    /// The budget forbade it for good, or nobody could be hit.
+    #[serde(rename = "left out")]
+    LeftOut,
+    /// A node did not do it.
+    #[serde(rename = "without effect")]
+    WithoutEffect,
 }
 
 impl Fault {
@@ -338,34 +366,48 @@ impl Fault {
             line.push_str(" of ");
             line.push_str(&self.affected_nodes.join(", "));
         }
-        let (words, duration_ns) = match self.details.get("stage").and_then(Value::as_str) {
-            Some("end") => {
+        let (words, duration_ns) = match self.details.stage {
+            Some(FaultStage::End) => {
                 line.push_str(" ends");
-                let lasted = self.details.get("lasted_ns");
+                let lasted = self.details.named.get("lasted_ns");
                 (" after ", lasted.and_then(Value::as_u64))
             }
-            Some("left out") => {
+            Some(FaultStage::LeftOut) => {
                 line.push_str(" is left out");
                 ("", None)
             }
-            _ => (" for ", self.max_duration_ns),
+            Some(FaultStage::Begin | FaultStage::WithoutEffect) | None => {
+                (" for ", self.max_duration_ns)
+            }
         };
         if let Some(duration_ns) = duration_ns {
             line.push_str(words);
             line.push_str(&time::human_duration(duration_ns));
         }
         // What did nothing must not read like what did something.
-        if let Some(why) = self.details.get("why").and_then(Value::as_str) {
+        if let Some(why) = self.details.named.get("why").and_then(Value::as_str) {
             line.push_str(" had no effect: ");
             line.push_str(why);
         }
         line
     }
 
+    /// Whether it begins here, or happens in this moment.
+    pub fn begins(&self) -> bool {
+        self.details.stage == Some(FaultStage::Begin)
+    }
+
+    /// Says what of it this is about.
+    #[must_use]
+    pub const fn at_stage(mut self, stage: FaultStage) -> Self {
+        self.details.stage = Some(stage);
+        self
+    }
+
     /// Adds a detail.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(name.to_owned(), value.into());
+        self.details.named.insert(name.to_owned(), value.into());
         self
     }
 }
@@ -379,6 +421,22 @@ mod tests {
         assert_eq!(vtime_ticks(12_000_000_000), 51_539_607_552);
         assert_eq!(vtime_ticks(0), 0);
         assert_eq!(vtime_ticks(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_stage_is_one_of_the_details_in_json_and_has_few_words() {
+        let fault = Fault::new("kill", "node", &["n1"]).with("source", "at 1");
+        let json = serde_json::to_value(fault.clone().at_stage(FaultStage::LeftOut));
+        let json = json.expect("a fault can be written");
+        let details = serde_json::json!({ "source": "at 1", "stage": "left out" });
+        assert_eq!(json["details"], details);
+        let read: Fault = serde_json::from_value(json.clone()).expect("and read");
+        assert_eq!(read, fault.clone().at_stage(FaultStage::LeftOut));
+        let json = serde_json::to_value(&fault).expect("a fault can be written");
+        assert_eq!(json["details"].get("stage"), None);
+        let mut unknown = json;
+        unknown["details"]["stage"] = "later".into();
+        assert!(serde_json::from_value::<Fault>(unknown).is_err());
     }
 
     #[test]

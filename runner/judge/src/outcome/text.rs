@@ -72,6 +72,14 @@ pub fn clip(text: &str, max_bytes: usize) -> String {
     format!("{}… ({} bytes more)", &text[..end], text.len() - end)
 }
 
+/// Cuts a string to at most `max_bytes` bytes at a character boundary, and shows that it was cut.
+pub fn cut(text: &mut String, max_bytes: usize) {
+    if text.len() > max_bytes {
+        text.truncate(text.floor_char_boundary(max_bytes));
+        text.push('…');
+    }
+}
+
 /// Appends a visible form of `character` and returns how many characters that took.
 fn push_visible(safe: &mut String, character: char) -> usize {
     match character {

@@ -48,6 +48,11 @@ pub fn seconds_micros(vtime_ns: u64) -> String {
     )
 }
 
+/// Writes a moment in seconds with all nine decimals.
+pub fn seconds_nanos(vtime_ns: u64) -> String {
+    format!("{}.{:09}", vtime_ns / SECOND_NS, vtime_ns % SECOND_NS)
+}
+
 /// Writes a moment in seconds with three decimals, as in `4.211`.
 pub fn seconds_millis(vtime_ns: u64) -> String {
     format!(

@@ -6,6 +6,7 @@ use super::exit::loses_memory;
 use super::json::Json;
 use super::observation::{HistoryStep, Observation, ObservationKind, Step};
 use crate::outcome::HistoryOperation;
+use crate::outcome::text::cut;
 use crate::outcome::time::seconds_micros;
 
 /// How many operations of one history are kept.
@@ -101,10 +102,7 @@ impl Operation {
 #[must_use]
 pub fn shown(value: &Json) -> String {
     let mut text = value.to_string();
-    if text.len() > MAX_SHOWN_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_SHOWN_BYTES));
-        text.push('…');
-    }
+    cut(&mut text, MAX_SHOWN_BYTES);
     text
 }
 

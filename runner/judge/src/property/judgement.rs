@@ -1,5 +1,6 @@
 //! What was decided about one property in one run, and how it becomes part of a report.
 
+use crate::outcome::text::cut;
 use crate::outcome::{
     Counts, Event, Evidence, FaultSchedule, FileLocation, Finding, FindingKind, Moment, Origin,
     Property, PropertyKind, Verdict,
@@ -225,14 +226,6 @@ pub fn file_location(location: &SourceLocation) -> FileLocation {
         line: location.line,
         column: (location.column > 0).then_some(location.column),
         function: (!location.function.is_empty()).then(|| location.function.clone()),
-    }
-}
-
-/// Cuts a text at the boundary of a character, and shows that it was cut.
-fn cut(text: &mut String, limit: usize) {
-    if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit));
-        text.push('…');
     }
 }
 

@@ -28,16 +28,19 @@ const KIND: PropertyKind = PropertyKind::NoPanic;
 const MAX_CONTEXT_LINES: usize = 24;
 const SIGKILL: i32 = 9;
 
+/// What a Linux kernel says when it stops for good, whatever its version.
+pub const KERNEL_PANIC: &str = "Kernel panic - not syncing";
+
 /// The kernel's messages stand at the beginning of a line or behind its time stamp, which may follow
 /// the unfinished line of a program.
 static KERNEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?:^(?:<\d+>)?|\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? )",
-        r"(?:Kernel panic - not syncing|BUG: |kernel BUG at |Oops: |general protection fault",
+    let place = r"(?:^(?:<\d+>)?|\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? )";
+    let others = concat!(
+        r"BUG: |kernel BUG at |Oops: |general protection fault",
         r"|Unable to handle kernel |invalid opcode: |divide error: |Internal error: Oops",
-        r"|traps: \S+\[\d+\] |\S+\[\d+\]: segfault at )",
-    ))
-    .ok()
+        r"|traps: \S+\[\d+\] |\S+\[\d+\]: segfault at ",
+    );
+    Regex::new(&format!("{place}(?:{KERNEL_PANIC}|{others})")).ok()
 });
 
 /// A thread's name may be anything, even a quote.

@@ -2,21 +2,24 @@
 
 use std::fmt::Write as _;
 
+use chaosrun_chance::Chance;
+
 use super::Compiled;
 use super::fault::{Action, NetworkAction, Pick, Scheduled, Split, Target, Trigger};
 use super::model::{
-    Artifact, DiskSource, Interleave, Layer, Node, Plan, Range, Ratio, ReadySignal, Topology,
+    Artifact, DiskSource, Interleave, Layer, Node, Plan, Range, ReadySignal, Topology,
 };
 use crate::scenario::units::{bandwidth, duration, size};
 
-fn chance(r: Ratio) -> String {
+fn chance(r: Chance) -> String {
+    let (num, den) = (r.num(), r.den());
     // Shown as a percentage where that is exact in a few digits.
-    match (u128::from(r.num) * 1_000_000).checked_div(u128::from(r.den)) {
-        Some(n) if n * u128::from(r.den) == u128::from(r.num) * 1_000_000 => {
+    match (u128::from(num) * 1_000_000).checked_div(u128::from(den)) {
+        Some(n) if n * u128::from(den) == u128::from(num) * 1_000_000 => {
             let text = format!("{}.{:04}", n / 10_000, n % 10_000);
             format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
         }
-        _ => format!("{}/{}", r.num, r.den),
+        _ => format!("{num}/{den}"),
     }
 }
 
@@ -218,7 +221,7 @@ fn network(network: &super::model::Network) -> String {
         ("corrupted", s.corrupt),
         ("reordered", s.reorder),
     ] {
-        if r.num > 0 {
+        if r.is_possible() {
             let _ = write!(out, ", {} {what}", chance(r));
         }
     }
@@ -272,12 +275,14 @@ fn scheduled(scheduled: &Scheduled) -> String {
                 .duration
                 .map(|d| format!(" for {}", range(d)))
                 .unwrap_or_default();
-            let sides = match &f.action {
-                Action::Network(NetworkAction::Partition {
-                    split: Split::Sides { sides },
-                    ..
-                }) => format!(" ({})", sides.join(" | ")),
-                _ => String::new(),
+            let sides = if let Action::Network(NetworkAction::Partition {
+                split: Split::Sides { sides },
+                ..
+            }) = &f.action
+            {
+                format!(" ({})", sides.join(" | "))
+            } else {
+                String::new()
             };
             let name = f.name.split(" @").next().unwrap_or(&f.name);
             format!("{name}{sides}{lasts}")
@@ -311,7 +316,7 @@ mod tests {
             assert_eq!(scalar::size(&size(bytes)), Ok(bytes));
         }
         assert_eq!(scalar::bandwidth(&bandwidth(1_500_000)), Ok(1_500_000));
-        assert_eq!(chance(Ratio { num: 1, den: 1000 }), "0.1%");
-        assert_eq!(chance(Ratio { num: 1, den: 3 }), "1/3");
+        assert_eq!(chance(Chance::new(1, 1000)), "0.1%");
+        assert_eq!(chance(Chance::new(1, 3)), "1/3");
     }
 }

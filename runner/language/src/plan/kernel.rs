@@ -8,6 +8,43 @@ use crate::plan::name_problem;
 /// The kernel that `debian` alone stands for.
 pub const DEBIAN: &str = "debian";
 
+/// Which kernel a node boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelName {
+    /// One of Debian's.
+    Debian,
+    /// The small one that chaosrun builds.
+    Tiny,
+    /// The same with coverage.
+    TinyKcov,
+    /// The same for the host's KVM.
+    TinyKvm,
+    /// A file of the scenario's author.
+    File,
+}
+
+impl KernelName {
+    /// The kernel that chaosrun knows by this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let named = [Self::Debian, Self::Tiny, Self::TinyKcov, Self::TinyKvm];
+        named.into_iter().find(|kernel| kernel.word() == name)
+    }
+
+    /// Its word in plans and, unless it is a file, on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Debian => DEBIAN,
+            Self::Tiny => "tiny",
+            Self::TinyKcov => "tiny-kcov",
+            Self::TinyKvm => "tiny-kvm",
+            Self::File => "file",
+        }
+    }
+}
+
 /// One of Debian's kernels other than the current one: of a certain package, version or suite. What is
 /// not said is as for the current one.
 #[derive(
@@ -131,6 +168,15 @@ mod tests {
 
     fn parsed(name: &str) -> KernelChoice {
         KernelChoice::parse(name).unwrap().unwrap()
+    }
+
+    #[test]
+    fn kernels_have_the_same_word_everywhere_and_a_file_has_no_name() {
+        for name in crate::plan::artifacts::KERNELS {
+            let kernel = KernelName::named(name).expect("it is known by this name");
+            assert_eq!(serde_json::json!(kernel), serde_json::json!(name));
+        }
+        assert_eq!(KernelName::named(KernelName::File.word()), None);
     }
 
     #[test]

@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use chaosrun_chance::Chance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Faults;
-use super::kernel::KernelChoice;
+use super::kernel::{KernelChoice, KernelName};
 use super::property::Property;
 
 /// The version of the plan's form. A reader refuses others.
@@ -87,8 +88,8 @@ impl Artifact {
 /// A kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
-    /// `debian`, `tiny`, `tiny-kcov`, `tiny-kvm`, or `file`.
-    pub name: String,
+    /// Which one.
+    pub name: KernelName,
     /// Which of Debian's kernels, if it is not the current one.
     #[serde(default, skip_serializing_if = "KernelChoice::is_empty")]
     pub choice: KernelChoice,
@@ -103,7 +104,7 @@ impl Kernel {
     #[must_use]
     pub fn artifact(&self) -> String {
         match self.choice.is_empty() {
-            true => self.name.clone(),
+            true => self.name.word().to_owned(),
             false => self.choice.name(),
         }
     }
@@ -357,24 +358,6 @@ pub struct Node {
     pub console: Console,
 }
 
-/// A fraction of integers, reduced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Ratio {
-    /// Above the line.
-    pub num: u64,
-    /// Below the line; never 0.
-    pub den: u64,
-}
-
-impl From<crate::scenario::scalar::Ratio> for Ratio {
-    fn from(ratio: crate::scenario::scalar::Ratio) -> Self {
-        Self {
-            num: ratio.num,
-            den: ratio.den,
-        }
-    }
-}
-
 /// So many events in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
@@ -413,13 +396,13 @@ pub struct LinkShape {
     /// How much may wait.
     pub queue_bytes: u64,
     /// How many frames are lost.
-    pub loss: Ratio,
+    pub loss: Chance,
     /// How many arrive twice.
-    pub duplicate: Ratio,
+    pub duplicate: Chance,
     /// How many are damaged.
-    pub corrupt: Ratio,
+    pub corrupt: Chance,
     /// How many are overtaken.
-    pub reorder: Ratio,
+    pub reorder: Chance,
     /// How long those are held back at most.
     pub reorder_window_ns: u64,
 }

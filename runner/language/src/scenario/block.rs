@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::scalar::{self, Rate, Ratio};
+use chaosrun_chance::Chance;
+
+use super::scalar::{self, Rate};
 use super::source::{Span, Spanned};
 use super::tree::Value;
 use super::vocab::{Key, Kind, Section};
@@ -50,7 +52,7 @@ pub enum Datum {
     /// Nanoseconds, from the first to the second.
     Range(u64, u64),
     /// A probability.
-    Ratio(Ratio),
+    Ratio(Chance),
     /// Events per time.
     Rate(Rate),
     /// A number of nodes; `None` is a minority.
@@ -254,7 +256,7 @@ impl Block {
 
     /// A probability: as written, or else the default.
     #[must_use]
-    pub fn ratio(&self, key: &str) -> Option<Ratio> {
+    pub fn ratio(&self, key: &str) -> Option<Chance> {
         match self.field(key).map(|f| &f.value.value) {
             Some(Datum::Ratio(r)) => Some(*r),
             Some(_) => None,

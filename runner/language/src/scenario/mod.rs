@@ -23,7 +23,7 @@ pub mod units;
 mod values;
 mod variant;
 pub mod vocab;
-mod wording;
+pub mod wording;
 
 pub use load::{Loaded, Scenario, load, load_found, load_text};
 pub use wording::{describe, example_value};

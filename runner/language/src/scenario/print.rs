@@ -75,7 +75,7 @@ fn values(field: &Field, language: Language) -> Vec<String> {
             Kind::SeedRange => range(*a, *b, |n| n.to_string()),
             _ => range(*a, *b, duration),
         }),
-        Datum::Ratio(r) => quote(&format!("{}/{}", r.num, r.den)),
+        Datum::Ratio(r) => quote(&format!("{}/{}", r.num(), r.den())),
         Datum::Rate(r) => quote(&format!("{}/{}", r.count, duration(r.per_ns))),
         Datum::Count(Some(n)) => n.to_string(),
         Datum::Count(None) => quote("minority"),

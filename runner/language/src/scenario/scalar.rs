@@ -1,5 +1,12 @@
 //! Values with units: durations, sizes, rates, probabilities. All become integers.
 
+use chaosrun_chance::Chance;
+
+use super::wording::clipped;
+
+/// How much of a unit that nobody knows is shown, in characters.
+const SHOWN_CHARS: usize = 24;
+
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -34,29 +41,14 @@ fn wrong<T>(fault: Fault, why: impl Into<String>, help: impl Into<String>) -> Re
     })
 }
 
-/// A fraction of two integers, reduced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ratio {
-    /// Above the line.
-    pub num: u64,
-    /// Below the line; not 0.
-    pub den: u64,
-}
-
-impl Ratio {
-    /// Reduces `num/den`; `den` must not be 0.
-    #[must_use]
-    pub fn new(num: u64, den: u64) -> Self {
-        let (mut a, mut b) = (num, den);
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        let divisor = a.max(1);
-        Self {
-            num: num / divisor,
-            den: (den / divisor).max(1),
-        }
+/// A fraction in its lowest terms; `den` must not be 0.
+fn reduced(num: u64, den: u64) -> (u64, u64) {
+    let (mut a, mut b) = (num, den);
+    while b != 0 {
+        (a, b) = (b, a % b);
     }
+    let divisor = a.max(1);
+    (num / divisor, (den / divisor).max(1))
 }
 
 /// Takes the longest number off the front: digits, `_`, and at most one `.`.
@@ -153,7 +145,7 @@ pub fn duration(text: &str) -> Result<u64, Wrong> {
 /// How many nanoseconds a unit of time has; `number` stands before it in `text`.
 fn nanoseconds(unit: &str, number: &str, text: &str) -> Result<u128, Wrong> {
     let unknown = |instead: String| {
-        let what = format!("has the unknown unit `{}`", clip(unit));
+        let what = format!("has the unknown unit `{}`", clipped(unit, SHOWN_CHARS));
         wrong(Fault::Malformed, what, instead)
     };
     match unit {
@@ -250,14 +242,14 @@ pub fn size(text: &str) -> Result<u64, Wrong> {
                     Fault::Ambiguous,
                     format!(
                         "has the unit `{}`, which some read as powers of 1000 and some of 1024",
-                        clip(other)
+                        clipped(other, SHOWN_CHARS)
                     ),
                     format!("write \"{binary}\" for powers of 1024"),
                 );
             }
             return wrong(
                 Fault::Malformed,
-                format!("has the unknown unit `{}`", clip(other)),
+                format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                 SIZE_HELP,
             );
         }
@@ -306,7 +298,7 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
         "B" | "kB" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB" => {
             return wrong(
                 Fault::Ambiguous,
-                format!("is counted in bytes (`{}`)", clip(unit)),
+                format!("is counted in bytes (`{}`)", clipped(unit, SHOWN_CHARS)),
                 "bandwidth is counted in bits, as network cards are: multiply by 8 \
                  and write e.g. \"800Mbit\"",
             );
@@ -314,7 +306,7 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
         other => {
             return wrong(
                 Fault::Malformed,
-                format!("has the unknown unit `{}`", clip(other)),
+                format!("has the unknown unit `{}`", clipped(other, SHOWN_CHARS)),
                 BANDWIDTH_HELP,
             );
         }
@@ -337,23 +329,23 @@ pub fn bandwidth(text: &str) -> Result<u64, Wrong> {
 
 const RATIO_HELP: &str = "write a percentage or a fraction, e.g. \"0.1%\" or \"1/1000\"";
 
-/// A probability, e.g. `0.1%`, `1/1000`.
+/// A probability, e.g. `0.1%`, `1/1000`, in its lowest terms.
 ///
 /// # Errors
 /// Says what is wrong and what to write.
-pub fn ratio(text: &str) -> Result<Ratio, Wrong> {
+pub fn ratio(text: &str) -> Result<Chance, Wrong> {
     let text = text.trim();
-    let found = if let Some(number) = text.strip_suffix('%') {
+    let (num, den) = if let Some(number) = text.strip_suffix('%') {
         match scaled(number.trim(), 1_000_000_000) {
             Some(n) if n <= u128::from(u64::MAX) => {
-                Ratio::new(u64::try_from(n).unwrap_or(u64::MAX), 100_000_000_000)
+                reduced(u64::try_from(n).unwrap_or(u64::MAX), 100_000_000_000)
             }
             _ => return wrong(Fault::Malformed, "is not a percentage", RATIO_HELP),
         }
     } else if let Some((num, den)) = text.split_once('/') {
         match (num.trim().parse::<u64>(), den.trim().parse::<u64>()) {
             (_, Ok(0)) => return wrong(Fault::Malformed, "divides by zero", RATIO_HELP),
-            (Ok(num), Ok(den)) if den <= 1_000_000_000_000 => Ratio::new(num, den),
+            (Ok(num), Ok(den)) if den <= 1_000_000_000_000 => reduced(num, den),
             _ => {
                 return wrong(
                     Fault::Malformed,
@@ -386,14 +378,11 @@ pub fn ratio(text: &str) -> Result<Ratio, Wrong> {
             None => wrong(Fault::Malformed, "is not a probability", RATIO_HELP),
         };
     };
-    if found.num > found.den {
-        return wrong(
-            Fault::AboveOne,
-            "is more than 100%",
-            "a probability is between \"0%\" and \"100%\"",
-        );
-    }
-    Ok(found)
+    Chance::checked(num, den).ok_or_else(|| Wrong {
+        fault: Fault::AboveOne,
+        why: "is more than 100%".to_owned(),
+        help: "a probability is between \"0%\" and \"100%\"".to_owned(),
+    })
 }
 
 /// A rate: so many events in so many nanoseconds, e.g. `1/s`, `5/100ms`, `30/m`.
@@ -450,11 +439,8 @@ pub fn rate(text: &str) -> Result<Rate, Wrong> {
             "leave it out, or give a rate above zero",
         );
     }
-    let reduced = Ratio::new(count, per_ns);
-    Ok(Rate {
-        count: reduced.num,
-        per_ns: reduced.den,
-    })
+    let (count, per_ns) = reduced(count, per_ns);
+    Ok(Rate { count, per_ns })
 }
 
 /// A clock's drift in parts per billion, e.g. `50ppm`, `-0.1%`, `200ppb`.
@@ -524,16 +510,6 @@ pub fn seed_range(text: &str) -> Result<(u64, u64), Wrong> {
     Ok((from, to))
 }
 
-/// The beginning of a text that may be long.
-fn clip(text: &str) -> String {
-    let short: String = text.chars().take(24).collect();
-    if short.len() < text.len() {
-        format!("{short}…")
-    } else {
-        short
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -575,8 +551,8 @@ mod tests {
 
     #[test]
     fn probabilities_and_rates_are_integer_ratios() {
-        assert_eq!(ratio("0.1%"), Ok(Ratio { num: 1, den: 1000 }));
-        assert_eq!(ratio("2/10"), Ok(Ratio { num: 1, den: 5 }));
+        assert_eq!(ratio("0.1%"), Ok(Chance::new(1, 1000)));
+        assert_eq!(ratio("2/10"), Ok(Chance::new(1, 5)));
         assert_eq!(fault(ratio("120%")), Fault::AboveOne);
         assert_eq!(fault(ratio("1/0")), Fault::Malformed);
         let missing = ratio("0.25").unwrap_err();

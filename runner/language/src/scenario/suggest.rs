@@ -1,5 +1,7 @@
 //! "Did you mean": the nearest of the words that would have been right.
 
+use strsim::osa_distance;
+
 /// The candidate nearest to `word`, if it is near enough to be a slip of the fingers, or differs
 /// only in case, in `_` for `-`, or by being the plural.
 #[must_use]
@@ -13,7 +15,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .filter(|c| c.len() <= 64)
-        .map(|c| (distance(&plain, &normal(c)), c))
+        .map(|c| (osa_distance(&plain, &normal(c)), c))
         // `n4` for `n1` is another thing of its kind, not a slip of the fingers.
         .filter(|(d, c)| {
             *d <= limit
@@ -61,29 +63,6 @@ fn normal(word: &str) -> String {
         Some(stem) if stem.len() > 2 => stem.to_owned(),
         _ => word,
     }
-}
-
-/// The number of insertions, deletions, replacements and swaps of neighbours between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for (j, cell) in rows[0].iter_mut().enumerate() {
-        *cell = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]

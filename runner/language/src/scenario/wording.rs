@@ -35,6 +35,15 @@ pub fn describe(kind: Kind) -> &'static str {
     }
 }
 
+/// The beginning of a text that may be long: so many characters, and a sign that there are more.
+#[must_use]
+pub fn clipped(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A value of a kind, as it is written in both languages.
 #[must_use]
 pub fn example_value(kind: Kind) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chaosrun_language::scenario::block::{Block, Datum, Field};
 use chaosrun_language::scenario::load_text;
 use chaosrun_language::scenario::print::print;
-use chaosrun_language::scenario::scalar::{Rate, Ratio};
+use chaosrun_language::scenario::scalar::{self, Rate};
 use chaosrun_language::scenario::source::{Language, Span, Spanned};
 use chaosrun_language::scenario::vocab::{Family, Key, Kind, ROOT, Ref, Section};
 use proptest::prelude::*;
@@ -272,7 +272,10 @@ fn datum(c: &mut Choices, section: &Section, key: &Key) -> Datum {
         }
         Kind::Size => Datum::Amount((16 << 20) + 4096 * c.next(5000)),
         Kind::Bandwidth => Datum::Amount(1 + c.next(10) * c.pick(&[1, 1000, 1_000_000])),
-        Kind::Ratio => Datum::Ratio(Ratio::new(1 + c.next(9), 10 + c.next(100))),
+        Kind::Ratio => {
+            let text = format!("{}/{}", 1 + c.next(9), 10 + c.next(100));
+            Datum::Ratio(scalar::ratio(&text).unwrap())
+        }
         Kind::Rate => Datum::Rate(Rate {
             count: 1,
             per_ns: 1 + ns(c),

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use chaosrun_protocol::node as guest;
 
+use crate::plan::kernel::KernelName;
 use crate::plan::model::{Disk, Node, Plan, RestartPolicy, Workload};
 
 /// Has virtio_net look for frames that were sent when it sends the next one. Else the device interrupts
@@ -25,7 +26,7 @@ pub(super) fn cmdline(node: &Node) -> String {
         NO_INTERRUPT_FOR_SENT.to_owned(),
         format!("loglevel={}", node.console.loglevel),
     ];
-    if node.kernel.name == "debian" {
+    if node.kernel.name == KernelName::Debian {
         words.extend(FOR_DEBIAN.map(str::to_owned));
     }
     words.extend(node.cmdline.iter().cloned());

@@ -21,6 +21,7 @@ use super::guest;
 use super::initrd::{Compression, Initrd};
 use super::{Kernel, Store};
 use crate::plan::Origins;
+use crate::plan::kernel::KernelName;
 use crate::plan::model::{
     AddedFile, Artifact, Disk, DiskSource, FileContent, Filesystem, Guest, Node, Plan, Program,
 };
@@ -97,7 +98,7 @@ impl NodeImage {
 /// Makes the images of all nodes of a plan, in the plan's order. What is missing is fetched and built.
 ///
 /// # Errors
-/// An artifact cannot be had, has changed since the plan was made, or does not fit.
+/// An artifact is not available, has changed since the plan was made, or does not fit.
 pub fn node_images(
     store: &Store,
     plan: &Plan,
@@ -203,7 +204,7 @@ impl<'a> Images<'a> {
             return Ok(Arc::clone(loaded));
         }
         let name = &node.kernel.artifact();
-        let loaded = if name == "file" {
+        let loaded = if node.kernel.name == KernelName::File {
             let bytes = self.contents.file(wanted, "a kernel")?;
             let kernel = Kernel {
                 name: name.clone(),

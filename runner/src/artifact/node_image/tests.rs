@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::artifact::HostFiles;
+use crate::plan::kernel::KernelName;
 use crate::plan::{Compiled, compile_all};
 
 /// A folder with files that scenarios name.
@@ -130,7 +131,7 @@ fn a_node_has_its_programs_files_and_configuration() {
     );
     assert!(!image.cmdline.contains("psi="), "{}", image.cmdline);
     let mut debian = compiled.plan.nodes[1].clone();
-    debian.kernel.name = "debian".to_owned();
+    debian.kernel.name = KernelName::Debian;
     let line = config::cmdline(&debian);
     let words = " mitigations=off init_on_alloc=0 psi=0 nokaslr quiet";
     assert!(line.ends_with(words), "{line}");

@@ -28,7 +28,7 @@ impl Director<'_> {
             return false;
         };
         let disk = &self.plan.nodes[node].disks[disk];
-        chance.num >= chance.den && disk.mount.is_some() && !disk.read_only
+        chance.is_certain() && disk.mount.is_some() && !disk.read_only
     }
 
     /// The fault `id` fills a disk.

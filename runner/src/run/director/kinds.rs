@@ -9,12 +9,13 @@ mod network;
 mod node;
 mod process;
 
+use chaosrun_chance::Chance;
 use chaosrun_vmm::tape::Stream;
 
 use super::Director;
 use super::prepare::Prepared;
 use crate::plan::fault::{Action, Target};
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
 use crate::scenario::vocab::FaultKind;
 
 pub(super) use clock::{ClockEffect, ClockUndo};
@@ -26,8 +27,8 @@ pub(super) use node::{NodeEffect, NodeUndo};
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
 
-/// What a fault of `random` is drawn from. The ranges of the strengths are with the kinds and not in the plan.
-/// They are wide enough to hurt and small enough that a sound system survives them.
+/// What a fault of `random` is drawn from. The ranges of the strengths are with the kinds and not in the
+/// plan. They are wide enough to hurt and small enough that a sound system survives them.
 pub(super) struct Draw<'a> {
     pub stream: &'a mut Stream,
     /// Whom the generator may hit.
@@ -48,11 +49,8 @@ impl Draw<'_> {
     }
 
     /// So many percent.
-    fn percent(&mut self, low: u64, high: u64) -> Ratio {
-        Ratio {
-            num: self.range(low, high),
-            den: 100,
-        }
+    fn percent(&mut self, low: u64, high: u64) -> Chance {
+        Chance::new(self.range(low, high).min(100), 100)
     }
 
     /// A number in this range, or what it is below zero.

@@ -1,5 +1,7 @@
 //! The director against plans made of real scenarios.
 
+use chaosrun_chance::Chance;
+
 use super::*;
 use crate::plan::fault::Action;
 use crate::plan::{NamesOnly, compile};
@@ -86,7 +88,7 @@ fn a_kill_happens_at_its_moment_and_ends_after_its_time() {
                 2 * S,
                 Command::PowerLoss {
                     node: 1,
-                    torn: (0, 1)
+                    torn: Chance::NEVER
                 }
             ),
             (2 * S + 500 * MS, Command::Start { node: 1 }),

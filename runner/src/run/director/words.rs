@@ -1,26 +1,14 @@
 //! Faults in the words of the scenario language, with everything that was drawn.
 
+use chaosrun_chance::Chance;
+
 use crate::outcome::event::Fault;
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
+use crate::scenario::units::duration;
 use crate::scenario::vocab::Family;
 
 /// Something that is told of a fault: a key of the language and its value.
 pub(super) type Detail = (&'static str, serde_json::Value);
-
-/// A duration as the language writes it, exactly.
-pub(super) fn duration(ns: u64) -> String {
-    let units = [
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-        (1_000, "us"),
-        (1, "ns"),
-    ];
-    let (unit, word) = units
-        .into_iter()
-        .find(|(unit, _)| ns.is_multiple_of(*unit))
-        .unwrap_or((1, "ns"));
-    format!("{}{word}", ns / unit)
-}
 
 pub(super) fn signed(ns: i64) -> String {
     let sign = if ns < 0 { "-" } else { "" };
@@ -34,9 +22,9 @@ pub(super) fn range(range: &Range) -> String {
     format!("{}..{}", duration(range.min_ns), duration(range.max_ns))
 }
 
-pub(super) fn ratio(ratio: &Ratio) -> String {
+pub(super) fn ratio(chance: Chance) -> String {
     // In millionths of a percent, which is finer than the language reads.
-    let scaled = u128::from(ratio.num) * 100_000_000 / u128::from(ratio.den.max(1));
+    let scaled = u128::from(chance.num()) * 100_000_000 / u128::from(chance.den());
     let text = format!("{}.{:06}", scaled / 1_000_000, scaled % 1_000_000);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
@@ -47,6 +35,7 @@ pub fn kdl(fault: &Fault) -> String {
     let mut line = fault.name.clone();
     let sides = fault
         .details
+        .named
         .get("sides")
         .and_then(|sides| sides.as_array());
     if sides.is_none() {
@@ -59,11 +48,8 @@ pub fn kdl(fault: &Fault) -> String {
             line.push_str(&format!(" {key}{node:?}"));
         }
     }
-    for (key, value) in &fault.details {
-        if matches!(
-            key.as_str(),
-            "sides" | "stage" | "source" | "lasted_ns" | "why"
-        ) {
+    for (key, value) in &fault.details.named {
+        if matches!(key.as_str(), "sides" | "source" | "lasted_ns" | "why") {
             continue;
         }
         match value.as_bool() {
@@ -97,13 +83,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_ratios_are_exact() {
-        assert_eq!(duration(3_000_000_000), "3s");
-        assert_eq!(duration(1_500_000_000), "1500ms");
-        assert_eq!(duration(1), "1ns");
+    fn signs_and_ratios_are_exact() {
         assert_eq!(signed(-2_000), "-2us");
-        assert_eq!(ratio(&Ratio { num: 1, den: 3 }), "33.333333%");
-        assert_eq!(ratio(&Ratio { num: 1, den: 1 }), "100%");
+        assert_eq!(ratio(Chance::new(1, 3)), "33.333333%");
+        assert_eq!(ratio(Chance::new(1, 1)), "100%");
     }
 
     #[test]

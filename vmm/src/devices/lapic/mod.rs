@@ -202,7 +202,7 @@ impl LapicState {
     }
 
     /// The moment at which [`Self::expire`] wants to be called. There is none while the timer's
-    /// interrupt is masked, because then nobody can tell whether it was.
+    /// interrupt is masked, because then it makes no difference whether it has expired.
     pub fn deadline(&self) -> Deadline {
         let entry = self.local_vectors[LVT_TIMER];
         if entry & LVT_MASKED != 0 {

@@ -31,7 +31,7 @@ const PULSE_RESET: u8 = 0xfe;
 
 /// What the keyboard controller's status reads as. There is no controller behind the reset line:
 /// its output buffer seems full for ever, so that a driver that empties it soon gives up, but the
-/// input buffer is always free, so that nobody waits before a reset.
+/// input buffer is always free, so that no guest waits before a reset.
 const KEYBOARD_STATUS: u8 = 0xfd;
 
 /// The reset control register of PC chip sets.

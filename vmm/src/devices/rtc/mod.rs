@@ -1,7 +1,7 @@
 //! The MC146818 real-time clock and its 128 bytes of CMOS RAM.
 //!
 //! The clock is never stepped: what it shows is computed from virtual time. Interrupt flags are
-//! brought up to date when somebody looks, and at the deadlines of enabled interrupts.
+//! brought up to date when the guest looks at it, and at the deadlines of enabled interrupts.
 
 use serde::{Deserialize, Serialize};
 

@@ -43,7 +43,7 @@ const KEPT_MAX: usize = 2;
 static KEPT: Mutex<Vec<(blake3::Hash, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
 
 /// As [`unpack`], but does not do the same work again for the machines of a cluster, for restarts
-/// and for other seeds. What is kept is a function of the payload, so that nobody can tell.
+/// and for other seeds. What is kept is a function of the payload, so that it makes no difference.
 ///
 /// # Errors
 /// As for [`unpack`].

@@ -1,7 +1,7 @@
 //! Whole machines on the host's KVM, booting a few bytes of machine code. On a host without KVM they
 //! say so and check nothing.
 
-use chaosrun_x86::{Activity, CodeStore, Cpu, CpuModel, F80};
+use chaosrun_x86::{Activity, CodeStore, CpuModel, F80};
 
 use crate::engine::tests::has_kvm;
 use crate::engine::{self, Engine, EngineError, EngineKind, EngineOptions};
@@ -121,9 +121,10 @@ fn every_register_that_is_set_is_read_back() {
     }
     let model = CpuModel::default();
     let (options, code) = (EngineOptions::default(), CodeStore::default());
-    let mut engine = engine::build(EngineKind::Kvm, &model, &options, &code).unwrap();
+    let build = |kind| engine::build(kind, &model, &options, &code).unwrap();
+    let mut engine = build(EngineKind::Kvm);
     let reset = engine.state(0).unwrap();
-    assert_eq!(reset, Cpu::new(0, model.clone()).state());
+    assert_eq!(reset, build(EngineKind::Exact).state(0).unwrap());
     let mut state = Booted {
         entry: CODE_AT,
         kernel: 0..0,

@@ -44,33 +44,25 @@ pub enum LinkFaultKind {
     },
     /// Frames are lost.
     Loss {
-        /// So many
-        num: u64,
-        /// of so many.
-        den: u64,
+        /// How many of them.
+        chance: Chance,
     },
     /// Frames arrive with a bit turned over.
     Corrupt {
-        /// So many
-        num: u64,
-        /// of so many.
-        den: u64,
+        /// How many of them.
+        chance: Chance,
     },
     /// Frames are overtaken.
     Reorder {
-        /// So many
-        num: u64,
-        /// of so many.
-        den: u64,
+        /// How many of them.
+        chance: Chance,
         /// How long they are held back at most, in nanoseconds.
         window_ns: u64,
     },
     /// Frames arrive twice.
     Duplicate {
-        /// So many
-        num: u64,
-        /// of so many.
-        den: u64,
+        /// How many of them.
+        chance: Chance,
     },
     /// All links concerned go down and up together, over and over, beginning with down.
     Flap {
@@ -225,16 +217,12 @@ impl Armed {
             LinkFaultKind::Bandwidth { bps } => {
                 weather.bandwidth_bps = weather.bandwidth_bps.min(bps);
             }
-            LinkFaultKind::Loss { num, den } => weather.losses.push(Chance { num, den }),
-            LinkFaultKind::Corrupt { num, den } => weather.corruptions.push(Chance { num, den }),
-            LinkFaultKind::Duplicate { num, den } => {
-                weather.duplications.push(Chance { num, den });
+            LinkFaultKind::Loss { chance } => weather.losses.push(chance),
+            LinkFaultKind::Corrupt { chance } => weather.corruptions.push(chance),
+            LinkFaultKind::Duplicate { chance } => weather.duplications.push(chance),
+            LinkFaultKind::Reorder { chance, window_ns } => {
+                weather.reorders.push((chance, window_ns));
             }
-            LinkFaultKind::Reorder {
-                num,
-                den,
-                window_ns,
-            } => weather.reorders.push((Chance { num, den }, window_ns)),
             LinkFaultKind::Flap { .. } => {
                 let is_down = self.flap.as_mut().is_some_and(|flap| flap.is_down(now));
                 if is_down && weather.down.is_none() {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use chaosrun_chance::Chance;
+
 /// The least latency of a link in nanoseconds. A plan may ask for less, even for none; the link then
 /// has this one. It bounds from below how far nodes may run apart, so that a cluster without latency
 /// does not degenerate into switching nodes at every instruction.
@@ -17,38 +19,6 @@ pub const BANDWIDTH_MAX_BPS: u64 = 1_000_000_000_000;
 /// The most bytes that travel on one link in one direction at once. What exceeds it is dropped like
 /// what exceeds the queue, so that a guest that floods a link of hours of latency stays harmless.
 pub const TRAVELLING_MAX_BYTES: u64 = 64 << 20;
-
-/// A probability as a fraction of integers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chance {
-    /// Above the line; more than `den` counts as always.
-    pub num: u64,
-    /// Below the line; zero makes the chance nothing.
-    pub den: u64,
-}
-
-impl Chance {
-    /// What never happens.
-    pub const NEVER: Self = Self { num: 0, den: 1 };
-    /// What always happens.
-    pub const ALWAYS: Self = Self { num: 1, den: 1 };
-
-    /// `num` in `den`.
-    pub const fn new(num: u64, den: u64) -> Self {
-        Self { num, den }
-    }
-
-    /// Whether it can happen at all.
-    pub const fn is_possible(self) -> bool {
-        self.num > 0 && self.den > 0
-    }
-}
-
-impl Default for Chance {
-    fn default() -> Self {
-        Self::NEVER
-    }
-}
 
 /// How a link treats frames in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -102,7 +102,7 @@ impl LinkStreams {
 
     /// Draws whether something happens; a chance of nothing takes no decision.
     pub fn happens(&mut self, purpose: Purpose, chance: Chance) -> bool {
-        chance.is_possible() && self.of(purpose).below(chance.den) < chance.num
+        chance.is_possible() && self.of(purpose).happens(chance)
     }
 
     /// Draws from `low` to `high`, both included; a range of one number takes no decision.

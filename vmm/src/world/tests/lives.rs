@@ -45,10 +45,13 @@ fn reset_nodes_keep_what_the_disk_had_taken() {
 #[test]
 fn power_loss_keeps_parts_of_what_was_not_flushed_only_when_it_tears() {
     let power_loss = |torn| read_after(Command::PowerLoss { node: 0, torn });
-    assert_eq!(power_loss((0, 1)), ["read Ok(()) 5 512", "read Ok(()) 0 0"]);
+    assert_eq!(
+        power_loss(Chance::new(0, 1)),
+        ["read Ok(()) 5 512", "read Ok(()) 0 0"]
+    );
     // The only unflushed page has one written sector, so that the part is all of it.
     assert_eq!(
-        power_loss((1, 1)),
+        power_loss(Chance::new(1, 1)),
         ["read Ok(()) 5 512", "read Ok(()) 6 512"]
     );
 }
@@ -58,7 +61,7 @@ fn a_power_loss_after_a_kill_finds_nothing_more_to_lose() {
     let mut world = world(vec![writer()], plain(), 1, 1);
     run_to(&mut world, MILLI);
     world.command(Command::Kill { node: 0 }).unwrap();
-    let torn = (1, 1);
+    let torn = Chance::ALWAYS;
     world.command(Command::PowerLoss { node: 0, torn }).unwrap();
     world.command(Command::Start { node: 0 }).unwrap();
     messages(&mut world);
@@ -142,19 +145,15 @@ fn a_paused_node_does_nothing_and_then_gets_what_came_at_once() {
     world.command(Command::Resume { node: 1 }).unwrap();
     run_to(&mut world, 6 * MILLI + 50 * MICRO);
     let messages = messages(&mut world);
-    assert!(messages.iter().all(|messages| messages.0 >= 6 * MILLI));
+    assert!(messages.iter().all(|message| message.0 >= 6 * MILLI));
     // The control message, 30 frames, a timer that is late, and a frame that comes afterwards.
     assert_eq!(messages.len(), 33);
     assert!(
         messages
             .iter()
-            .any(|messages| messages.2 == "control hello at 6000000")
+            .any(|message| message.2 == "control hello at 6000000")
     );
-    assert!(
-        messages
-            .iter()
-            .any(|messages| messages.2.starts_with("read"))
-    );
+    assert!(messages.iter().any(|message| message.2.starts_with("read")));
     assert_eq!(world.counters().nodes[1].pauses, 1);
     run_to(&mut world, SECOND);
     // None is lost: 19 came before, and 31 are above.
@@ -220,7 +219,7 @@ fn drift_moves_what_a_node_does_in_world_time_and_back() {
     run_to(&mut world, SECOND);
     let times: Vec<u64> = messages(&mut world)
         .iter()
-        .map(|messages| messages.0 / MICRO / 100)
+        .map(|message| message.0 / MICRO / 100)
         .collect();
     let expected = [0, 900, 1700, 2500, 3300, 4100, 5000, 6000, 7000, 8000];
     assert_eq!(times, expected);
@@ -415,4 +414,39 @@ fn caveats_are_those_of_all_machines_whether_they_are_on_or_not() {
     world.command(Command::Kill { node: 0 }).unwrap();
     let scripted = "it is scripted".to_owned();
     assert_eq!(world.caveats(), [(0, scripted.clone()), (1, scripted)]);
+}
+
+/// What a node remembers of its lives, after these commands at one moment.
+fn life_after(acts: Vec<(u64, Act)>, commands: Vec<Command>) -> u128 {
+    let mut world = world(vec![Script::new(0, acts)], plain(), 1, 1);
+    run_to(&mut world, MILLI);
+    for command in commands {
+        world.command(command).unwrap();
+    }
+    run_to(&mut world, 2 * MILLI);
+    let parts = world.state_hash().unwrap().components;
+    let life = parts.into_iter().find(|part| part.name == "n0/life");
+    life.expect("every node has one").digest
+}
+
+#[test]
+fn histories_whose_counters_have_the_same_sum_hash_differently() {
+    let (kill, start) = (Command::Kill { node: 0 }, Command::Start { node: 0 });
+    let (pause, resume) = (Command::Pause { node: 0 }, Command::Resume { node: 0 });
+    let killed = vec![kill, start.clone()];
+    let paused = vec![start.clone(), pause, resume];
+    let by_itself = vec![(100, Act::Stop(Stop::PowerOff))];
+    let lives = [
+        life_after(Vec::new(), killed),
+        life_after(Vec::new(), paused),
+        // Both have begun twice and were killed once; the first life of one ended by itself.
+        life_after(by_itself, vec![start.clone(), Command::Kill { node: 0 }]),
+        life_after(Vec::new(), vec![start, Command::Kill { node: 0 }]),
+    ];
+    for (index, life) in lives.iter().enumerate() {
+        assert!(
+            !lives[..index].contains(life),
+            "history {index} of {lives:x?}"
+        );
+    }
 }

@@ -155,7 +155,7 @@ fn mishaps() -> Vec<(u64, Command)> {
             6 * MILLI,
             Command::PowerLoss {
                 node: 0,
-                torn: (1, 2),
+                torn: Chance::new(1, 2),
             },
         ),
     ];

@@ -44,6 +44,10 @@ impl Arena {
 
     /// Gives a block its place.
     pub(super) fn add(&mut self, block: &DecodedBlock, heat: u8) -> *const Block {
+        assert!(
+            !block.ops.is_empty() && block.ops.len() <= u8::MAX.into(),
+            "a block has a terminator, and its header says how many operations it has"
+        );
         let size = size_of::<Block>() + size_of_val(block.ops.as_slice());
         let place = self.take(size.div_ceil(LINE)).cast::<Block>();
         let header = Block {
@@ -68,6 +72,7 @@ impl Arena {
 
     /// Free lines.
     fn take(&mut self, lines: usize) -> *mut Line {
+        assert!(lines <= CHUNK, "a block fits into a chunk");
         if self.used + lines > CHUNK {
             let chunk = vec![Line([0; LINE]); CHUNK].into_boxed_slice();
             self.chunks.push(chunk);

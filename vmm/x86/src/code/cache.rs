@@ -100,7 +100,13 @@ impl Blocks {
         let block = self.arena.add(&decoded, heat);
         let key = decoded.key;
         let entry = Entry { key, block };
-        self.pages.entry(first).or_default().push(entry);
+        let blocks = self.pages.entry(first).or_default();
+        // Links might lead to one and the cache to the other, and the store of compiled code has one for a place.
+        debug_assert!(
+            blocks.iter().all(|other| other.key != key),
+            "a place has one block for each mode"
+        );
+        blocks.push(entry);
         if let Some(second) = decoded.second_page {
             self.pages.entry(second).or_default().push(entry);
             self.seconds.insert(block, second);

@@ -15,6 +15,18 @@ const RSP: u8 = gpr::RSP as u8 * 8;
 pub(crate) fn enter(cpu: &mut Cpu, block: *const Block, rip: u64) -> Flow {
     // SAFETY: callers pass a block of the cache, which is not cleared while a chain runs.
     let next = unsafe { &*block };
+    debug_assert!(
+        next.valid.get(),
+        "a block is entered as long as its code is what it was"
+    );
+    debug_assert_eq!(
+        next.key,
+        cpu.code_linear(cpu.mode.wrap(rip))
+            .wrapping_add(cpu.code_add)
+            << 4
+            | cpu.mode_key,
+        "the block is that of the place and the mode that it is entered at"
+    );
     if cpu.budget < i64::from(next.len) {
         cpu.rip = rip;
         return Flow::Block;
@@ -70,8 +82,8 @@ fn transfer(cpu: &mut Cpu, rip: u64, from: *const Block, link: usize) -> Flow {
 
 /// The block at `rip`, if it can be found without the page tables and without decoding.
 ///
-/// Most branches always lead to the same block, which is then found without looking into the cache. That
-/// nothing is at another address now is told by its key.
+/// Most branches always lead to the same block, which is then found without looking into the cache. Its
+/// key says that it has not been mapped elsewhere meanwhile.
 #[inline(always)]
 pub(crate) fn destination(
     cpu: &mut Cpu,

@@ -110,7 +110,7 @@ impl Jit {
         }
     }
 
-    /// Has the code be elsewhere. The machine has none yet.
+    /// Uses another store. The machine has no code yet.
     pub(crate) fn set_store(&mut self, store: &CodeStore) {
         self.store = store.clone();
         self.clear();
@@ -185,7 +185,7 @@ impl Jit {
         ops
     }
 
-    /// Has the jump at `site` lead straight to `target`, if that is compiled.
+    /// Aims the jump at `site` straight at `target`, if that is compiled.
     pub(crate) fn aim(&self, site: &Site, target: *const Block) {
         if let Some(adopted) = self.adopted.get(&target) {
             self.store.aim(site, adopted.number);
@@ -204,7 +204,7 @@ impl Jit {
         })
     }
 
-    /// The content of the page with an index has changed. Its blocks are told by [`Self::invalidate`].
+    /// The content of the page with an index has changed. [`Self::invalidate`] follows for each of its blocks.
     pub(crate) fn unbind(&mut self, index: u64) {
         let page = std::mem::take(&mut self.bound[index as usize]);
         if page != 0 {

@@ -165,7 +165,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// Has the handler do it.
+    /// Leaves it to the handler.
     pub(super) fn leave_to_handler(&mut self, index: usize) {
         self.jump(JMP, Tail::Handler(index));
     }

@@ -21,7 +21,7 @@ pub struct CodeCache {
     number: u64,
 }
 
-// SAFETY: its pointers lead to what it owns itself, and are followed by the CPU that it is lent to.
+// SAFETY: its pointers lead to what it owns, and only the CPU that borrows it follows them.
 unsafe impl Send for CodeCache {}
 
 impl std::fmt::Debug for CodeCache {
@@ -56,8 +56,8 @@ impl CodeCache {
         self.jit.set_after(executions);
     }
 
-    /// Has the compiled code be in `store`, which other machines may use, too. It changes nothing but the
-    /// time that things take.
+    /// Keeps the compiled code in `store`, which other machines may use, too. It changes nothing but the time
+    /// that things take.
     pub fn share(&mut self, store: &CodeStore) {
         self.blocks.clear();
         self.jit.set_store(store);
@@ -70,8 +70,8 @@ impl CodeCache {
         self.jit.counts
     }
 
-    /// Has all that there is be of `memory` as it is now: drops what was overwritten since the last time, and
-    /// everything if it is of another memory.
+    /// Catches up with `memory`: drops what was overwritten since the last time, and everything if it was decoded
+    /// of another memory.
     pub(crate) fn follow(&mut self, memory: &mut Memory) {
         if memory.decoder() == self.number {
             self.drop_overwritten(memory);
@@ -80,6 +80,10 @@ impl CodeCache {
             self.jit.fit(memory.pages());
             memory.set_decoder(self.number);
         }
+        debug_assert!(
+            memory.decoder() == self.number && !memory.has_overwritten(),
+            "what is executed is what memory has"
+        );
     }
 
     /// Drops what was decoded of pages that were overwritten. The blocks stay where they are, for one of them
@@ -123,6 +127,10 @@ impl CodeCache {
 
     /// Compiles a block of the cache.
     pub(crate) fn compile(&mut self, block: *const Block, memory: &mut Memory) {
+        // Compiled code is shared by the content of its page, so that a stale block would spoil others' as well.
+        // SAFETY: callers pass a block of the cache.
+        let valid = unsafe { (*block).valid.get() };
+        assert!(valid, "what is compiled is what memory has");
         self.with_content(block, memory, Jit::compile);
     }
 

@@ -320,7 +320,7 @@ impl Emitter<'_> {
         self.save(host, size, AT_RAX, &[]);
     }
 
-    /// Has the handler of operation `index` execute it, and go on behind it. Cold code.
+    /// Leaves operation `index` to its handler, which goes on behind it. Cold code.
     pub(super) fn hand_over(&mut self, index: usize) {
         let resolve = self.stubs.resolve;
         let (number, place) = (self.subject.number as i32, self.subject.place as i32);

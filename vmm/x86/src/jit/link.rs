@@ -1,4 +1,4 @@
-//! Where compiled code goes on that does not know it yet.
+//! What compiled code calls when it does not know yet where a jump leads.
 
 use super::{Lead, Site, resolve, rip_of};
 use crate::cpu::Cpu;
@@ -7,14 +7,14 @@ use crate::memory::PAGE_SIZE;
 use crate::op::Flow;
 use crate::tlb;
 
-/// Goes on at `rip` for compiled code that returns nobody knows where.
+/// Goes on at `rip`, where compiled code returns to a place that was not noted at any call.
 pub(super) extern "sysv64-unwind" fn search(cpu: &mut Cpu, rip: u64) -> Flow {
     let block = cpu.locate(rip).and_then(|key| cpu.code().blocks.fast(key));
     control::arrive(cpu, block, rip)
 }
 
 /// The same, for what is likely to come again.
-fn wander(cpu: &mut Cpu, rip: u64) -> Flow {
+fn search_and_remember(cpu: &mut Cpu, rip: u64) -> Flow {
     let block = cpu.locate(rip).and_then(|key| cpu.code().blocks.fast(key));
     if let Some(block) = block {
         cpu.remember(block);
@@ -46,7 +46,7 @@ pub(super) fn link_far(cpu: &mut Cpu, site: &Site, rip: u64) -> Flow {
     if !belongs(cpu, site.lead, rip) {
         // The return belongs to another call: somebody switched stacks, or both have the same hash.
         cpu.code().jit.counts.foreign_returns += 1;
-        return wander(cpu, rip);
+        return search_and_remember(cpu, rip);
     }
     cpu.block = resolve(cpu, site.number);
     match control::destination(cpu, rip, cpu.block, site.link) {

@@ -24,7 +24,7 @@ impl Row {
         len
     }
 
-    /// What the operations begin with. RSP itself is another matter, for it changes with each of them.
+    /// What the operations begin with. RSP itself is left out, because it changes with each of them.
     pub(super) fn at_start(acts: &[Option<Act>], ops: &[Op]) -> Option<Self> {
         let both = || acts.iter().zip(ops).take(MOST);
         let push = |&(act, op): &(&Option<Act>, &Op)| {

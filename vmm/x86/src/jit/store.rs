@@ -91,7 +91,7 @@ pub(super) struct Compiled {
     returns: Box<[(usize, usize)]>,
 }
 
-/// A number that nobody else in this process has had.
+/// A number that is given out once in this process.
 pub(super) fn new_generation() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
@@ -151,7 +151,7 @@ impl CodeStore {
         }
     }
 
-    /// Has all code be forgotten before long, so that what is executed from now on comes to lie together:
+    /// Forgets all code as soon as nobody executes any, so that what is executed from now on is laid out together:
     /// while a machine boots, much is compiled that is hardly executed afterwards.
     pub fn begin_afresh(&self) {
         self.overflow(&mut self.inner());
@@ -178,7 +178,7 @@ impl CodeStore {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the jump at `site` lead straight to the block `number` before long.
+    /// Aims the jump at `site` straight at the block `number` as soon as nobody executes code.
     pub(super) fn aim(&self, site: &Site, number: u32) {
         if site.ask() {
             self.inner().aims.push((site, number));
@@ -186,7 +186,7 @@ impl CodeStore {
         }
     }
 
-    /// Has all be forgotten when nobody executes code: there may be no room for more.
+    /// Forgets everything as soon as nobody executes code: there may be no room for more.
     pub(super) fn overflow(&self, inner: &mut Inner) {
         inner.outlived = true;
         self.0.waiting.store(true, Ordering::Relaxed);
@@ -217,7 +217,7 @@ impl Inner {
         Some(page)
     }
 
-    /// A page that nobody else gets.
+    /// A page for one machine alone.
     pub(super) fn new_page(&mut self) -> Option<u32> {
         (self.last_page + 1 < PAGES).then(|| {
             self.last_page += 1;
@@ -238,7 +238,11 @@ impl Inner {
     /// The number of the block, and the index of the operation there, that a stub would come back to at an
     /// address.
     pub(super) fn caller(&self, address: usize) -> (u32, usize) {
-        let (_, &number) = self.ends.range(address..).next().expect("it is code");
+        let (_, &number) = self
+            .ends
+            .range(address..)
+            .next()
+            .expect("a stub is called from a block");
         let block = self.block(number);
         let position = address - block.entry as usize;
         let found = block.returns.binary_search_by_key(&position, |&(at, _)| at);

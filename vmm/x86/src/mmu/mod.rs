@@ -50,6 +50,10 @@ impl Cpu {
         // comparison fails.
         if linear.wrapping_add(T::SIZE - 1) & !(PAGE_SIZE - 1) == entry.tag {
             let offset = linear.wrapping_add(entry.add);
+            debug_assert!(
+                self.is_ram(offset, T::SIZE),
+                "{linear:#x} is translated to {offset:#x}, which is not RAM"
+            );
             // SAFETY: entries translate to pages inside the mapping of guest RAM.
             Some(unsafe { self.ram.add(offset as usize).cast() })
         } else {
@@ -262,6 +266,10 @@ impl Cpu {
 
     /// Writes bytes to an offset that `translate` returned, within the page.
     fn write_ram(&mut self, offset: u64, bytes: &[u8]) {
+        debug_assert!(
+            offset % PAGE_SIZE + bytes.len() as u64 <= PAGE_SIZE,
+            "the next page may be elsewhere"
+        );
         if self.memory().note_write(offset, bytes.len() as u64) {
             self.code_overwritten();
         }
@@ -345,6 +353,11 @@ impl Cpu {
         let Some(offset) = self.memory().offset(gpa) else {
             return Ok(Place::Device(gpa));
         };
+        debug_assert_eq!(
+            offset % PAGE_SIZE,
+            linear % PAGE_SIZE,
+            "a page is translated as a whole"
+        );
         let fast = kind != Kind::Write || self.memory().is_dirty_data(offset);
         self.tlb.insert(kind, user, linear, offset, span, fast);
         Ok(Place::Ram(offset))

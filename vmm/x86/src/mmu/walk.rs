@@ -140,6 +140,12 @@ impl Cpu {
 
     /// Checks the rights that a walk has collected and sets accessed and dirty bits.
     fn finish_walk(&mut self, walk: &Walk) -> Res<()> {
+        debug_assert!(
+            walk.entries[..walk.depth]
+                .iter()
+                .all(|(_, entry)| entry & pte::PRESENT != 0),
+            "a walk goes by way of entries that are there"
+        );
         let write = walk.kind == Kind::Write;
         let denied = walk.user && walk.rights & pte::USER == 0
             || write

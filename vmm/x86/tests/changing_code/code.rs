@@ -313,7 +313,8 @@ impl Writer {
 
     /// A call within the page or to one beside it.
     fn call_near(&mut self, a: &mut CodeAssembler, level: usize) -> Done {
-        let page = PAGE + [0, 0, 0x1000, 0u64.wrapping_sub(0x1000)][self.below(4) as usize];
+        let page =
+            PAGE.wrapping_add([0, 0, 0x1000, 0u64.wrapping_sub(0x1000)][self.below(4) as usize]);
         let callee = self.callee(level);
         a.call(page.wrapping_add(callee))
     }

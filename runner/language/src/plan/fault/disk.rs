@@ -1,11 +1,12 @@
 //! Faults of disks.
 
+use chaosrun_chance::Chance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Aim, Target};
 use crate::plan::lower::Lower;
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
 use crate::scenario::block::Block;
 use crate::scenario::vocab::DiskKind;
 
@@ -17,7 +18,7 @@ pub struct DiskOps {
     /// The disk of those nodes; all without it.
     pub disk: Option<String>,
     /// How many operations are hit.
-    pub chance: Ratio,
+    pub chance: Chance,
     /// How many at most.
     pub times: Option<u64>,
     /// Only at or behind this byte.

@@ -1,11 +1,12 @@
 //! Faults of networks.
 
+use chaosrun_chance::Chance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Aim, Target};
 use crate::plan::lower::Lower;
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
 use crate::scenario::block::Block;
 use crate::scenario::vocab::NetworkKind;
 
@@ -73,17 +74,17 @@ pub enum NetworkAction {
     /// A network gets slow.
     Bandwidth { frames: Frames, bandwidth_bps: u64 },
     /// Frames get lost.
-    Loss { frames: Frames, chance: Ratio },
+    Loss { frames: Frames, chance: Chance },
     /// Frames are damaged.
-    Corrupt { frames: Frames, chance: Ratio },
+    Corrupt { frames: Frames, chance: Chance },
     /// Frames are overtaken.
     Reorder {
         frames: Frames,
-        chance: Ratio,
+        chance: Chance,
         window_ns: u64,
     },
     /// Frames arrive twice.
-    Duplicate { frames: Frames, chance: Ratio },
+    Duplicate { frames: Frames, chance: Chance },
     /// Links go down and up.
     Flap {
         frames: Frames,
@@ -98,7 +99,7 @@ impl NetworkAction {
         lower: &mut Lower<'_>,
         block: &Block,
     ) -> Option<Self> {
-        let chance = || block.ratio("chance").map(Ratio::from);
+        let chance = || block.ratio("chance");
         Some(match kind {
             NetworkKind::Partition => Self::Partition {
                 networks: lower.networks_hit(block)?,

@@ -1,11 +1,12 @@
 //! Faults of nodes: of a machine as a whole.
 
+use chaosrun_chance::Chance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Aim, Target};
 use crate::plan::lower::Lower;
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
@@ -34,10 +35,10 @@ pub enum NodeAction {
     PowerLoss {
         target: Target,
         restart_after: Option<Range>,
-        torn: Ratio,
+        torn: Chance,
     },
     /// Nodes compute at this part of their speed.
-    Throttle { target: Target, to: Ratio },
+    Throttle { target: Target, to: Chance },
 }
 
 impl NodeAction {
@@ -59,11 +60,11 @@ impl NodeAction {
             NodeKind::PowerLoss => Self::PowerLoss {
                 target,
                 restart_after,
-                torn: block.ratio("torn")?.into(),
+                torn: block.ratio("torn")?,
             },
             NodeKind::Throttle => {
-                let to = Ratio::from(block.ratio("to")?);
-                if to.num == 0 {
+                let to = block.ratio("to")?;
+                if !to.is_possible() {
                     lower.push(
                         Diag::error(codes::OUT_OF_RANGE, "a throttled node can't stand still")
                             .label(block.span_of("to"), "nothing is left")

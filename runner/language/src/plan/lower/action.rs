@@ -1,10 +1,10 @@
 //! What faults hit: networks and their frames, disks, processes. The families in `plan::fault` ask for it.
 
+use chaosrun_chance::Chance;
 use std::collections::BTreeMap;
 
 use super::{Lower, clip};
 use crate::plan::fault::{DiskOps, Frames, Split};
-use crate::plan::model::Ratio;
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
@@ -205,9 +205,7 @@ impl Lower<'_> {
         Some(DiskOps {
             target,
             disk: disk.map(|d| d.value.to_owned()),
-            chance: block
-                .ratio("chance")
-                .map_or(Ratio { num: 1, den: 1 }, Ratio::from),
+            chance: block.ratio("chance").unwrap_or(Chance::ALWAYS),
             times: block.unsigned("times"),
             offset_bytes: block.amount("offset").unwrap_or(0),
             length_bytes: block.amount("length"),

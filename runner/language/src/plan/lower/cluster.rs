@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Lower, NodeInfo, clip, sorted};
-use crate::plan::kernel::KernelChoice;
+use crate::plan::kernel::{KernelChoice, KernelName};
 use crate::plan::model::{
     Clock, Console, Engine, Guest, Interleave, Kernel, Nic, Node, Program, RestartPolicy, Workload,
 };
@@ -180,7 +180,7 @@ impl Lower<'_> {
         let default_kernel = match body.block("kernel") {
             Some(block) => self.kernel(&Arc::clone(block)),
             None => self.named_kernel("debian", body.span).map(|image| Kernel {
-                name: "debian".into(),
+                name: KernelName::Debian,
                 choice: KernelChoice::default(),
                 image,
                 initrd: None,
@@ -579,7 +579,7 @@ fn engine(word: Option<&str>) -> Engine {
 /// Stands where a kernel could not be found; the plan has errors then and is not used.
 fn no_kernel() -> Kernel {
     Kernel {
-        name: String::new(),
+        name: KernelName::Debian,
         choice: KernelChoice::default(),
         image: crate::plan::model::Artifact::Content {
             blake3: String::new(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Lower, clip};
 use crate::plan::artifacts::{KERNELS, Package, Problem};
-use crate::plan::kernel::{self, KernelChoice};
+use crate::plan::kernel::{self, KernelChoice, KernelName};
 use crate::plan::model::{AddedFile, Artifact, FileContent, Kernel};
 use crate::scenario::block::Block;
 use crate::scenario::codes;
@@ -92,7 +92,7 @@ impl Lower<'_> {
             self.no_choice(block, "a kernel of your own is what it is");
             let (_, image) = self.artifact(block, "path", "file")?;
             return Some(Kernel {
-                name: "file".into(),
+                name: KernelName::File,
                 choice: KernelChoice::default(),
                 image,
                 initrd,
@@ -126,8 +126,9 @@ impl Lower<'_> {
             true => plain.to_owned(),
             false => choice.name(),
         };
-        self.named_kernel(&artifact, name.span).map(|image| Kernel {
-            name: plain.to_owned(),
+        let image = self.named_kernel(&artifact, name.span)?;
+        Some(Kernel {
+            name: KernelName::named(plain)?,
             choice,
             image,
             initrd,

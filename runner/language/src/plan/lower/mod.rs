@@ -25,6 +25,7 @@ use crate::scenario::codes;
 use crate::scenario::diag::{Diag, Diags};
 use crate::scenario::source::{Sources, Span, Spanned};
 use crate::scenario::suggest::{did_you_mean, one_of};
+use crate::scenario::wording::clipped;
 
 /// What is known of a node while the rest refers to it.
 struct NodeInfo {
@@ -126,10 +127,9 @@ fn sorted(texts: Vec<Spanned<String>>) -> Vec<String> {
         .collect()
 }
 
-/// The first bytes of a text, for messages.
+/// The beginning of a text, for messages.
 fn clip(text: &str) -> String {
-    let short: String = text.chars().take(60).collect();
-    short.escape_debug().to_string()
+    clipped(text, 60).escape_debug().to_string()
 }
 
 impl Lower<'_> {

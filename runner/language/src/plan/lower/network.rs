@@ -1,11 +1,12 @@
 //! Networks: their members and addresses.
 
+use chaosrun_chance::Chance;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{Lower, clip};
-use crate::plan::model::{Layer, LinkShape, Network, Nic, Node, Ratio, Topology};
+use crate::plan::model::{Layer, LinkShape, Network, Nic, Node, Topology};
 use crate::scenario::block::Block;
 use crate::scenario::codes;
 use crate::scenario::diag::Diag;
@@ -395,13 +396,13 @@ pub(super) fn shape(block: &Block, base: Option<&LinkShape>) -> LinkShape {
         }
         .unwrap_or(0)
     };
-    let chance = |key: &str, base: Option<Ratio>| {
+    let chance = |key: &str, base: Option<Chance>| {
         if block.has(key) {
-            block.ratio(key).map(Ratio::from)
+            block.ratio(key)
         } else {
-            base.or_else(|| block.ratio(key).map(Ratio::from))
+            base.or_else(|| block.ratio(key))
         }
-        .unwrap_or(Ratio { num: 0, den: 1 })
+        .unwrap_or(Chance::NEVER)
     };
     LinkShape {
         latency_ns: amount("latency", base.map(|b| b.latency_ns)),

@@ -1,11 +1,12 @@
 //! Faults of disks.
 
+use chaosrun_chance::Chance;
 use chaosrun_vmm::disk::{DiskFault, DiskFaultKind};
 use chaosrun_vmm::world::Command;
 
 use super::{Draw, MS};
 use crate::plan::fault::{DiskAction, DiskOps};
-use crate::plan::model::{Range, Ratio};
+use crate::plan::model::Range;
 use crate::run::director::Director;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::Prepared;
@@ -36,7 +37,7 @@ pub(super) fn draw(kind: DiskKind, draw: &mut Draw<'_>) -> DiskAction {
     let all = DiskOps {
         target: draw.target.clone(),
         disk: None,
-        chance: Ratio { num: 1, den: 1 },
+        chance: Chance::ALWAYS,
         times: None,
         offset_bytes: 0,
         length_bytes: None,
@@ -106,7 +107,7 @@ impl Director<'_> {
         let nodes = self.pick(name, &ops.target, has)?;
         let fault = DiskFault {
             kind,
-            chance: (ops.chance.num, ops.chance.den),
+            chance: ops.chance,
             times: ops.times,
             offset: ops.offset_bytes,
             length: ops.length_bytes,
@@ -127,7 +128,7 @@ impl Director<'_> {
             prepared.cost.disks = prepared.hit.clone();
         }
         prepared.cost.lasts = true;
-        prepared.details.push(("chance", ratio(&ops.chance).into()));
+        prepared.details.push(("chance", ratio(ops.chance).into()));
         let times = ops.times.map(|times| ("times", times.into()));
         let disk = ops.disk.clone().map(|disk| ("disk", disk.into()));
         prepared

@@ -10,7 +10,8 @@ use crate::run::director::Director;
 use crate::run::director::agenda::Item;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::{Facts, Needs, Prepared};
-use crate::run::director::words::{Detail, duration};
+use crate::run::director::words::Detail;
+use crate::scenario::units::duration;
 use crate::scenario::vocab::InterruptKind;
 
 /// What a fault does with a node's interrupts.

@@ -8,7 +8,8 @@ use crate::plan::model::Range;
 use crate::run::director::Director;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::Prepared;
-use crate::run::director::words::{Detail, duration, range, ratio};
+use crate::run::director::words::{Detail, range, ratio};
+use crate::scenario::units::duration;
 use crate::scenario::vocab::NetworkKind;
 
 /// What a fault does to networks.
@@ -135,14 +136,12 @@ fn link_fault(action: &NetworkAction) -> Option<(&Frames, LinkFaultKind, Vec<Det
             (frames, LinkFaultKind::Bandwidth { bps: *bps }, vec![rate])
         }
         NetworkAction::Loss { frames, chance } => {
-            let (num, den) = (chance.num, chance.den);
-            let kind = LinkFaultKind::Loss { num, den };
-            (frames, kind, vec![("chance", ratio(chance).into())])
+            let kind = LinkFaultKind::Loss { chance: *chance };
+            (frames, kind, vec![("chance", ratio(*chance).into())])
         }
         NetworkAction::Corrupt { frames, chance } => {
-            let (num, den) = (chance.num, chance.den);
-            let kind = LinkFaultKind::Corrupt { num, den };
-            (frames, kind, vec![("chance", ratio(chance).into())])
+            let kind = LinkFaultKind::Corrupt { chance: *chance };
+            (frames, kind, vec![("chance", ratio(*chance).into())])
         }
         NetworkAction::Reorder {
             frames,
@@ -150,17 +149,19 @@ fn link_fault(action: &NetworkAction) -> Option<(&Frames, LinkFaultKind, Vec<Det
             window_ns,
         } => {
             let kind = LinkFaultKind::Reorder {
-                num: chance.num,
-                den: chance.den,
+                chance: *chance,
                 window_ns: *window_ns,
             };
             let window = ("window", duration(*window_ns).into());
-            (frames, kind, vec![("chance", ratio(chance).into()), window])
+            (
+                frames,
+                kind,
+                vec![("chance", ratio(*chance).into()), window],
+            )
         }
         NetworkAction::Duplicate { frames, chance } => {
-            let (num, den) = (chance.num, chance.den);
-            let kind = LinkFaultKind::Duplicate { num, den };
-            (frames, kind, vec![("chance", ratio(chance).into())])
+            let kind = LinkFaultKind::Duplicate { chance: *chance };
+            (frames, kind, vec![("chance", ratio(*chance).into())])
         }
         NetworkAction::Flap { frames, down, up } => {
             let kind = LinkFaultKind::Flap {

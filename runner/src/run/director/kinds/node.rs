@@ -1,5 +1,6 @@
 //! Faults of nodes: of a machine as a whole.
 
+use chaosrun_chance::Chance;
 use chaosrun_vmm::world::Command;
 
 use super::Draw;
@@ -8,7 +9,8 @@ use crate::run::director::Director;
 use crate::run::director::agenda::Item;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::{Facts, Needs, Prepared};
-use crate::run::director::words::{Detail, duration, ratio};
+use crate::run::director::words::{Detail, ratio};
+use crate::scenario::units::duration;
 use crate::scenario::vocab::NodeKind;
 
 /// What a fault does to a node.
@@ -17,7 +19,7 @@ pub(in crate::run::director) enum NodeEffect {
     /// It loses power; this part of its unflushed writes is torn.
     Down {
         node: usize,
-        torn: (u64, u64),
+        torn: Chance,
         restart_after: Option<u64>,
     },
     /// It starts if it is down and is reset if it runs.
@@ -32,7 +34,7 @@ pub(in crate::run::director) enum NodeEffect {
     },
     Throttle {
         node: usize,
-        to: (u64, u64),
+        to: Chance,
     },
 }
 
@@ -87,8 +89,8 @@ fn facts(action: &NodeAction) -> Facts {
 /// What it is made of besides its targets.
 fn details(action: &NodeAction) -> Vec<Detail> {
     match action {
-        NodeAction::PowerLoss { torn, .. } => vec![("torn", ratio(torn).into())],
-        NodeAction::Throttle { to, .. } => vec![("to", ratio(to).into())],
+        NodeAction::PowerLoss { torn, .. } => vec![("torn", ratio(*torn).into())],
+        NodeAction::Throttle { to, .. } => vec![("to", ratio(*to).into())],
         NodeAction::Kill { .. }
         | NodeAction::Restart { .. }
         | NodeAction::Pause { .. }
@@ -119,21 +121,18 @@ impl Director<'_> {
         match action {
             NodeAction::Kill { .. } => NodeEffect::Down {
                 node,
-                torn: (0, 1),
+                torn: Chance::NEVER,
                 restart_after,
             },
             NodeAction::PowerLoss { torn, .. } => NodeEffect::Down {
                 node,
-                torn: (torn.num, torn.den),
+                torn: *torn,
                 restart_after,
             },
             NodeAction::Restart { .. } => NodeEffect::Reset { node },
             NodeAction::Pause { .. } => NodeEffect::Pause { node },
             NodeAction::Resume { .. } => NodeEffect::Resume { node },
-            NodeAction::Throttle { to, .. } => NodeEffect::Throttle {
-                node,
-                to: (to.num, to.den),
-            },
+            NodeAction::Throttle { to, .. } => NodeEffect::Throttle { node, to: *to },
         }
     }
 
@@ -172,7 +171,10 @@ impl Director<'_> {
                 None
             }
             NodeEffect::Throttle { node, to } => {
-                self.nodes.get(node).throttles.insert(id, to);
+                self.nodes
+                    .get(node)
+                    .throttles
+                    .insert(id, (to.num(), to.den()));
                 self.apply_speed(node);
                 Some(Undo::Node(NodeUndo::Throttle { node }))
             }
@@ -219,7 +221,7 @@ impl Director<'_> {
         self.agenda.add(at, Item::Retry);
     }
 
-    fn take_down(&mut self, at: u64, node: usize, torn: (u64, u64), restart_after: Option<u64>) {
+    fn take_down(&mut self, at: u64, node: usize, torn: Chance, restart_after: Option<u64>) {
         let status = self.nodes.get(node);
         status.down = true;
         let boot = status.boot;

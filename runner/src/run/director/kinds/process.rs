@@ -7,7 +7,7 @@ use crate::plan::fault::ProcessAction;
 use crate::run::director::Director;
 use crate::run::director::effect::{Effect, Undo};
 use crate::run::director::prepare::{Facts, Needs, Prepared};
-use crate::run::director::words::duration;
+use crate::scenario::units::duration;
 use crate::scenario::vocab::ProcessKind;
 
 /// A fault of this kind.

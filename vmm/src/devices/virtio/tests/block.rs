@@ -77,7 +77,10 @@ fn range(sector: u64, sectors: u32, flags: u32) -> Buffer {
 }
 
 fn lose_power(rig: &mut Rig) {
-    rig.disks[0].power_loss((0, 1), &mut Tape::new(1).stream("n/power"));
+    rig.disks[0].power_loss(
+        chaosrun_chance::Chance::NEVER,
+        &mut Tape::new(1).stream("n/power"),
+    );
 }
 
 #[test]

@@ -125,8 +125,7 @@ pub(super) fn kernel() -> Answer {
         Ok(Some(rate)) => answer(
             Grade::Bad,
             pace(rate),
-            "kernel code is emulated: a kernel takes minutes to boot, if the \
-             emulator knows all of its instructions",
+            "kernel code is emulated: a kernel takes minutes to boot, if it boots at all",
             &[Blocks::Linux],
         ),
         Ok(None) => answer(

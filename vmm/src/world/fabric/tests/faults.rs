@@ -120,15 +120,33 @@ fn bandwidth_narrows_and_does_not_widen() {
 
 #[test]
 fn loss_corruption_and_duplication_hit_what_they_are_armed_for() {
-    let (times, counters) = while_armed(net(), Kind::Loss { num: 1, den: 2 });
+    let (times, counters) = while_armed(
+        net(),
+        Kind::Loss {
+            chance: Chance::new(1, 2),
+        },
+    );
     assert_eq!(times.len() as u64 + counters.dropped_loss, 10);
     assert!((1..10).contains(&counters.dropped_loss));
 
-    let (times, counters) = while_armed(net(), Kind::Duplicate { num: 1, den: 1 });
+    let (times, counters) = while_armed(
+        net(),
+        Kind::Duplicate {
+            chance: Chance::ALWAYS,
+        },
+    );
     assert_eq!((times.len(), counters.duplicated), (20, 10));
 
     let mut net = net();
-    net.arm(1, &[0], &[1], Kind::Corrupt { num: 1, den: 1 }, 0);
+    net.arm(
+        1,
+        &[0],
+        &[1],
+        Kind::Corrupt {
+            chance: Chance::ALWAYS,
+        },
+        0,
+    );
     for (from, to) in [(0, 1), (1, 0)] {
         net.send(SECOND, from, to, 5);
     }
@@ -142,8 +160,7 @@ fn loss_corruption_and_duplication_hit_what_they_are_armed_for() {
 #[test]
 fn reordering_lets_later_frames_overtake() {
     let kind = Kind::Reorder {
-        num: 1,
-        den: 2,
+        chance: Chance::new(1, 2),
         window_ns: 4 * MILLI,
     };
     let (times, counters) = while_armed(net(), kind);
@@ -203,8 +220,24 @@ fn faults_that_are_armed_together_combine() {
     assert_eq!(net.marks(u64::MAX), [(expected, 1, 1)]);
 
     // Half and half leaves a quarter.
-    net.arm(5, &[1], &[2], Kind::Loss { num: 1, den: 2 }, 0);
-    net.arm(6, &[1], &[2], Kind::Loss { num: 1, den: 2 }, 0);
+    net.arm(
+        5,
+        &[1],
+        &[2],
+        Kind::Loss {
+            chance: Chance::new(1, 2),
+        },
+        0,
+    );
+    net.arm(
+        6,
+        &[1],
+        &[2],
+        Kind::Loss {
+            chance: Chance::new(1, 2),
+        },
+        0,
+    );
     for mark in 0..4000 {
         net.send(SECOND, 1, 2, mark);
     }
@@ -212,7 +245,15 @@ fn faults_that_are_armed_together_combine() {
     assert!((900..1100).contains(&arrived), "{arrived}");
 
     // A number that is armed again replaces the one before.
-    net.arm(6, &[1], &[2], Kind::Loss { num: 1, den: 1 }, 0);
+    net.arm(
+        6,
+        &[1],
+        &[2],
+        Kind::Loss {
+            chance: Chance::ALWAYS,
+        },
+        0,
+    );
     net.send(2 * SECOND, 1, 2, 1);
     assert_eq!(net.marks(u64::MAX), []);
 }

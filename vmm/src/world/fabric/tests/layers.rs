@@ -23,16 +23,16 @@ fn travels(net: &mut Net, frame: &[u8]) -> Option<u64> {
 
 /// Everything that may go wrong on the way from node 0 to node 1.
 fn faults() -> Vec<Kind> {
-    let (num, den) = (1, 1);
+    let chance = Chance::ALWAYS;
     vec![
         Kind::Down,
         Kind::Flap {
             down: (1000 * SECOND, 1000 * SECOND),
             up: (1, 1),
         },
-        Kind::Loss { num, den },
-        Kind::Corrupt { num, den },
-        Kind::Duplicate { num, den },
+        Kind::Loss { chance },
+        Kind::Corrupt { chance },
+        Kind::Duplicate { chance },
         Kind::Latency {
             by_ns: 10 * SECOND,
             jitter_ns: 0,
@@ -43,8 +43,7 @@ fn faults() -> Vec<Kind> {
             overtake: false,
         },
         Kind::Reorder {
-            num,
-            den,
+            chance,
             window_ns: 1000 * SECOND,
         },
         Kind::Bandwidth { bps: 1 },
@@ -112,7 +111,15 @@ fn a_link_that_is_down_lets_neighbours_find_each_other_unless_it_is_a_cable() {
 fn what_finds_neighbours_shifts_no_decision_about_packets() {
     let arrived = |asks: bool| {
         let mut net = Net::new(2, quick(), 9);
-        net.arm(1, &[0], &[1], Kind::Loss { num: 1, den: 2 }, 0);
+        net.arm(
+            1,
+            &[0],
+            &[1],
+            Kind::Loss {
+                chance: Chance::new(1, 2),
+            },
+            0,
+        );
         for mark in 0..200 {
             let time = SECOND + u64::from(mark) * MILLI;
             if asks {

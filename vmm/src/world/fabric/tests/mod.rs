@@ -273,7 +273,9 @@ fn stormy(net: &mut Net, from: u32, to: u32) -> Vec<(u64, usize, Vec<u8>)> {
                 2,
                 &[0, 1],
                 &[2],
-                LinkFaultKind::Loss { num: 1, den: 4 },
+                LinkFaultKind::Loss {
+                    chance: Chance::new(1, 4),
+                },
                 time,
             );
             let by_ns = 4 * MILLI;
@@ -364,7 +366,9 @@ fn a_capture_has_every_frame_once_and_says_what_became_of_it() {
         2,
         &[0],
         &[2],
-        LinkFaultKind::Duplicate { num: 1, den: 1 },
+        LinkFaultKind::Duplicate {
+            chance: Chance::ALWAYS,
+        },
         0,
     );
     net.send(5, 0, 2, 1);

@@ -19,8 +19,7 @@ macro_rules! fault {
     };
 }
 
-/// The kinds of a family, in the order of the language: for each its section, what it is for, and a few
-/// words.
+/// The kinds of a family, in the order of the language: for each its section, its role, and a few words.
 macro_rules! kinds {
     ($(#[$doc:meta])* $family:ident { $($kind:ident = $section:ident, $role:ident, $summary:literal;)+ }) => {
         $(#[$doc])*
