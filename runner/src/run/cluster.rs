@@ -41,7 +41,8 @@ pub enum ClusterError {
     Plan(String),
 }
 
-/// Makes the world of a plan, which runs on the thread that steps it. `captures` is the folder for the traffic of networks.
+/// Makes the world of a plan, which runs on the thread that steps it. `captures` is the folder for the
+/// traffic of networks.
 ///
 /// # Errors
 /// The world refuses the plan, or a capture file can't be made.

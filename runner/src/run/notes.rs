@@ -203,7 +203,10 @@ mod tests {
 
     #[test]
     fn the_end_of_a_program_is_told_unless_a_fault_did_it() {
-        let details = |by_fault: bool| json!({ "process": "p", "status": "exit code 3", "by_fault": by_fault });
+        let details = |by_fault: bool| {
+            let status = "exit code 3";
+            json!({ "process": "p", "status": status, "by_fault": by_fault })
+        };
         let own = event(ENDED, details(false));
         assert_eq!(program_ended(&own), Some(("p", "exit code 3")));
         assert_eq!(program_ended(&event(ENDED, details(true))), None);

@@ -91,7 +91,12 @@ fn a_trigger_acts_on_a_prompt_once_for_each_line() {
         faults { after console=\"/>/\" times=9 { pause \"n1\" for=\"1ms\" } }";
     let outcome = shown(ready, &texts);
     assert_eq!(outcome.faults.get("pause"), Some(&3));
-    let paused = |event: &&chaosrun::outcome::event::Event| matches!(&event.kind, EventKind::Fault(record) if record.fault.begins());
+    let paused = |event: &&chaosrun::outcome::event::Event| {
+        let EventKind::Fault(record) = &event.kind else {
+            return false;
+        };
+        record.fault.begins()
+    };
     let begun = outcome.events.iter().filter(paused);
     let times: Vec<u64> = begun.map(|event| event.vtime_ns / MILLI).collect();
     assert_eq!(times.len(), 3);

@@ -3,13 +3,20 @@
 /// Packages, and the packages of the workspace that they may stand on. What is not listed is a guest's
 /// program and may stand on the last.
 pub const PACKAGES: &[(&str, &[&str])] = &[
+    ("chaosrun-chance", &[]),
     ("chaosrun-x86", &[]),
     ("chaosrun-protocol", &[]),
-    ("chaosrun-vmm", &["chaosrun-x86", "chaosrun-protocol"]),
-    ("chaosrun-language", &["chaosrun-protocol"]),
+    (
+        "chaosrun-vmm",
+        &["chaosrun-chance", "chaosrun-x86", "chaosrun-protocol"],
+    ),
+    (
+        "chaosrun-language",
+        &["chaosrun-chance", "chaosrun-protocol"],
+    ),
     (
         "chaosrun-judge",
-        &["chaosrun-language", "chaosrun-protocol"],
+        &["chaosrun-language", "chaosrun-chance", "chaosrun-protocol"],
     ),
     (
         "chaosrun",
@@ -17,6 +24,7 @@ pub const PACKAGES: &[(&str, &[&str])] = &[
             "chaosrun-judge",
             "chaosrun-language",
             "chaosrun-vmm",
+            "chaosrun-chance",
             "chaosrun-protocol",
         ],
     ),

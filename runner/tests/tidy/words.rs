@@ -98,7 +98,7 @@ mod tests {
                 assert_eq!(said(path, &text), [format!("2:{word}")]);
             }
         }
-        assert_eq!(said("a.rs", "struct Artifacts;"), ["1:artefact"]);
+        assert_eq!(said("a.rs", "struct Artefacts;"), ["1:artefact"]);
         assert_eq!(said("src/artefacts.rs", "// x"), ["0:artefact"]);
     }
 

@@ -1,8 +1,8 @@
 //! Threads that help worlds with work on many nodes.
 //!
 //! Worlds that run beside each other share a crew, so that a thread which has nothing to do in one helps in
-//! another, and no more threads are busy than there are supposed to be. A world always does the work on its own
-//! thread as well and needs no help: a helper that comes late finds nothing left to do.
+//! another, and no more threads are busy than there are supposed to be. A world always does the work on
+//! its own thread as well and needs no help: a helper that comes late finds nothing left to do.
 //!
 //! What belongs to a node lies in the caches of the core that had it last, and in the part of the allocator's
 //! memory that is its thread's. So a thread that looks for work prefers the nodes that it had before, and

@@ -52,7 +52,8 @@ impl Cpu {
         let store = self.code().jit.store().clone();
         let exit = self.run_attached(&store);
         self.detach();
-        // Virtual time is made of this number, so that one instruction too many would change what the guest sees.
+        // Virtual time is made of this number, so that one instruction too many would change what the
+        // guest sees.
         let retired = self.retired().wrapping_sub(before);
         assert!(
             retired <= budget && (exit != Exit::Budget || retired == budget),
@@ -105,8 +106,8 @@ impl Cpu {
             self.leave = false;
             let found = self.find();
             if self.leave && found.is_ok() {
-                // To note that the page is accessed has overwritten code, perhaps what was found, and has taken
-                // the budget from whatever comes next.
+                // To note that the page is accessed has overwritten code, perhaps what was found, and
+                // has taken the budget from whatever comes next.
                 continue;
             }
             let before = (self.system.interrupt_shadow, self.rflags);

@@ -302,8 +302,8 @@ impl Cpu {
         }
     }
 
-    /// The host address of `size` bytes at `linear` if there is nothing to it but to translate the address and
-    /// to note that the page is written.
+    /// The host address of `size` bytes at `linear` if there is nothing to it but to translate the
+    /// address and to note that the page is written.
     pub(crate) fn reach(&mut self, linear: u64, size: u64, write: bool) -> Option<*mut u8> {
         let spans = linear % PAGE_SIZE + size > PAGE_SIZE;
         if spans || !is_canonical(linear) || self.checks_alignment() || self.watches_data() {
@@ -311,9 +311,9 @@ impl Cpu {
         }
         let user = self.cpl == 3;
         let kind = if write { Kind::Write } else { Kind::Read };
-        // Page tables may lie beside instructions, so that to note the access changes code, perhaps that of the
-        // page which is executed, and the machine may not have decoded this block. So the handler does it:
-        // before that, its block is looked for, while the page is still what it was.
+        // Page tables may lie beside instructions, so that to note the access changes code, perhaps
+        // that of the page which is executed, and the machine may not have decoded this block. So the
+        // handler does it: before that, its block is looked for, while the page is still what it was.
         self.spares_code = true;
         let place = self.translate(linear, kind, user);
         self.spares_code = false;

@@ -59,7 +59,18 @@ impl Lower<'_> {
         }
         // `partition "n1"` is a natural slip.
         if self.node_index.contains_key(name.value) {
-            self.push(Diag::error(codes::UNDEFINED_NAME, format!("`{}` is a node, not a network", clip(name.value))).label(name.span, "not a network").help(format!("the network comes first; nodes are given by keys, e.g. `partition isolate=\"{0}\"` or `latency from=\"{0}\"`", clip(name.value))));
+            self.push(
+                Diag::error(
+                    codes::UNDEFINED_NAME,
+                    format!("`{}` is a node, not a network", clip(name.value)),
+                )
+                .label(name.span, "not a network")
+                .help(format!(
+                    "the network comes first; nodes are given by keys, e.g. `partition \
+                     isolate=\"{0}\"` or `latency from=\"{0}\"`",
+                    clip(name.value)
+                )),
+            );
             return None;
         }
         self.undefined_network(name.value, name.span);
@@ -119,7 +130,14 @@ impl Lower<'_> {
                 None
             }
             _ => {
-                self.push(Diag::error(codes::MISSING_KEY, "nothing says how the network is cut").label(block.span, "`side`, `groups` or `isolate` is missing").help("e.g. `partition \"lan\" { side \"n1\"; side \"n2\" \"n3\" }` or `partition isolate=\"any\"`"));
+                self.push(
+                    Diag::error(codes::MISSING_KEY, "nothing says how the network is cut")
+                        .label(block.span, "`side`, `groups` or `isolate` is missing")
+                        .help(
+                            "e.g. `partition \"lan\" { side \"n1\"; side \"n2\" \"n3\" }` or \
+                             `partition isolate=\"any\"`",
+                        ),
+                );
                 None
             }
         }
