@@ -37,7 +37,7 @@ hunt seconds='7200':
 # Writes anew what is generated from the sources: schemas, and the reference in docs/SCENARIOS.md.
 docs:
     cargo run --release --package chaosrun -- schema --write schemas
-    UPDATE_DOCS=1 cargo test --release --package chaosrun --test scenario reference
+    UPDATE_DOCS=1 cargo test --release --package chaosrun-language --test scenario reference
 
 # Writes anew the chains that all hosts have to agree on. The commit says why they are others.
 golden:
