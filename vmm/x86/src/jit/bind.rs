@@ -203,7 +203,8 @@ impl Jit {
         })
     }
 
-    /// The content of the page with an index has changed. [`Self::invalidate`] follows for each of its blocks.
+    /// The content of the page with an index has changed. [`Self::invalidate`] follows for each of its
+    /// blocks.
     pub(crate) fn unbind(&mut self, index: u64) {
         let page = std::mem::take(&mut self.bound[index as usize]);
         if page != 0 {

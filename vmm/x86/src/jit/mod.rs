@@ -52,11 +52,12 @@
 //!   was found while that happened is looked for again, since it may be what was overwritten.
 //! - **`code_place`** of the CPU is found anew when it enters a page, when code was bound, and before each chain of
 //!   blocks, which ends when code was overwritten.
-//! - **What memory has noted** as overwritten ([`Memory::take_overwritten`](crate::Memory)) is dropped by the CPU that
-//!   wrote it, as part of the write, and before anything is executed by the CPU that runs next, if a device wrote it or
-//!   an interrupt was delivered. Nobody else writes while a CPU runs, for memory is lent to that. Memory that has
-//!   forgotten what was decoded of it ([`forget_code`](crate::Memory::forget_code)), or is another one, goes by
-//!   another number than the cache, which drops everything then ([`CodeCache::follow`]).
+//! - **What memory has noted** as overwritten ([`Memory::take_overwritten`](crate::Memory)) is dropped by the
+//!   CPU that wrote it, as part of the write, and before anything is executed by the CPU that runs next, if a
+//!   device wrote it or an interrupt was delivered. Nobody else writes while a CPU runs, for memory is lent
+//!   to that. Memory that has forgotten what was decoded of it ([`forget_code`](crate::Memory::forget_code)),
+//!   or is another one, goes by another number than the cache, which drops everything then
+//!   ([`CodeCache::follow`]).
 //! - **`lost`** and the counts decide what is worth while.
 //! - Several CPUs of a machine run one at a time, and each compares bindings and generation when it begins. Several
 //!   machines share the store alone, which is changed under its lock, and code, under its gate.

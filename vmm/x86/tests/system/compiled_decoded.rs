@@ -1,5 +1,5 @@
-//! Compiled instructions that the interpreter executes from their decoded form: quotients, scans, long shifts, CMPXCHG16B, the
-//! base of GS. Where they fault, the interpreter reports it.
+//! Compiled instructions that the interpreter executes from their decoded form: quotients, scans, long
+//! shifts, CMPXCHG16B, the base of GS. Where they fault, the interpreter reports it.
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
