@@ -471,8 +471,8 @@ impl Cpu {
     }
 
     /// Code was overwritten, perhaps that of the block that is being executed, which is left behind the
-    /// current instruction. Compiled blocks jump on without looking, so that the chain of blocks ends
-    /// as well. The run loop then finds anew what the page is bound to, as compiled code relies on that.
+    /// current instruction. Compiled blocks jump on without looking, so that the chain of blocks ends as
+    /// well. The run loop then finds anew what the page is bound to, as compiled code relies on that.
     #[cold]
     pub(crate) fn code_overwritten(&mut self) {
         self.leave = true;

@@ -2,8 +2,8 @@
 //!
 //! A [`Cpu`] executes instructions out of a [`Memory`], keeps what it makes of them in a [`CodeCache`], and
 //! reaches everything else through a [`Bus`]. Nothing but its arguments decides what it does: it has no
-//! clock, no host identity and no randomness of its own. Several CPUs may share one `Memory`; they run
-//! one at a time.
+//! clock, no host identity and no randomness of its own. Several CPUs may share one `Memory`; they run one at
+//! a time.
 //!
 //! # The order of the parts
 //!
@@ -21,12 +21,11 @@
 //! 9. `jit`: from blocks to the host's instructions, and the [`CodeCache`], which has both.
 //! 10. `run`: the loop that finds what is executed next.
 //!
-//! Two arrows go up, since all these parts add methods to one `Cpu`. It has fields for what belongs to
-//! later parts: the position in the operations of a block, the cache of code, the landings of compiled
-//! code. They lead there, and `cpu` does nothing with them but to set them. And a handler at the end of
-//! a block goes straight to the next one, which it asks the cache of code for, and has that compiled
-//! when it was executed often enough (`Cpu::code`, `Cpu::compile`): a chain that went by way of the
-//! loop each time would be several times slower.
+//! Two arrows go up, since all these parts add methods to one `Cpu`. It has fields for what belongs to later
+//! parts, and keeps them in step: the position in the operations of a block, the cache of code, the landings
+//! of compiled code. And a handler at the end of a block goes straight to the next one, which it asks the
+//! cache of code for, and has it compiled when it was executed often enough (`Cpu::code`, `Cpu::compile`): to
+//! go by way of the loop each time would be slower.
 
 mod block;
 mod bus;

@@ -104,9 +104,9 @@ impl Memory {
             .filter(|(_, _, size)| *size > 0)
     }
 
-    /// Notes that `len` bytes of RAM from guest-physical address `gpa` on were written by other means
-    /// than this `Memory`: marks the pages dirty, and code that was decoded there is dropped. Returns
-    /// `false`, having done nothing, if part of the range is not RAM.
+    /// Notes that `len` bytes of RAM from guest-physical address `gpa` on were written by other means than
+    /// this `Memory`: marks the pages dirty, and code that was decoded there is dropped. Returns `false`,
+    /// having done nothing, if part of the range is not RAM.
     pub fn mark_written(&mut self, gpa: u64, len: u64) -> bool {
         let Some(offset) = usize::try_from(len)
             .ok()
@@ -149,8 +149,8 @@ impl Memory {
     }
 
     /// Copies `bytes` to guest-physical memory, marks the pages dirty, and code that was decoded there is
-    /// dropped before the next instruction. Returns `false`, having written nothing, if part of the
-    /// range is not RAM.
+    /// dropped before the next instruction. Returns `false`, having written nothing, if part of the range is
+    /// not RAM.
     pub fn write(&mut self, gpa: u64, bytes: &[u8]) -> bool {
         let Some(offset) = self.range(gpa, bytes.len()) else {
             return false;

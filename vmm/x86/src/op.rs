@@ -63,8 +63,8 @@ pub(crate) struct Op {
 }
 
 impl Op {
-    /// Whether it is an instruction that has a handler of its own: not one that is executed from its
-    /// decoded form, and not what ends a block behind its last instruction.
+    /// Whether it is an instruction that has a handler of its own: not one that is executed from its decoded
+    /// form, and not what ends a block behind its last instruction.
     pub(crate) fn is_plain(&self) -> bool {
         self.len != 0 && self.aux != DECODED
     }

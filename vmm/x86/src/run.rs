@@ -52,8 +52,8 @@ impl Cpu {
         let store = self.code().jit.store().clone();
         let exit = self.run_attached(&store);
         self.detach();
-        // Virtual time is made of this number, so that one instruction too many would change what the
-        // guest sees.
+        // Virtual time is made of this number, so that one instruction too many would change what the guest
+        // sees.
         let retired = self.retired().wrapping_sub(before);
         assert!(
             retired <= budget && (exit != Exit::Budget || retired == budget),

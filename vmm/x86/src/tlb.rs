@@ -184,9 +184,9 @@ impl Tlb {
         }
     }
 
-    /// Whether what it holds may be used as it is: all translations lead to pages that `is_ram`, and
-    /// stores that are not looked at to pages that are `free` for that. It takes a while, and is there
-    /// for assertions.
+    /// Whether what it holds may be used as it is: all translations lead to pages that `is_ram`, and stores
+    /// that are not looked at to pages that are `free` for that. It takes a while, and is there for
+    /// assertions.
     pub(crate) fn agrees_with(
         &self,
         is_ram: impl Fn(u64) -> bool,

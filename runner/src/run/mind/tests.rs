@@ -325,7 +325,7 @@ fn events(at: &[u64]) -> Vec<WorldEvent> {
     let event = |ms: &u64| WorldEvent {
         time: VirtTime(ms * MS),
         node: Some(0),
-        kind: WorldEventKind::Console(b"x".to_vec()),
+        kind: WorldEventKind::Machine(MachineEvent::Console(b"x".to_vec())),
     };
     at.iter().map(event).collect()
 }
@@ -375,7 +375,7 @@ fn no_fault_begins_in_the_quiet_period() {
         id: 1,
         source: "at 1".to_owned(),
         stage: Stage::Begin,
-        fault: crate::report::event::Fault::new("pause", "node", &["n1"]),
+        fault: crate::outcome::event::Fault::new("pause", "node", &["n1"]),
     };
     mind.carry_out(vec![begins.clone()]);
     mind.carry_out(vec![Deed::Quiet, begins]);

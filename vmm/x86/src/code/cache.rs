@@ -101,8 +101,8 @@ impl Blocks {
         let key = decoded.key;
         let entry = Entry { key, block };
         let blocks = self.pages.entry(first).or_default();
-        // Links might lead to one and the cache to the other, and the store of compiled code has one
-        // for a place.
+        // Links might lead to one and the cache to the other, and the store of compiled code has one for a
+        // place.
         debug_assert!(
             blocks.iter().all(|other| other.key != key),
             "a place has one block for each mode"

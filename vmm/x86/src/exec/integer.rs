@@ -1,5 +1,5 @@
-//! Instructions of the base instruction set that are executed from their decoded form, as are those
-//! outside of 64-bit mode, and encodings that are refused.
+//! Instructions of the base instruction set that are executed from their decoded form, as are those outside
+//! of 64-bit mode, and encodings that are refused.
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 

@@ -1,5 +1,5 @@
-//! The stack, for instructions that are executed from their decoded form: among them all outside of
-//! 64-bit mode.
+//! The stack, for instructions that are executed from their decoded form: among them all outside of 64-bit
+//! mode.
 
 use iced_x86::{Instruction, Mnemonic};
 

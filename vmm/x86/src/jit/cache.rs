@@ -70,8 +70,8 @@ impl CodeCache {
         self.jit.counts
     }
 
-    /// Catches up with `memory`: drops what was overwritten since the last time, and everything if it
-    /// was decoded of another memory.
+    /// Catches up with `memory`: drops what was overwritten since the last time, and everything if it was
+    /// decoded of another memory.
     pub(crate) fn follow(&mut self, memory: &mut Memory) {
         if memory.decoder() == self.number {
             self.drop_overwritten(memory);
@@ -127,8 +127,8 @@ impl CodeCache {
 
     /// Compiles a block of the cache.
     pub(crate) fn compile(&mut self, block: *const Block, memory: &mut Memory) {
-        // Compiled code is shared by the content of its page, so that a stale block would spoil others'
-        // as well. SAFETY: callers pass a block of the cache.
+        // Compiled code is shared by the content of its page, so that a stale block would spoil others' as
+        // well. SAFETY: callers pass a block of the cache.
         let valid = unsafe { (*block).valid.get() };
         assert!(valid, "what is compiled is what memory has");
         self.with_content(block, memory, Jit::compile);

@@ -1,5 +1,5 @@
-//! What becomes of instructions that the interpreter executes from their decoded form. Their operations
-//! do not have the operands.
+//! What becomes of instructions that the interpreter executes from their decoded form. Their operations do
+//! not have the operands.
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 

@@ -19,56 +19,51 @@
 //!
 //! # What outlives a page, and why what is found there is right
 //!
-//! A page of the machine's memory is unbound when what was decoded of it is written to. What leads to
-//! its code, or to what is known of it, is not looked for; each has its own reason why nobody is led
-//! astray:
+//! A page of the machine's memory is unbound when what was decoded of it is written to. What leads to its
+//! code, or to what is known of it, is not looked for; each has its own reason why nobody is led astray:
 //!
 //! - **Code** stays where it is until the store is forgotten as a whole, which happens while nobody
 //!   executes any; whoever may execute some has the store's gate and has compared the generation
-//!   ([`store`]). A place in the store, a page's number there and a position, is not given out twice in
-//!   a generation, and belongs to a content that does not change: equal bytes for all who share the
-//!   page, or what one machine has decoded. So a place has one block at most, and that is right for
-//!   whoever is bound to the page.
-//! - **`bound` and `holders`** say the same in two directions and are changed together
-//!   ([`Jit::unbind`]). A page that is not bound has place 0, where nothing is.
-//! - **Aimed jumps** ([`Site`]) of a page to itself are executed in that page only, which is bound
-//!   then; all others compare the place that they lead to, which the CPU has found for the address
-//!   where it goes.
+//!   ([`store`]). A place in the store, a page's number there and a position, is not given out twice in a
+//!   generation, and belongs to a content that does not change: equal bytes for all who share the page, or
+//!   what one machine has decoded. So a place has one block at most, and that is right for whoever is bound
+//!   to the page.
+//! - **`bound` and `holders`** say the same in two directions and are changed together ([`Jit::unbind`]). A
+//!   page that is not bound has place 0, where nothing is.
+//! - **Aimed jumps** ([`Site`]) of a page to itself are executed in that page only, which is bound then;
+//!   all others compare the place that they lead to, which the CPU has found for the address where it goes.
 //! - **Sites** live as long as their code, and so do the **aims** that wait, which go with the store.
-//! - **Landings** are addresses of code without a place, so that a return may arrive behind any call with the
-//!   same hash. Each compares its place or the page in front of it, and does nothing but search if it is
-//!   the wrong one. Those that are remembered are in pages that are bound: all are forgotten when one
-//!   is unbound ([`Landings::follow`]), before the next block is executed.
+//! - **Landings** are addresses of code without a place, so that a return may arrive behind any call with
+//!   the same hash. Each compares its place or the page in front of it, and does nothing but search if it
+//!   is the wrong one. Those that are remembered are in pages that are bound: all are forgotten when one is
+//!   unbound ([`Landings::follow`]), before the next block is executed.
 //! - **Targets**, the cache of places, have the place beside the code ([`Landings`]).
-//! - **`blocks`** has the machine's blocks by the numbers of code that is being executed; those of a
-//!   page that was unbound are taken out before a page is bound, and compiled code asks only for blocks
-//!   of its own page, which is bound, and is found in `holders` if nobody has asked before
-//!   ([`resolve`]).
+//! - **`blocks`** has the machine's blocks by the numbers of code that is being executed; those of a page
+//!   that was unbound are taken out before a page is bound, and compiled code asks only for blocks of its
+//!   own page, which is bound, and is found in `holders` if nobody has asked before ([`resolve`]).
 //! - **`adopted`** has valid blocks only ([`Jit::invalidate`]). A block gets code that was made from a
-//!   block of the same [shape](crate::block::Shape) at the same place: all bytes that a block depends
-//!   on are decoded ones.
+//!   block of the same [shape](crate::block::Shape) at the same place: all bytes that a block depends on
+//!   are decoded ones.
 //! - **Handlers** in the operations of a block that is not valid lead to code that may be gone. Such a
-//!   block is not started: links and the cache of blocks look whether it is valid, and whoever
-//!   overwrites code leaves the block that it is in behind the instruction that did it, before anything
-//!   looks at it again.
-//! - **Links** of blocks are looked at when they are followed: whether the block is valid, and out of
-//!   the page, whether it has the right key.
-//! - **`leave`** of the CPU, which asks for a block to be left, is cleared before a block is looked
-//!   for: who wrote to code in between, as a walk of the page tables does or the delivery of an
-//!   interrupt, was in none. What was found while that happened is looked for again, since it may be
-//!   what was overwritten.
-//! - **`code_place`** of the CPU is found anew when it enters a page, when code was bound, and before
-//!   each chain of blocks, which ends when code was overwritten.
-//! - **What memory has noted** as overwritten ([`Memory::take_overwritten`](crate::Memory)) is dropped
-//!   by the CPU that wrote it, as part of the write, and before anything is executed by the CPU that
-//!   runs next, if a device wrote it or an interrupt was delivered. Nobody else writes while a CPU
-//!   runs, for memory is lent to that. Memory that has forgotten what was decoded of it
+//!   block is not started: links and the cache of blocks look whether it is valid, and whoever overwrites
+//!   code leaves the block that it is in behind the instruction that did it, before anything looks at it
+//!   again.
+//! - **Links** of blocks are looked at when they are followed: whether the block is valid, and out of the
+//!   page, whether it has the right key.
+//! - **`leave`** of the CPU, which asks for a block to be left, is cleared before a block is looked for:
+//!   who wrote to code in between, as a walk of the page tables does or the delivery of an interrupt, was
+//!   in none. What was found while that happened is looked for again, since it may be what was overwritten.
+//! - **`code_place`** of the CPU is found anew when it enters a page, when code was bound, and before each
+//!   chain of blocks, which ends when code was overwritten.
+//! - **What memory has noted** as overwritten ([`Memory::take_overwritten`](crate::Memory)) is dropped by
+//!   the CPU that wrote it, as part of the write, and before anything is executed by the CPU that runs
+//!   next, if a device wrote it or an interrupt was delivered. Nobody else writes while a CPU runs, for
+//!   memory is lent to that. Memory that has forgotten what was decoded of it
 //!   ([`forget_code`](crate::Memory::forget_code)), or is another one, goes by another number than the
 //!   cache, which drops everything then ([`CodeCache::follow`]).
 //! - **`lost`** and the counts decide what is worth while.
-//! - Several CPUs of a machine run one at a time, and each compares bindings and generation when it
-//!   begins. Several machines share the store alone, which is changed under its lock, and code, under
-//!   its gate.
+//! - Several CPUs of a machine run one at a time, and each compares bindings and generation when it begins.
+//!   Several machines share the store alone, which is changed under its lock, and code, under its gate.
 
 #![expect(
     clippy::useless_conversion,

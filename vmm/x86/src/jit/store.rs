@@ -151,8 +151,8 @@ impl CodeStore {
         }
     }
 
-    /// Forgets all code as soon as nobody executes any, so that what is executed from now on is laid
-    /// out together: while a machine boots, much is compiled that is hardly executed afterwards.
+    /// Forgets all code as soon as nobody executes any, so that what is executed from now on is laid out
+    /// together: while a machine boots, much is compiled that is hardly executed afterwards.
     pub fn begin_afresh(&self) {
         self.overflow(&mut self.inner());
     }

@@ -37,8 +37,8 @@ pub(crate) enum End {
 pub(crate) struct Lowered {
     /// The operation, without its position.
     pub op: Op,
-    /// What executes the instruction from its decoded form, which the operation's immediate is to point
-    /// to; `None` if the operation is all there is to it.
+    /// What executes the instruction from its decoded form, which the operation's immediate is to point to;
+    /// `None` if the operation is all there is to it.
     pub decoded: Option<(DecodedFn, Extra)>,
     /// How it ends the block.
     pub end: End,

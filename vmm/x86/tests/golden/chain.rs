@@ -61,8 +61,8 @@ pub fn of(guest: Guest, compile_after: u8) -> Vec<Link> {
     links
 }
 
-/// Marks all pages as accessed and dirty, so that no walk of the page tables writes to memory, and no
-/// link depends on what the TLB holds.
+/// Marks all pages as accessed and dirty, so that no walk of the page tables writes to memory, and no link
+/// depends on what the TLB holds.
 fn note_accesses(m: &mut Machine) {
     for table in [PML4, TABLES].into_iter().zip([TABLES, TABLES_END]) {
         for entry in (table.0..table.1).step_by(8) {

@@ -1,10 +1,10 @@
 //! Golden chains: what a handful of guests come to, step by step, is the same on every make of processor,
 //! interpreted and compiled.
 //!
-//! Other tests compare the emulated CPU with itself or with the host's. These compare hosts with each
-//! other: the chains were written on one of them, and `chains.txt` is checked in. Each link is a hash
-//! of the architectural state, which is the registers and the RAM, every [`chain::STEP`] instructions.
-//! The state of caches is not in there: a larger TLB changes no link.
+//! Other tests compare the emulated CPU with itself or with the host's. These compare hosts with each other:
+//! the chains were written on one of them, and `chains.txt` is checked in. Each link is a hash of the
+//! architectural state, which is the registers and the RAM, every [`chain::STEP`] instructions. The state of
+//! caches is not in there: a larger TLB changes no link.
 //!
 //! `CHAOSRUN_WRITE_GOLDEN=1` has the file written anew instead of compared; `just golden` does that. It is
 //! right only if the guests changed on purpose, or what an instruction does.

@@ -217,8 +217,8 @@ fn other_cpu_sees_changed_code_even_while_it_loops_there() {
     assert_eq!(other.state().gpr[reg::RAX], 1);
 }
 
-/// A machine that calls `mov eax, value; ret` so often that it is compiled, and halts. Again from the
-/// start if it goes on.
+/// A machine that calls `mov eax, value; ret` so often that it is compiled, and halts. Again from the start
+/// if it goes on.
 fn calls(value: u32) -> Machine {
     let (mut m, _) = Machine::kernel(|a| {
         let (mut start, mut again) = (a.create_label(), a.create_label());
