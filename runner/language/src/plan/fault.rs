@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Pattern, Range, Rate};
 use crate::scenario::vocab::FaultKind;
+use action::Aim;
 
-pub use action::{Action, Aim};
+pub use action::Action;
 pub use clock::ClockAction;
 pub use disk::{DiskAction, DiskOps};
 pub use interrupt::InterruptAction;

@@ -31,8 +31,7 @@ pub enum Action {
 }
 
 /// What a fault hits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim<'a> {
+pub(super) enum Aim<'a> {
     /// Networks, by name.
     Networks(&'a [String]),
     /// Nodes.
@@ -73,8 +72,7 @@ impl Action {
     }
 
     /// What it hits.
-    #[must_use]
-    pub fn aim(&self) -> Aim<'_> {
+    fn aim(&self) -> Aim<'_> {
         match self {
             Self::Network(action) => action.aim(),
             Self::Disk(action) => action.aim(),

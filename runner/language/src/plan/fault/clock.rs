@@ -68,8 +68,7 @@ impl ClockAction {
     }
 
     /// What it hits.
-    #[must_use]
-    pub const fn aim(&self) -> Aim<'_> {
+    pub(super) const fn aim(&self) -> Aim<'_> {
         Aim::Nodes(self.target())
     }
 }

@@ -84,8 +84,7 @@ impl InterruptAction {
     }
 
     /// What it hits.
-    #[must_use]
-    pub const fn aim(&self) -> Aim<'_> {
+    pub(super) const fn aim(&self) -> Aim<'_> {
         Aim::Nodes(self.target())
     }
 }

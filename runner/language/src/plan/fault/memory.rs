@@ -52,8 +52,7 @@ impl MemoryAction {
     }
 
     /// What it hits.
-    #[must_use]
-    pub const fn aim(&self) -> Aim<'_> {
+    pub(super) const fn aim(&self) -> Aim<'_> {
         Aim::Nodes(self.target())
     }
 }

@@ -167,8 +167,7 @@ impl NetworkAction {
     }
 
     /// What it hits.
-    #[must_use]
-    pub fn aim(&self) -> Aim<'_> {
+    pub(super) fn aim(&self) -> Aim<'_> {
         Aim::Networks(match self {
             Self::Partition { networks, .. } | Self::Heal { networks } => networks,
             Self::Latency { frames, .. }

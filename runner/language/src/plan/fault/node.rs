@@ -104,8 +104,7 @@ impl NodeAction {
     }
 
     /// What it hits.
-    #[must_use]
-    pub const fn aim(&self) -> Aim<'_> {
+    pub(super) const fn aim(&self) -> Aim<'_> {
         Aim::Nodes(self.target())
     }
 

@@ -88,8 +88,7 @@ impl ProcessAction {
     }
 
     /// What it hits.
-    #[must_use]
-    pub const fn aim(&self) -> Aim<'_> {
+    pub(super) const fn aim(&self) -> Aim<'_> {
         Aim::Nodes(self.target())
     }
 
