@@ -22,7 +22,7 @@ enum Found {
     /// A block of the store that the budget covers.
     Compiled(Target),
     /// A block of the cache.
-    DecodedBlock(*const Block),
+    Decoded(*const Block),
 }
 
 impl Cpu {
@@ -118,44 +118,47 @@ impl Cpu {
             self.follow_landings();
             let flow = match found {
                 Ok(Found::Compiled(target)) => jit::start(self, target),
-                Ok(Found::DecodedBlock(block)) => self.enter_block(block),
+                Ok(Found::Decoded(block)) => self.enter_block(block),
                 Err(Raised) => Flow::Fault,
             };
             // What was not executed has been given back to the budget.
             self.rest = 0;
-            match flow {
-                Flow::Block if single => {
-                    if let Some(exit) = self.stepped(before) {
-                        return exit;
-                    }
-                }
-                Flow::Block => {}
-                Flow::Halt => {
-                    self.system.interrupt_shadow = 0;
-                    self.refresh_attention();
-                    // A trap that is due keeps the CPU from halting.
-                    if single && self.take_debug_traps(before.1 & flags::TF != 0) {
-                        if let Some(exit) = self.deliver_debug() {
-                            return exit;
-                        }
-                        continue;
-                    }
-                    self.system.activity = Activity::Halted;
-                    return Exit::Halt;
-                }
-                Flow::Fault => {
-                    self.system.interrupt_shadow = 0;
-                    self.watch_hits = 0;
-                    self.refresh_attention();
-                    if let Err(exit) = self.deliver_fault() {
-                        return exit;
-                    }
-                    // A handler that cannot execute its first instruction would otherwise be
-                    // entered again and again without end.
-                    self.budget -= 1;
-                }
+            let exit = match flow {
+                Flow::Block if single => self.stepped(before),
+                Flow::Block => None,
+                Flow::Halt => self.halted(single, before.1),
+                Flow::Fault => self.faulted(),
+            };
+            if let Some(exit) = exit {
+                return exit;
             }
         }
+    }
+
+    /// HLT was executed, with these flags before it.
+    fn halted(&mut self, single: bool, before: u64) -> Option<Exit> {
+        self.system.interrupt_shadow = 0;
+        self.refresh_attention();
+        // A trap that is due keeps the CPU from halting.
+        if single && self.take_debug_traps(before & flags::TF != 0) {
+            return self.deliver_debug();
+        }
+        self.system.activity = Activity::Halted;
+        Some(Exit::Halt)
+    }
+
+    /// An instruction faulted, or could not be fetched.
+    fn faulted(&mut self) -> Option<Exit> {
+        self.system.interrupt_shadow = 0;
+        self.watch_hits = 0;
+        self.refresh_attention();
+        if let Err(exit) = self.deliver_fault() {
+            return Some(exit);
+        }
+        // A handler that cannot execute its first instruction would otherwise be entered again and again
+        // without end.
+        self.budget -= 1;
+        None
     }
 
     /// Looks at what may change before the next instruction.
@@ -226,7 +229,7 @@ impl Cpu {
         if link.is_none() {
             self.remember(block);
         }
-        Ok(Found::DecodedBlock(block))
+        Ok(Found::Decoded(block))
     }
 
     /// Finds or decodes the block at `linear`, where `link` of the last block leads.

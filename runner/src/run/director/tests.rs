@@ -100,7 +100,9 @@ fn a_kill_happens_at_its_moment_and_ends_after_its_time() {
 fn a_partition_cuts_both_ways_or_one_way_and_heals() {
     let split = |one_way| {
         let text = format!(
-            "at \"1s\" {{ partition \"lan\" one-way=#{one_way} for=\"1s\" {{ side \"n1\"; side \"n2\" \"n3\" }} }}"
+            "at \"1s\" {{ partition \"lan\" one-way=#{one_way} for=\"1s\" {{
+                side \"n1\"; side \"n2\" \"n3\"
+             }} }}"
         );
         commands(&play(&plan(&text), 1))
     };
@@ -487,7 +489,8 @@ fn an_init_is_told_of_a_date_that_was_moved_while_it_started() {
 
 #[test]
 fn what_an_init_could_not_do_is_told_and_not_undone() {
-    let text = "at \"1s\" { memory-pressure \"n1\" take=\"1MiB\" for=\"3s\"; clock-skew \"n1\" by=\"1s\" for=\"3s\" }";
+    let text = "at \"1s\" { memory-pressure \"n1\" take=\"1MiB\" for=\"3s\"
+                         clock-skew \"n1\" by=\"1s\" for=\"3s\" }";
     let plan = plan(text);
     let mut director = Director::new(&plan, &Tape::new(1));
     director.listens(0, 0);
