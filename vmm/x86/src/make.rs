@@ -67,6 +67,8 @@ pub(crate) enum Departure {
     SuppressedStore,
     /// CALL of an address that is not canonical.
     CalledNowhere,
+    /// IRET with a bad code segment and a stack whose end cannot be read.
+    ReturnedStack,
     /// DPPS and DPPD of several NaNs.
     DotProduct,
     /// FSCALE of a denormal by zero with an unmasked underflow.
@@ -104,8 +106,8 @@ impl Departure {
                  vol. 2, REP), AMD's those of the last comparison"
             }
             Self::NarrowRepetition => {
-                "Intel's processors clear the upper halves of RCX and, if the access faults, of RSI and RDI; \
-                 AMD's leave the registers alone"
+                "Intel's processors clear the upper halves of RCX and, but for some, of RSI and RDI; AMD's leave \
+                 the registers alone"
             }
             Self::SineOfLeastNormal => {
                 "Intel's processors give the argument itself, AMD's the number below it, which underflows"
@@ -116,9 +118,13 @@ impl Departure {
             Self::CalledNowhere => {
                 "Intel's processors have written the return address when they raise #GP, AMD's have not"
             }
+            Self::ReturnedStack => {
+                "Intel's processors check the code segment before they read the rest (SDM vol. 2, IRET), AMD's \
+                 read it first"
+            }
             Self::DotProduct => {
-                "a sum of two NaNs is the first one, and Intel's processors add neighbours to lanes, AMD's \
-                 lanes in ascending order"
+                "a sum of two NaNs is the first one, and Intel's processors add whole vectors, AMD's lanes in \
+                 ascending order"
             }
             Self::ScaledByZero => {
                 "Intel's processors leave the operand, AMD's give it with the exponent of an underflow"

@@ -318,24 +318,30 @@ pub(crate) fn ret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
         return Ok(Done::Jump(target));
     }
     let outward = selector as u8 & 3 > cpu.cpl;
-    let stack = if outward {
+    let stack = cpu.return_to(selector, target, |cpu| {
+        if !outward {
+            return Ok(None);
+        }
         let pointer = cpu.peek(2 * size + extra, size)?;
         let ss = cpu.peek(3 * size + extra, size)? as u16;
-        Some((ss, pointer))
-    } else {
-        None
-    };
-    cpu.return_to(selector, target, stack)?;
+        Ok(Some((ss, pointer)))
+    })?;
     match stack {
-        Some((_, pointer)) => cpu.set_stack_pointer(pointer.wrapping_add(extra)),
+        Some(pointer) => cpu.set_stack_pointer(pointer.wrapping_add(extra)),
         None => cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(2 * size + extra)),
     }
     Ok(Done::Jump(target))
 }
 
 impl Cpu {
-    /// Returns to `selector:target`, with a new stack segment if there is one.
-    fn return_to(&mut self, selector: u16, target: u64, stack: Option<(u16, u64)>) -> Res<()> {
+    /// Returns to `selector:target`. `stack` reads the selector and the pointer of the new stack, if there is
+    /// one, once the code segment is known to be good (Intel SDM vol. 2, IRET); the pointer is given back.
+    fn return_to(
+        &mut self,
+        selector: u16,
+        target: u64,
+        stack: impl FnOnce(&mut Self) -> Res<Option<(u16, u64)>>,
+    ) -> Res<Option<u64>> {
         let (mut cs, linear, descriptor) = self.code_segment(selector, false)?;
         let code = u32::from(selector & 0xfffc);
         let rpl = (selector & 3) as u8;
@@ -352,6 +358,7 @@ impl Cpu {
             return Err(self.raise_error(vector::NP, code));
         }
         let to_long = self.long_mode() && cs.access & access::LONG != 0;
+        let stack = stack(self)?;
         if to_long && !crate::mmu::is_canonical(target) {
             return Err(self.raise_gp());
         }
@@ -369,7 +376,7 @@ impl Cpu {
             self.drop_privileged_segments(rpl);
         }
         self.update_mode();
-        Ok(())
+        Ok(stack.map(|(_, pointer)| pointer))
     }
 
     /// The stack segment for a privilege level that is being returned to.
@@ -456,14 +463,13 @@ pub(crate) fn iret(cpu: &mut Cpu, ins: &Decoded) -> Res<Done> {
     let level = cpu.cpl;
     let outward = selector as u8 & 3 > level;
     let with_stack = outward || cpu.mode.bits == 64;
-    let stack = if with_stack {
-        Some(cpu.returned_stack(size, new_flags)?)
-    } else {
-        None
-    };
-    cpu.return_to(selector, target, stack)?;
+    let stack = cpu.return_to(selector, target, |cpu| {
+        with_stack
+            .then(|| cpu.returned_stack(size, new_flags))
+            .transpose()
+    })?;
     match stack {
-        Some((_, pointer)) => {
+        Some(pointer) => {
             // The width is that of the new stack, or of the operand where it is wider.
             if size == 8 {
                 cpu.regs[crate::cpu::gpr::RSP] = pointer

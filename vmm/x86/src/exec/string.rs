@@ -88,9 +88,8 @@ impl Cpu {
         }
     }
 
-    /// In 64-bit mode with 32-bit addresses, a repeated instruction writes the count and the index registers
-    /// that it uses even if it is over before its first iteration, which clears their upper halves: the
-    /// count if it is zero, all of them if the iteration's access faults.
+    /// In 64-bit mode with 32-bit addresses, a repeated instruction writes registers even if it is over before
+    /// its first iteration, which clears their upper halves.
     fn narrow_registers(&mut self, shape: &Shape, indices: &[usize]) {
         if shape.address != 4 || self.mode.bits != 64 {
             return;
@@ -163,14 +162,24 @@ impl Cpu {
     }
 }
 
-/// The registers that a repeated instruction counts and goes through memory with.
-fn registers_of(ins: &Instruction) -> &'static [usize] {
+/// The registers that a repeated instruction writes when its count is zero, as Intel's processors were seen to
+/// do.
+fn written_by_none(ins: &Instruction) -> &'static [usize] {
     use Mnemonic::*;
     match ins.mnemonic() {
-        Lodsb | Lodsw | Lodsd | Lodsq | Outsb | Outsw | Outsd => &[gpr::RCX, gpr::RSI],
-        Stosb | Stosw | Stosd | Stosq | Scasb | Scasw | Scasd | Scasq | Insb | Insw | Insd => {
-            &[gpr::RCX, gpr::RDI]
-        }
+        Movsb | Movsw | Movsd | Movsq => &[gpr::RCX, gpr::RSI, gpr::RDI],
+        Stosb | Stosw | Stosd | Stosq => &[gpr::RCX, gpr::RDI],
+        _ => &[gpr::RCX],
+    }
+}
+
+/// The registers that a repeated instruction writes when its first access faults, likewise.
+fn written_by_fault(ins: &Instruction) -> &'static [usize] {
+    use Mnemonic::*;
+    match ins.mnemonic() {
+        Lodsb | Lodsw | Lodsd | Lodsq | Scasb | Scasw | Scasd | Scasq => &[gpr::RCX],
+        Stosb | Stosw | Stosd | Stosq | Insb | Insw | Insd => &[gpr::RCX, gpr::RDI],
+        Outsb | Outsw | Outsd => &[gpr::RCX, gpr::RSI],
         _ => &[gpr::RCX, gpr::RSI, gpr::RDI],
     }
 }
@@ -201,9 +210,9 @@ fn run_counted(cpu: &mut Cpu, ins: &Decoded, one: Iteration, bulk: Bulk) -> Res<
 /// What the end of a repeated instruction does besides.
 fn ended(cpu: &mut Cpu, ins: &Decoded, shape: &Shape, result: Res<Done>) -> Res<Done> {
     match result {
-        Ok(Done::Sync) => cpu.narrow_registers(shape, &[gpr::RCX]),
+        Ok(Done::Sync) => cpu.narrow_registers(shape, written_by_none(ins)),
         Ok(_) => {}
-        Err(_) => cpu.narrow_registers(shape, registers_of(ins)),
+        Err(_) => cpu.narrow_registers(shape, written_by_fault(ins)),
     }
     result
 }

@@ -3,8 +3,9 @@
 //! next one starts.
 //!
 //! The SDM's pseudocode says which values are added, not which of two NaNs survives an addition; that is the
-//! first operand's. Intel's processors add whole vectors: to each lane's neighbour in its half that lane, and
-//! to that the sum of the other half. So the lanes of a result may hold different NaNs.
+//! first operand's. Intel's processors add whole vectors. DPPS adds to each lane's neighbour in its half that
+//! lane, and to that the sum of the other half; DPPD adds to each lane the other one. So the lanes of a result
+//! may hold different NaNs.
 
 use super::float::{Addpd, Addps, Mulpd, Mulps};
 use super::host::apply;
@@ -53,7 +54,7 @@ fn dppd(f: &mut Frame) -> Result<(), SimdFault> {
         lanes(f.imm >> 4, f.src),
         &mut f.mxcsr,
     )?;
-    let sum = apply::<Addpd>([product[1], product[0]], product, &mut f.mxcsr)?;
+    let sum = apply::<Addpd>(product, [product[1], product[0]], &mut f.mxcsr)?;
     f.dst = lanes(f.imm, sum);
     Ok(())
 }

@@ -125,6 +125,7 @@ fn depart(before: &Before, outcome: &mut Outcome) -> Option<Departure> {
         M::Pop if is_segment(instruction) => popped_selector(before, outcome),
         M::Bound => bounds(before, outcome),
         M::Call => called_nowhere(before, outcome),
+        M::Iret | M::Iretd | M::Iretq => returned_stack(before, outcome),
         M::Fsin | M::Fsincos => sine_of_least_normal(before, outcome),
         M::Fst | M::Fstp | M::Fist | M::Fistp | M::Fisttp | M::Fbstp => {
             suppressed_store(before, outcome)
@@ -198,6 +199,24 @@ fn called_nowhere(before: &Before, outcome: &mut Outcome) -> Option<Departure> {
     }
     *outcome = before.faulted((13, 0, 0));
     Some(Departure::CalledNowhere)
+}
+
+fn returned_stack(before: &Before, outcome: &mut Outcome) -> Option<Departure> {
+    let size: u64 = match before.instruction.mnemonic() {
+        M::Iret => 2,
+        M::Iretd => 4,
+        _ => 8,
+    };
+    let refused = matches!(outcome.vector, 11 | 13) && !before.completed(outcome);
+    if !refused || before.case.bits != 64 {
+        return None;
+    }
+    let frame = before.case.regs.gpr[RSP];
+    let fault = (0..5)
+        .map(|i| frame.wrapping_add(i * size))
+        .find_map(|at| fault(before.case, at, size, Access::StackRead))?;
+    *outcome = before.faulted(fault);
+    Some(Departure::ReturnedStack)
 }
 
 /// ST(0) is what FSIN has of its operand; FSINCOS has pushed the cosine.

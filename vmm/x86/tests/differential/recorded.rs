@@ -1,6 +1,6 @@
-//! What an Intel processor (Sapphire Rapids) was seen to do in cases in which processors of different makes
-//! differ: of each form that was found, a case, and the values in which the makes did. The emulated processor
-//! has to do the same on every host.
+//! What Intel processors (Sapphire and Emerald Rapids) were seen to do in cases in which processors of
+//! different makes differ: of each form that was found, a case, and the values in which the makes did. The
+//! emulated processor has to do the same on every host.
 
 use iced_x86::Code;
 
@@ -118,6 +118,17 @@ const CASES: &[(Code, u64, &[u8], &[Seen])] = &[
             Register(RSP, 0x10002005), GsBase(0x0), Selector(0x2b)]),
     // dpps xmm3,xmm9,0F9h
     (Code::Dpps_xmm_xmmm128_imm8, 9, &[0x66, 0x41, 0x0f, 0x3a, 0x40, 0xd9, 0xf9], &[Low(3, 0x7ff19c3d)]),
+    // rep movsw [edi],[esi]
+    (Code::Movsw_m16_m16, 106, &[0x66, 0x67, 0xf3, 0xa5],
+        &[Register(RCX, 0x0), Register(RSI, 0x10001ffe), Register(RDI, 0x10001fff)]),
+    // rep stosd [edi]
+    (Code::Stosd_m32_EAX, 88, &[0x67, 0xf3, 0xab], &[Register(RDI, 0x1000031c)]),
+    // rep lodsw [esi]
+    (Code::Lodsw_AX_m16, 261, &[0x66, 0x67, 0xf3, 0xad], &[Register(RSI, 0x6f05fa7d10001fff)]),
+    // repe scasd [edi]
+    (Code::Scasd_EAX_m32, 58, &[0x67, 0xf3, 0xaf], &[Register(RDI, 0xbd8227cd10001ffd)]),
+    // iretd
+    (Code::Iretd, 45, &[0xcf], &[Vector(0xd), Error(0x34), FaultAddress(0x0)]),
 ];
 
 /// Whether the outcome has the value.

@@ -71,7 +71,7 @@ fn both(wide: bool, dst: Quads, src: Quads, imm: u8, mxcsr: u32) -> [Quads; 2] {
     if wide {
         let p = mulpd(dst, src, mxcsr);
         let turned = [p[1], p[0]];
-        return [addpd(turned, p, mxcsr), addpd([p[0]; 2], [p[1]; 2], mxcsr)]
+        return [addpd(p, turned, mxcsr), addpd([p[0]; 2], [p[1]; 2], mxcsr)]
             .map(|sum| selected(sum, imm, true));
     }
     let p = mulps(dst, src, mxcsr);
