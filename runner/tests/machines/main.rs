@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod binary;
+mod checkpoints;
 mod clockless;
 mod determinism;
 mod devices;

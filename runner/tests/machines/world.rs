@@ -21,7 +21,7 @@ struct Cluster {
 }
 
 /// A node with an address on the network whose shell runs `command`.
-fn node(index: usize, command: &str) -> NodeConfig {
+pub fn node(index: usize, command: &str) -> NodeConfig {
     let network = format!(
         "ip link set lo up; ip link set eth0 up; ip addr add 10.0.0.{}/24 dev eth0; {command}",
         index + 1

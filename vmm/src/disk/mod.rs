@@ -195,6 +195,11 @@ impl Disk {
         };
     }
 
+    /// Goes on with the decisions of `tape`, at the position at which it is.
+    pub fn decide_by(&mut self, tape: &Tape) {
+        self.stream = tape.resume(self.stream.state());
+    }
+
     /// Arms a fault. One that was armed with the same id is replaced.
     pub fn arm(&mut self, id: u64, fault: DiskFault) {
         self.faults.arm(id, fault);

@@ -2,7 +2,7 @@
 
 use chaosrun_x86::{Activity, Bus, CodeCache, CodeStore, Cpu, CpuModel, CpuState, Exit, Memory};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, SavedVcpu};
 use crate::last_words::LastWords;
 
 /// The component of XCR0 for the upper halves of the YMM registers.
@@ -131,6 +131,24 @@ impl Engine for Exact {
         }
         self.cpu_mut(vcpu).set_state(state);
         Ok(())
+    }
+
+    fn save(&self, vcpu: u32) -> Result<SavedVcpu, EngineError> {
+        Ok(SavedVcpu::Exact(Box::new(self.cpu(vcpu).save())))
+    }
+
+    fn restore(&mut self, vcpu: u32, saved: &SavedVcpu) -> Result<(), EngineError> {
+        match saved {
+            SavedVcpu::Exact(saved) => {
+                self.cpu_mut(vcpu).restore(saved);
+                Ok(())
+            }
+            SavedVcpu::Architectural(state) => {
+                self.set_state(vcpu, state)?;
+                self.request_interrupt_window(vcpu, false);
+                Ok(())
+            }
+        }
     }
 
     fn hash_into(&self, vcpu: u32, sink: &mut dyn FnMut(&[u8])) -> Result<(), EngineError> {

@@ -10,7 +10,9 @@ mod exact;
 mod kvm;
 mod probe;
 
-use chaosrun_x86::{Activity, Bus, CodeCache, CodeStore, CpuModel, CpuState, Exit, Memory};
+use chaosrun_x86::{
+    Activity, Bus, CodeCache, CodeStore, CpuModel, CpuState, Exit, Memory, SavedCpu,
+};
 use serde::{Deserialize, Serialize};
 
 /// The engines that there are.
@@ -99,6 +101,28 @@ pub enum EngineError {
         /// The instruction pointer.
         rip: u64,
     },
+    /// Something was to be put back, and part of it was not.
+    #[error("the machine was put back in part only, and can't be used any more")]
+    Poisoned,
+}
+
+/// A vCPU as it is saved and put back, on any engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SavedVcpu {
+    /// With what the exact engine remembers of page tables.
+    Exact(Box<SavedCpu>),
+    /// What an engine has that can't say what it remembers.
+    Architectural(Box<CpuState>),
+}
+
+impl SavedVcpu {
+    /// The architectural state.
+    pub fn state(&self) -> &CpuState {
+        match self {
+            Self::Exact(saved) => saved.state(),
+            Self::Architectural(state) => state,
+        }
+    }
 }
 
 /// The vCPUs of one machine.
@@ -191,6 +215,25 @@ pub trait Engine: Send {
     /// # Errors
     /// If the engine itself failed or does not support the state.
     fn set_state(&mut self, vcpu: u32, state: &CpuState) -> Result<(), EngineError>;
+
+    /// Saves `vcpu`, between two runs of it.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    fn save(&self, vcpu: u32) -> Result<SavedVcpu, EngineError> {
+        Ok(SavedVcpu::Architectural(Box::new(self.state(vcpu)?)))
+    }
+
+    /// Puts back what was saved of `vcpu`, after its RAM. It is asked for no interrupt window. A vCPU that
+    /// was saved on another engine goes on as one that remembers nothing of page tables.
+    ///
+    /// # Errors
+    /// If the engine itself failed or does not support the state.
+    fn restore(&mut self, vcpu: u32, saved: &SavedVcpu) -> Result<(), EngineError> {
+        self.set_state(vcpu, saved.state())?;
+        self.request_interrupt_window(vcpu, false);
+        Ok(())
+    }
 
     /// Feeds everything that decides what `vcpu` does next to `sink`. Equal vCPUs feed equal bytes.
     ///

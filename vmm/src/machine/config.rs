@@ -111,6 +111,14 @@ impl MachineConfig<'_> {
         }
     }
 
+    /// The identity of its processors.
+    pub(super) fn processor(&self) -> CpuModel {
+        CpuModel {
+            cpus: self.vcpus,
+            ..self.model.clone()
+        }
+    }
+
     /// Where the firmware announces them.
     pub(super) fn virtio(&self) -> Vec<VirtioSlot> {
         let count = self.parts().count();

@@ -95,7 +95,7 @@ pub enum Input {
 }
 
 /// Outputs that nobody has taken yet. Too many are dropped and counted, which the guest can't see.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Outputs {
     waiting: Vec<Output>,
     bytes: usize,

@@ -12,6 +12,9 @@ impl Machine {
     /// # Errors
     /// If the engine itself failed.
     pub fn state_hash(&mut self) -> Result<StateHash, EngineError> {
+        if self.poisoned {
+            return Err(EngineError::Poisoned);
+        }
         let mut parts: Vec<Component> = Vec::new();
         let mut part = |name: String, digest| parts.push(Component { name, digest });
         for vcpu in 0..self.engine.vcpus() {
@@ -44,7 +47,7 @@ impl Machine {
         let logging = self.platform.log.is_some();
         let mut changed = Vec::new();
         let pages = &mut self.pages;
-        self.ram.drain_dirty(|index, bytes| {
+        self.ram.take_unhashed(|index, bytes| {
             if let Some(hash) = pages.update(index, bytes)
                 && logging
             {

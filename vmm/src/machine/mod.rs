@@ -13,6 +13,7 @@ mod log;
 mod measure;
 mod node;
 mod platform;
+mod saved;
 pub mod sched;
 mod stop;
 #[cfg(test)]
@@ -25,5 +26,6 @@ pub use hash::{Component, StateHash};
 pub use io::{Input, MachineEvent, Output, OutputKind};
 pub use node::Machine;
 pub use platform::{PlatformState, Shutdown, Signals};
+pub use saved::SavedMachine;
 pub use sched::Interleaving;
 pub use stop::{Stop, VcpuAt};

@@ -32,14 +32,16 @@ pub struct Machine {
     pub(super) scheduler: Scheduler,
     pub(super) pages: PageHashes,
     pub(super) chain: u128,
-    model: CpuModel,
-    code: CodeStore,
-    booted: Booted,
-    external_input: bool,
+    pub(super) model: CpuModel,
+    pub(super) code: CodeStore,
+    pub(super) booted: Booted,
+    pub(super) external_input: bool,
     /// vCPUs that were asked to stop as soon as they can be interrupted.
-    windows: u32,
+    pub(super) windows: u32,
     /// Why the machine is over, once it is.
-    over: Option<Stop>,
+    pub(super) over: Option<Stop>,
+    /// Whether something was put back in part only.
+    pub(super) poisoned: bool,
 }
 
 /// The seed of the kernel's random numbers, from a stream of its own.
@@ -73,10 +75,7 @@ impl Machine {
             random: boot_seed(config),
         };
         let booted = boot::load(&mut ram, &source)?;
-        let model = CpuModel {
-            cpus: config.vcpus,
-            ..config.model.clone()
-        };
+        let model = config.processor();
         let mut engine =
             engine::build(config.engine, &model, &config.engine_options, &config.code)?;
         let entry = booted.entry_state(engine.state(0)?);
@@ -109,6 +108,7 @@ impl Machine {
             external_input: config.external_input,
             windows: 0,
             over: None,
+            poisoned: false,
         }
     }
 
@@ -118,6 +118,9 @@ impl Machine {
     /// # Errors
     /// If the engine itself failed.
     pub fn run_until(&mut self, until: VirtTime) -> Result<Stop, EngineError> {
+        if self.poisoned {
+            return Err(EngineError::Poisoned);
+        }
         let mut before = self.now();
         loop {
             let now = self.now();

@@ -114,7 +114,7 @@ pub(super) struct Platform {
     pub entropy: Stream,
     /// From which programs' random numbers come.
     pub tape: Tape,
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl Platform {

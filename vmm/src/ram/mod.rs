@@ -1,13 +1,17 @@
 //! The memory of a machine, and its map.
 //!
 //! [`GuestRam`] is one lazily touched host mapping, which loaders, devices and processors see as
-//! [`chaosrun_x86::Memory`].
+//! [`chaosrun_x86::Memory`]. Its state hash and its checkpoints both need to know what was written since they
+//! last looked; each has a list of its own, which are filled from the one of the memory.
 
 pub mod map;
+mod pages;
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use chaosrun_x86::{Memory, PAGE_SIZE};
+use chaosrun_x86::{Memory, PAGE_SIZE, PageBytes};
+pub use pages::Pages;
 use vm_memory::MmapRegion;
 
 /// The least RAM of a machine, enough for the boot structures of the first mebibyte and a program.
@@ -36,10 +40,50 @@ pub enum MemoryError {
     },
 }
 
+/// Indices of pages, each once.
+struct Indices {
+    /// A bit for each page that is in the list.
+    members: Vec<u64>,
+    list: Vec<u32>,
+}
+
+impl Indices {
+    fn new(pages: usize) -> Self {
+        Self {
+            members: vec![0; pages.div_ceil(64)],
+            list: Vec::new(),
+        }
+    }
+
+    fn insert(&mut self, index: u32) {
+        let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
+        if self.members[word] & bit == 0 {
+            self.members[word] |= bit;
+            self.list.push(index);
+        }
+    }
+
+    /// Takes them out, in ascending order.
+    fn take(&mut self) -> Vec<u32> {
+        let mut list = std::mem::take(&mut self.list);
+        for index in &list {
+            self.members[(index / 64) as usize] = 0;
+        }
+        list.sort_unstable();
+        list
+    }
+}
+
 /// The RAM of one machine.
 pub struct GuestRam {
     memory: Memory,
     low: u64,
+    /// The pages that may hold something else than when the state hash last looked.
+    unhashed: Indices,
+    /// The pages that may hold something else than `saved` has.
+    unsaved: Indices,
+    /// What was saved or put back last.
+    saved: Pages,
     // `memory` points into this mapping, which is dropped last.
     _mapping: MmapRegion<()>,
 }
@@ -60,11 +104,73 @@ impl GuestRam {
         // SAFETY: the mapping is `low + high` bytes, readable and writable, and lives as long as the
         // result, through which alone it is written.
         let memory = unsafe { Memory::new(mapping.as_ptr(), low, high) };
+        let pages = memory.pages();
         Ok(Self {
             memory,
             low,
+            unhashed: Indices::new(pages),
+            unsaved: Indices::new(pages),
+            saved: Pages::zeros(pages),
             _mapping: mapping,
         })
+    }
+
+    /// Takes over what memory knows to be written. An engine that knows more has told memory before.
+    fn collect(&mut self) {
+        for index in self.memory.take_written() {
+            self.unhashed.insert(index);
+            self.unsaved.insert(index);
+        }
+    }
+
+    /// Calls `page` with the index and the bytes of every page that may have changed since the last call, in
+    /// ascending order: those that were written, and those that were put back.
+    pub fn take_unhashed(&mut self, mut page: impl FnMut(u64, &PageBytes)) {
+        self.collect();
+        for index in self.unhashed.take() {
+            page(index.into(), self.memory.page(offset(index)));
+        }
+    }
+
+    /// What it holds, shared with what was saved before as far as that is the same. Its cost is that of what
+    /// was written since then.
+    pub fn save(&mut self) -> Pages {
+        self.collect();
+        for index in self.unsaved.take() {
+            let bytes = self.memory.page(offset(index));
+            if self.saved.get(index) != Some(bytes) {
+                let is_zero = bytes
+                    .as_chunks::<64>()
+                    .0
+                    .iter()
+                    .all(|line| *line == [0; 64]);
+                let page = (!is_zero).then(|| Arc::new(*bytes));
+                if page.is_some() || self.saved.get(index).is_some() {
+                    self.saved.set(index, page);
+                }
+            }
+        }
+        self.saved.clone()
+    }
+
+    /// Puts back what was saved of this RAM, or of another one of its size. Its cost is that of what was
+    /// written since then, and of what is not shared with what was saved or put back last.
+    ///
+    /// # Panics
+    /// If it was saved of a RAM of another size.
+    pub fn restore(&mut self, pages: &Pages) {
+        self.collect();
+        for index in self.unsaved.take() {
+            self.put_back(index, pages);
+        }
+        let saved = std::mem::replace(&mut self.saved, pages.clone());
+        saved.differences(pages, &mut |index| self.put_back(index, pages));
+    }
+
+    fn put_back(&mut self, index: u32, pages: &Pages) {
+        if self.memory.put_back(offset(index), pages.get(index)) {
+            self.unhashed.insert(index);
+        }
     }
 
     /// Bytes of RAM below the device hole.
@@ -76,6 +182,11 @@ impl GuestRam {
     pub fn high(&self) -> u64 {
         self.memory.size() - self.low
     }
+}
+
+/// Where a page lies in the host mapping.
+fn offset(index: u32) -> u64 {
+    u64::from(index) * PAGE_SIZE
 }
 
 impl Deref for GuestRam {
@@ -95,6 +206,7 @@ impl DerefMut for GuestRam {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tape::Tape;
 
     const GIB: u64 = 1 << 30;
 
@@ -111,6 +223,76 @@ mod tests {
         let mut dirty = Vec::new();
         ram.drain_dirty(|page, _| dirty.push(page));
         assert_eq!(dirty, [3 * GIB / PAGE_SIZE]);
+    }
+
+    /// All of the RAM.
+    fn content(ram: &GuestRam) -> Vec<u8> {
+        let mut bytes = vec![0; ram.size() as usize];
+        assert!(ram.read(0, &mut bytes));
+        bytes
+    }
+
+    #[test]
+    fn any_saved_content_can_be_put_back_at_any_time() {
+        let mut stream = Tape::new(8).stream("ram");
+        let mut ram = GuestRam::new(RAM_MIN).unwrap();
+        let mut other = GuestRam::new(RAM_MIN).unwrap();
+        let mut kept = vec![(ram.save(), content(&ram))];
+        for _ in 0..300 {
+            for _ in 0..stream.below(20) {
+                let at = stream.below(RAM_MIN - 8);
+                // Zeros, too, and what is there already.
+                let byte = stream.below(3) as u8;
+                assert!(ram.write(at, &[byte; 8]));
+            }
+            match stream.below(4) {
+                0 => kept.push((ram.save(), content(&ram))),
+                1 => {
+                    let (pages, expected) = &kept[stream.below(kept.len() as u64) as usize];
+                    ram.restore(pages);
+                    assert!(content(&ram) == *expected);
+                    other.restore(pages);
+                    assert!(content(&other) == *expected, "forks hold the same");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_state_hash_hears_of_what_was_written_and_of_what_was_put_back() {
+        let mut ram = GuestRam::new(RAM_MIN).unwrap();
+        let unhashed = |ram: &mut GuestRam| {
+            let mut pages = Vec::new();
+            ram.take_unhashed(|index, _| pages.push(index));
+            pages
+        };
+        ram.write(9 * PAGE_SIZE, &[1]);
+        ram.write(3 * PAGE_SIZE, &[1]);
+        let saved = ram.save();
+        assert_eq!(unhashed(&mut ram), [3, 9]);
+        ram.write(3 * PAGE_SIZE, &[2]);
+        ram.write(4 * PAGE_SIZE, &[0]);
+        assert_eq!(unhashed(&mut ram), [3, 4]);
+        ram.restore(&saved);
+        assert_eq!(unhashed(&mut ram), [3]);
+        ram.restore(&saved);
+        assert!(unhashed(&mut ram).is_empty());
+    }
+
+    #[test]
+    fn what_was_written_with_the_same_bytes_is_shared() {
+        let mut ram = GuestRam::new(RAM_MIN).unwrap();
+        ram.write(0, &[1]);
+        ram.write(PAGE_SIZE, &[1]);
+        let before = ram.save();
+        ram.write(0, &[1]);
+        ram.write(PAGE_SIZE, &[2]);
+        ram.write(2 * PAGE_SIZE, &[0]);
+        let after = ram.save();
+        let mut differ = Vec::new();
+        before.differences(&after, &mut |index| differ.push(index));
+        assert_eq!(differ, [1]);
     }
 
     #[test]

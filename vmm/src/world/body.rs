@@ -1,9 +1,15 @@
 //! What the world needs of a machine, so that it can be tested with scripted ones.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use crate::disk::Disk;
 use crate::engine::EngineError;
 use crate::machine::{Component, Input, MachineError, Output, Stop};
 use crate::time::VirtTime;
+
+/// A machine at a moment, which only machines of the same kind can make something of.
+pub(super) type SavedBody = Arc<dyn Any + Send + Sync>;
 
 /// A machine in its own time, which begins at its power-on.
 pub(super) trait Body: Send {
@@ -42,6 +48,12 @@ pub(super) trait Body: Send {
     /// Ends it at once and takes its disks out.
     fn into_disks(self: Box<Self>) -> Vec<Disk>;
 
+    /// Saves everything that decides what it does next, and what it gave out and nobody took.
+    fn save(&mut self) -> Result<SavedBody, EngineError>;
+
+    /// Puts back what was saved of this machine, or of another one of its node.
+    fn restore(&mut self, saved: &SavedBody) -> Result<(), EngineError>;
+
     /// The digests of everything that decides what it does next.
     fn components(&mut self) -> Result<Vec<Component>, EngineError>;
 
@@ -70,6 +82,9 @@ pub(super) struct Life {
 pub(super) trait Maker: Send {
     /// The machine of a life, with these disks.
     fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError>;
+
+    /// A machine that goes on where one of this node was saved, in the life in which that was.
+    fn resume(&self, life: Life, saved: &SavedBody) -> Result<Box<dyn Body>, MachineError>;
 
     /// Instructions per microsecond when nothing throttles the node.
     fn rate(&self) -> u64;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use chaosrun_x86::CodeStore;
 
 use super::Blueprint;
-use super::body::{Body, Life, Maker};
+use super::body::{Body, Life, Maker, SavedBody};
 use super::config::NodeConfig;
 use crate::disk::Disk;
 use crate::engine::EngineError;
-use crate::machine::{Component, Input, Machine, MachineConfig, MachineError, Output, Stop};
+use crate::machine::{
+    Component, Input, Machine, MachineConfig, MachineError, Output, SavedMachine, Stop,
+};
 use crate::tape::Tape;
 use crate::time::VirtTime;
 
@@ -60,6 +62,14 @@ impl Body for Machine {
         Machine::into_disks(*self)
     }
 
+    fn save(&mut self) -> Result<SavedBody, EngineError> {
+        Ok(Arc::new(Machine::save(self)?))
+    }
+
+    fn restore(&mut self, saved: &SavedBody) -> Result<(), EngineError> {
+        Machine::restore(self, machine_of(saved))
+    }
+
     fn components(&mut self) -> Result<Vec<Component>, EngineError> {
         Ok(self.state_hash()?.components)
     }
@@ -75,6 +85,13 @@ impl Body for Machine {
     fn lost(&self) -> (u64, u64) {
         (self.outputs_dropped(), self.console_lost())
     }
+}
+
+/// What was saved of a machine.
+fn machine_of(saved: &SavedBody) -> &SavedMachine {
+    saved
+        .downcast_ref()
+        .expect("what is put back into a machine was saved of one")
 }
 
 /// A node's configuration and the tape, from which its machines are made.
@@ -111,14 +128,15 @@ impl NodeConfig {
     }
 }
 
-impl Maker for Factory {
-    fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError> {
+impl Factory {
+    /// The configuration of the machine of a life, but for its disks.
+    fn machine(&self, life: Life) -> MachineConfig<'_> {
         let config = &self.config;
         let name = match life.number {
             0 => config.name.clone(),
             number => format!("{}#{}", config.name, number + 1),
         };
-        let machine = Machine::new(&MachineConfig {
+        MachineConfig {
             name,
             engine: config.engine,
             engine_options: config.engine_options,
@@ -133,14 +151,27 @@ impl Maker for Factory {
             cmdline: config.cmdline.clone(),
             tape: (*self.tape).clone(),
             interleaving: config.interleaving,
-            disks,
             nics: config.nics.iter().map(|nic| nic.mac).collect(),
             control: config.control,
             entropy: config.entropy,
             // Interrupts can come from outside at any time, whatever devices there are.
             external_input: true,
             ..MachineConfig::new(&config.kernel)
+        }
+    }
+}
+
+impl Maker for Factory {
+    fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError> {
+        let machine = Machine::new(&MachineConfig {
+            disks,
+            ..self.machine(life)
         })?;
+        Ok(Box::new(machine))
+    }
+
+    fn resume(&self, life: Life, saved: &SavedBody) -> Result<Box<dyn Body>, MachineError> {
+        let machine = Machine::resume(&self.machine(life), machine_of(saved))?;
         Ok(Box::new(machine))
     }
 

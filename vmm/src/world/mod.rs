@@ -7,6 +7,7 @@
 //! nor where steps end has any effect on it.
 
 mod body;
+mod checkpoint;
 pub mod clock;
 mod command;
 pub mod config;
@@ -27,6 +28,7 @@ use chaosrun_x86::CodeStore;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use checkpoint::Checkpoint;
 pub use command::Command;
 pub use config::{Layer, LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};
 pub use crew::Crew;
@@ -93,6 +95,9 @@ pub enum WorldError {
         /// The name.
         name: String,
     },
+    /// A checkpoint was to be put back, and a part of it was not.
+    #[error("a checkpoint was put back in part only, and the world can't be used any more")]
+    Poisoned,
 }
 
 /// What happened on all networks and nodes.
@@ -119,6 +124,7 @@ pub struct World {
     now: VirtTime,
     nodes: Vec<Node>,
     fabric: Fabric,
+    tape: Arc<Tape>,
     pool: Pool,
     /// Where the exact engine keeps compiled code.
     code: CodeStore,
@@ -136,6 +142,8 @@ pub struct World {
     earliest: Vec<Option<VirtTime>>,
     /// The frames that nodes get in the present window.
     arriving: Vec<Vec<Arrival>>,
+    /// Whether a checkpoint was put back in part only.
+    poisoned: bool,
 }
 
 impl World {
@@ -157,6 +165,13 @@ impl World {
     }
 
     fn on(config: WorldConfig, pool: Pool) -> Result<Self, WorldError> {
+        let mut world = Self::off(config, pool, CodeStore::default())?;
+        world.start_all()?;
+        Ok(world)
+    }
+
+    /// A world whose nodes are all off, with compiled code in `code`.
+    fn off(config: WorldConfig, pool: Pool, code: CodeStore) -> Result<Self, WorldError> {
         let WorldConfig {
             tape,
             nodes,
@@ -164,7 +179,6 @@ impl World {
             jobs: _,
         } = config;
         let tape = Arc::new(tape);
-        let code = CodeStore::default();
         let blueprints = nodes
             .into_iter()
             .map(|node| node.blueprint(&tape, &code))
@@ -205,9 +219,10 @@ impl World {
             nodes.push(Node::new(&name, drift_ppb, maker, disks, pin, tape));
             members.push(Member { name, nics });
         }
-        let mut world = Self {
+        Ok(Self {
             now: VirtTime(0),
             fabric: Fabric::new(networks, &members, tape),
+            tape: Arc::clone(tape),
             pool,
             code: CodeStore::default(),
             pending: Vec::new(),
@@ -219,9 +234,8 @@ impl World {
             earliest: Vec::new(),
             arriving: nodes.iter().map(|_| Vec::new()).collect(),
             nodes,
-        };
-        world.start_all()?;
-        Ok(world)
+            poisoned: false,
+        })
     }
 
     /// The present moment.
@@ -302,6 +316,7 @@ impl World {
     /// # Errors
     /// If an engine failed.
     pub fn state_hash(&mut self) -> Result<StateHash, WorldError> {
+        self.check()?;
         let mut parts = Vec::new();
         for index in 0..self.nodes.len() {
             self.catch_up(index)?;
@@ -346,6 +361,7 @@ impl World {
     /// If a machine can't be made or its engine failed; nothing has changed then, except that the
     /// node may be down.
     pub fn command(&mut self, command: Command) -> Result<(), WorldError> {
+        self.check()?;
         match command {
             Command::ArmLink { id, fault } => self.fabric.arm(id, fault, self.now),
             Command::DisarmLink { id } => self.fabric.disarm(id),

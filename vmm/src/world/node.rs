@@ -60,22 +60,22 @@ pub struct NodeCounters {
 pub(super) struct Node {
     pub name: String,
     pub clock: NodeClock,
-    status: Status,
-    maker: Box<dyn Maker>,
-    body: Option<Box<dyn Body>>,
+    pub(super) status: Status,
+    pub(super) maker: Box<dyn Maker>,
+    pub(super) body: Option<Box<dyn Body>>,
     /// The disks while there is no machine that has them.
-    disks: Vec<Disk>,
+    pub(super) disks: Vec<Disk>,
     /// How often it was switched on.
-    life: u64,
+    pub(super) life: u64,
     /// What the clock showed then.
-    born: VirtTime,
+    pub(super) born: VirtTime,
     /// How far faults have moved the date, in nanoseconds.
-    moved_ns: i64,
-    throttle: (u64, u64),
-    timer_delay_ns: u64,
-    held: Vec<Input>,
-    held_bytes: usize,
-    power: Stream,
+    pub(super) moved_ns: i64,
+    pub(super) throttle: (u64, u64),
+    pub(super) timer_delay_ns: u64,
+    pub(super) held: Vec<Input>,
+    pub(super) held_bytes: usize,
+    pub(super) power: Stream,
     /// Instructions that it ran in its last window.
     pub weight: u64,
     /// Which thread had it last.
@@ -83,8 +83,8 @@ pub(super) struct Node {
     /// The host's processors that execute it; none for any.
     pub pin: Arc<[u32]>,
     /// What the engines of machines that are no more could not promise.
-    caveats: BTreeSet<String>,
-    counters: NodeCounters,
+    pub(super) caveats: BTreeSet<String>,
+    pub(super) counters: NodeCounters,
 }
 
 impl Node {

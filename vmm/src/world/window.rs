@@ -20,6 +20,7 @@ use crate::time::VirtTime;
 pub const WINDOW_MAX_NS: u64 = 10_000_000;
 
 /// Something that a node gave out and that has not been merged yet, by world time, node and number.
+#[derive(Clone)]
 pub(super) struct Pending {
     pub time: VirtTime,
     pub node: usize,
@@ -28,6 +29,7 @@ pub(super) struct Pending {
 }
 
 /// What a node gave out.
+#[derive(Clone)]
 pub(super) enum Emission {
     Frame { nic: usize, bytes: Vec<u8> },
     Event(WorldEventKind),
@@ -39,6 +41,7 @@ impl World {
     /// # Errors
     /// If an engine failed; that node is then down, and the others have run. The world can go on.
     pub fn step(&mut self, until: VirtTime) -> Result<(), WorldError> {
+        self.check()?;
         if until <= self.now {
             return Ok(());
         }

@@ -160,9 +160,9 @@ pub struct Cpu {
     pub(crate) cursor: ProtectionCursor,
     pub(crate) model: CpuModel,
     pub(crate) id: u32,
-    memory: Option<NonNull<Memory>>,
-    code: Option<NonNull<CodeCache>>,
-    bus: Option<NonNull<dyn Bus>>,
+    pub(crate) memory: Option<NonNull<Memory>>,
+    pub(crate) code: Option<NonNull<CodeCache>>,
+    pub(crate) bus: Option<NonNull<dyn Bus>>,
 }
 
 // SAFETY: the pointers are set by `attach` and used only while the borrows it was given last; they

@@ -12,7 +12,7 @@
 //! 1. `word`, `flags`, `state`, `model`, `cpuid`, `bus`, `exit`: values, and what processors say of
 //!    themselves. `fpu` and `simd` are the arithmetic of x87, MMX and SSE, on such values alone.
 //! 2. `memory`: bytes, what was written, and where decoded code lies. `tlb`: translations.
-//! 3. `cpu`, `mode`, `reset`: the registers, and the caches that belong to them.
+//! 3. `cpu`, `mode`, `reset`, `saved`: the registers, and the caches that belong to them.
 //! 4. `mmu`: linear addresses. `interrupt`, `msr`, `debug`: what reaches a CPU besides instructions.
 //! 5. `op`, `block`: an operation, and operations in a row, as data.
 //! 6. `exec`: the handlers, which do what instructions do.
@@ -50,6 +50,7 @@ mod msr;
 mod op;
 mod reset;
 mod run;
+mod saved;
 mod simd;
 mod state;
 mod tlb;
@@ -62,8 +63,9 @@ pub use exit::{Exit, Unimplemented};
 pub use fpu::forms as x87_forms;
 pub use jit::{CodeCache, CodeCounts, CodeStore};
 pub use lower::is_implemented;
-pub use memory::{Memory, PAGE_SIZE};
+pub use memory::{Memory, PAGE_SIZE, PageBytes};
 pub use model::CpuModel;
 pub use msr::MsrAccess;
+pub use saved::SavedCpu;
 pub use simd::forms as simd_forms;
 pub use state::{Activity, CpuState, F80, Msrs, Segment, TableRegister, X87};

@@ -106,8 +106,8 @@ impl Departure {
                  vol. 2, REP), AMD's those of the last comparison"
             }
             Self::NarrowRepetition => {
-                "Intel's processors clear the upper halves of RCX and, but for some, of RSI and RDI; AMD's leave \
-                 the registers alone"
+                "Intel's processors clear the upper halves of RCX and, but for some, of RSI and RDI; AMD's \
+                 leave the registers alone"
             }
             Self::SineOfLeastNormal => {
                 "Intel's processors give the argument itself, AMD's the number below it, which underflows"
@@ -119,12 +119,12 @@ impl Departure {
                 "Intel's processors have written the return address when they raise #GP, AMD's have not"
             }
             Self::ReturnedStack => {
-                "Intel's processors check the code segment before they read the rest (SDM vol. 2, IRET), AMD's \
-                 read it first"
+                "Intel's processors check the code segment before they read the rest (SDM vol. 2, IRET), \
+                 AMD's read it first"
             }
             Self::DotProduct => {
-                "a sum of two NaNs is the first one, and Intel's processors add whole vectors, AMD's lanes in \
-                 ascending order"
+                "a sum of two NaNs is the first one, and Intel's processors add whole vectors, AMD's lanes \
+                 in ascending order"
             }
             Self::ScaledByZero => {
                 "Intel's processors leave the operand, AMD's give it with the exponent of an underflow"

@@ -1,5 +1,5 @@
-//! Guest-physical RAM as the CPU uses it: a host mapping, a dirty bit per page, and the code bits
-//! that tell when a store hits decoded instructions.
+//! Guest-physical RAM as the CPU uses it: a host mapping, a list of the pages that were written, and the code
+//! bits that tell when a store hits decoded instructions.
 //!
 //! Memory knows where decoded instructions lie and nothing of what was made of them. That is in a code
 //! cache, which is somebody else's and asks which pages were overwritten before it executes anything. So
@@ -9,7 +9,7 @@
 pub const PAGE_SIZE: u64 = 4096;
 
 /// What is in a page of memory.
-pub(crate) type PageBytes = [u8; PAGE_SIZE as usize];
+pub type PageBytes = [u8; PAGE_SIZE as usize];
 
 /// The start of the region above the 32-bit device hole.
 const HIGH_START: u64 = 1 << 32;
@@ -22,7 +22,10 @@ pub struct Memory {
     base: *mut u8,
     low: u64,
     high: u64,
+    /// For every page, whether it is in `written`.
     dirty: Vec<u64>,
+    /// The indices of the pages that were written since somebody asked.
+    written: Vec<u32>,
     /// For every page, which of its 64 lines of 64 bytes hold decoded instructions.
     code: Vec<u64>,
     /// The pages, by their offsets, in which decoded instructions were overwritten since the code cache has
@@ -80,6 +83,7 @@ impl Memory {
             low,
             high,
             dirty: vec![0; pages.div_ceil(64)],
+            written: Vec::new(),
             code: vec![0; pages],
             overwritten: Vec::new(),
             decoder: 0,
@@ -167,24 +171,65 @@ impl Memory {
     /// ascending order, and forgets that they were dirty. A page's index is its offset in the host
     /// mapping divided by [`PAGE_SIZE`].
     pub fn drain_dirty(&mut self, mut page: impl FnMut(u64, &[u8])) {
-        for word in 0..self.dirty.len() {
-            let mut bits = std::mem::take(&mut self.dirty[word]);
-            while bits != 0 {
-                let index = word as u64 * 64 + u64::from(bits.trailing_zeros());
-                bits &= bits - 1;
-                // The last word has bits for pages that there are not.
-                assert!(index * PAGE_SIZE < self.size(), "a dirty page is RAM");
-                // SAFETY: only pages of the mapping are ever marked dirty.
-                let bytes = unsafe {
-                    std::slice::from_raw_parts(
-                        self.base.add((index * PAGE_SIZE) as usize),
-                        PAGE_SIZE as usize,
-                    )
-                };
-                page(index, bytes);
-            }
+        let mut written = self.take_written();
+        written.sort_unstable();
+        for index in written {
+            page(index.into(), self.page(u64::from(index) * PAGE_SIZE));
+        }
+    }
+
+    /// The indices of the pages that were written since the last call, in no particular order, each once. Its
+    /// cost is that of what was written, not that of the RAM.
+    pub fn take_written(&mut self) -> Vec<u32> {
+        let written = std::mem::take(&mut self.written);
+        for index in &written {
+            self.dirty[(index / 64) as usize] &= !(1 << (index % 64));
         }
         self.protect_everything();
+        written
+    }
+
+    /// Makes the page at `offset` hold `bytes`, zeros if there are none. Unlike a store this does not count
+    /// as written, and code that was decoded there is dropped only if the page changes. Returns whether it
+    /// does.
+    ///
+    /// # Panics
+    /// If there is no such page, or it was written and nobody has asked since.
+    pub fn put_back(&mut self, offset: u64, bytes: Option<&PageBytes>) -> bool {
+        const ZEROS: PageBytes = [0; PAGE_SIZE as usize];
+        let page = offset / PAGE_SIZE;
+        assert!(
+            self.dirty[(page / 64) as usize] >> (page % 64) & 1 == 0,
+            "whoever puts pages back has asked which were written"
+        );
+        let bytes = bytes.unwrap_or(&ZEROS);
+        if self.page(offset) == bytes {
+            return false;
+        }
+        // SAFETY: `page` has checked that it lies in the mapping, which nobody else uses meanwhile.
+        unsafe {
+            self.base
+                .add(offset as usize)
+                .cast::<PageBytes>()
+                .write(*bytes)
+        };
+        self.drop_code(page, u64::MAX);
+        true
+    }
+
+    /// Remembers that decoded code in some lines of a page has to be dropped. Returns whether there is any.
+    fn drop_code(&mut self, page: u64, lines: u64) -> bool {
+        let hit = self.code[page as usize] & lines != 0;
+        if hit {
+            let start = page * PAGE_SIZE;
+            debug_assert!(
+                !self.overwritten.contains(&start),
+                "a page that was overwritten has no code until that was dropped"
+            );
+            self.code[page as usize] = 0;
+            self.overwritten.push(start);
+        }
+        hit
     }
 
     /// Records that `len` bytes at `offset` are about to be or have been written: marks the pages
@@ -198,22 +243,15 @@ impl Memory {
         // Whoever writes beyond RAM has already overwritten what belongs to the host, or is about to.
         assert!(last < self.size(), "what is written is RAM");
         for page in offset / PAGE_SIZE..=last / PAGE_SIZE {
-            self.dirty[(page / 64) as usize] |= 1 << (page % 64);
-            let lines = self.code[page as usize];
-            if lines != 0 {
-                let start = page * PAGE_SIZE;
-                let from = offset.max(start) - start;
-                let to = last.min(start + PAGE_SIZE - 1) - start;
-                if lines & line_mask(from, to) != 0 {
-                    debug_assert!(
-                        !self.overwritten.contains(&start),
-                        "a page that was overwritten has no code until that was dropped"
-                    );
-                    self.code[page as usize] = 0;
-                    self.overwritten.push(start);
-                    hit = true;
-                }
+            let (word, bit) = ((page / 64) as usize, 1 << (page % 64));
+            if self.dirty[word] & bit == 0 {
+                self.dirty[word] |= bit;
+                self.written.push(page as u32);
             }
+            let start = page * PAGE_SIZE;
+            let from = offset.max(start) - start;
+            let to = last.min(start + PAGE_SIZE - 1) - start;
+            hit |= self.drop_code(page, line_mask(from, to));
         }
         hit
     }
@@ -258,7 +296,7 @@ impl Memory {
     ///
     /// # Panics
     /// If there is no such page.
-    pub(crate) fn page(&self, offset: u64) -> &PageBytes {
+    pub fn page(&self, offset: u64) -> &PageBytes {
         assert!(
             offset.is_multiple_of(PAGE_SIZE) && offset < self.size(),
             "there is no page at offset {offset:#x}"
@@ -268,7 +306,7 @@ impl Memory {
     }
 
     /// The number of pages.
-    pub(crate) fn pages(&self) -> usize {
+    pub fn pages(&self) -> usize {
         self.code.len()
     }
 

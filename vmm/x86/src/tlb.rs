@@ -4,6 +4,8 @@
 //! holds decides when page tables are read again, which the guest can observe through accessed and
 //! dirty bits.
 
+use serde::{Deserialize, Serialize};
+
 use crate::memory::PAGE_SIZE;
 
 /// Entries per kind of access and privilege: Linux spreads what it uses all the time over hundreds of
@@ -50,6 +52,16 @@ pub(crate) struct Tlb {
     /// A bit for each entry that may be in use. It only saves a search and is no state of its own.
     used: [[[u64; ENTRIES / 64]; 2]; 3],
     /// The largest span since the last flush. It only saves a search and is no state of its own.
+    largest: u8,
+}
+
+/// What is in a TLB: only the entries in use, which are few.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedTlb {
+    /// The position among all entries, the size, the tag without [`SLOW`], and what to add.
+    entries: Vec<(u16, u8, u64, u64)>,
+    /// Saved although it follows from the past of the entries and not from them: a search that it saves must
+    /// be one that finds nothing.
     largest: u8,
 }
 
@@ -181,6 +193,50 @@ impl Tlb {
     pub(crate) fn protect_all(&mut self) {
         for entry in self.entries[Kind::Write as usize].as_flattened_mut() {
             entry.tag |= SLOW;
+        }
+    }
+
+    /// A copy of what it holds.
+    pub(crate) fn save(&self) -> SavedTlb {
+        let entries = self.entries.as_flattened().as_flattened();
+        let spans = self.spans.as_flattened().as_flattened();
+        let used = self.used.as_flattened().as_flattened();
+        let mut held = Vec::new();
+        for (word, bits) in used.iter().enumerate() {
+            let mut left = *bits;
+            while left != 0 {
+                let position = word * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let entry = entries[position];
+                if entry.tag != EMPTY {
+                    let place = position as u16;
+                    held.push((place, spans[position], entry.tag & !SLOW, entry.add));
+                }
+            }
+        }
+        SavedTlb {
+            entries: held,
+            largest: self.largest,
+        }
+    }
+
+    /// Puts back what was held. All stores take the slow path once.
+    pub(crate) fn restore(&mut self, saved: &SavedTlb) {
+        self.flush();
+        self.largest = saved.largest;
+        let writes = Kind::Write as usize * 2 * ENTRIES..(Kind::Write as usize + 1) * 2 * ENTRIES;
+        let entries = self.entries.as_flattened_mut().as_flattened_mut();
+        let spans = self.spans.as_flattened_mut().as_flattened_mut();
+        let used = self.used.as_flattened_mut().as_flattened_mut();
+        for &(place, span, tag, add) in &saved.entries {
+            let position = usize::from(place);
+            let slow = if writes.contains(&position) { SLOW } else { 0 };
+            entries[position] = Entry {
+                tag: tag | slow,
+                add,
+            };
+            spans[position] = span;
+            used[position / 64] |= 1 << (position % 64);
         }
     }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::machine::{MachineEvent, Stop};
 use script::{Act, Meeting, STEP, Script, blueprint, frame, mac};
 
+mod checkpoints;
 mod lives;
 mod lockstep;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -22,8 +23,15 @@ fn plain() -> NetworkConfig {
 }
 
 fn world(scripts: Vec<Script>, network: NetworkConfig, seed: u64, jobs: usize) -> World {
+    let mut world = world_off(scripts, network, Tape::new(seed), jobs);
+    world.start_all().expect("scripts can be started");
+    world
+}
+
+/// A world whose nodes are off.
+fn world_off(scripts: Vec<Script>, network: NetworkConfig, tape: Tape, jobs: usize) -> World {
     let blueprints = scripts.into_iter().map(blueprint).collect();
-    let tape = Arc::new(Tape::new(seed));
+    let tape = Arc::new(tape);
     World::assemble(blueprints, vec![network], &tape, Pool::new(jobs))
         .expect("the world can be made")
 }

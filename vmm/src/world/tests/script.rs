@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::super::body::{Body, Life, Maker};
+use super::super::body::{Body, Life, Maker, SavedBody};
 use crate::disk::Disk;
 use crate::engine::EngineError;
 use crate::machine::{Component, Input, MachineError, MachineEvent, Output, OutputKind, Stop};
@@ -86,6 +86,8 @@ pub struct Script {
     pub seed: u64,
     /// The host's processors that execute it.
     pub pin: Vec<u32>,
+    /// Whether its machines can't be restored.
+    pub refuses: bool,
     /// What was asked of all its machines.
     pub calls: Arc<Mutex<Vec<String>>>,
 }
@@ -99,6 +101,7 @@ impl Script {
             answers: false,
             seed: 0,
             pin: Vec::new(),
+            refuses: false,
             calls: Arc::default(),
         }
     }
@@ -130,11 +133,22 @@ impl Maker for Script {
         Ok(Box::new(machine))
     }
 
+    fn resume(&self, _: Life, saved: &SavedBody) -> Result<Box<dyn Body>, MachineError> {
+        let mut machine = scripted(saved).clone();
+        machine.script = self.clone();
+        Ok(Box::new(machine))
+    }
+
     fn rate(&self) -> u64 {
         1000
     }
 }
 
+fn scripted(saved: &SavedBody) -> &Scripted {
+    saved.downcast_ref().expect("it was saved of a script")
+}
+
+#[derive(Clone)]
 struct Scripted {
     script: Script,
     now: u64,
@@ -322,6 +336,22 @@ impl Body for Scripted {
 
     fn into_disks(self: Box<Self>) -> Vec<Disk> {
         self.disks
+    }
+
+    fn save(&mut self) -> Result<SavedBody, EngineError> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn restore(&mut self, saved: &SavedBody) -> Result<(), EngineError> {
+        if self.script.refuses {
+            return Err(EngineError::Host {
+                engine: "scripted",
+                vcpu: 0,
+                what: "it takes nothing back".to_owned(),
+            });
+        }
+        self.clone_from(scripted(saved));
+        Ok(())
     }
 
     fn components(&mut self) -> Result<Vec<Component>, EngineError> {

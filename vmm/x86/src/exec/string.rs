@@ -88,8 +88,8 @@ impl Cpu {
         }
     }
 
-    /// In 64-bit mode with 32-bit addresses, a repeated instruction writes registers even if it is over before
-    /// its first iteration, which clears their upper halves.
+    /// In 64-bit mode with 32-bit addresses, a repeated instruction writes registers even if it is over
+    /// before its first iteration, which clears their upper halves.
     fn narrow_registers(&mut self, shape: &Shape, indices: &[usize]) {
         if shape.address != 4 || self.mode.bits != 64 {
             return;
@@ -162,8 +162,8 @@ impl Cpu {
     }
 }
 
-/// The registers that a repeated instruction writes when its count is zero, as Intel's processors were seen to
-/// do.
+/// The registers that a repeated instruction writes when its count is zero, as Intel's processors were seen
+/// to do.
 fn written_by_none(ins: &Instruction) -> &'static [usize] {
     use Mnemonic::*;
     match ins.mnemonic() {

@@ -2,10 +2,10 @@
 //! pairs, then the lanes that its low half selects. Each step rounds, and raises its exceptions before the
 //! next one starts.
 //!
-//! The SDM's pseudocode says which values are added, not which of two NaNs survives an addition; that is the
-//! first operand's. Intel's processors add whole vectors. DPPS adds to each lane's neighbour in its half that
-//! lane, and to that the sum of the other half; DPPD adds to each lane the other one. So the lanes of a result
-//! may hold different NaNs.
+//! The SDM's pseudocode says which values are added, not which of two NaNs survives an addition; that is
+//! the first operand's. Intel's processors add whole vectors. DPPS adds to each lane's neighbour in its
+//! half that lane, and to that the sum of the other half; DPPD adds to each lane the other one. So the
+//! lanes of a result may hold different NaNs.
 
 use super::float::{Addpd, Addps, Mulpd, Mulps};
 use super::host::apply;
