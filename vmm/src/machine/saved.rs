@@ -79,6 +79,16 @@ impl Machine {
         })
     }
 
+    /// How many pages of RAM were written since the machine was saved or put back last: what the next time
+    /// costs.
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    pub fn pages_unsaved(&mut self) -> Result<usize, EngineError> {
+        self.engine.collect_dirty(&mut self.ram)?;
+        Ok(self.ram.unsaved())
+    }
+
     /// Puts back what was saved of this machine, or of another one of the same configuration. Later decisions
     /// are those of this machine's tape. Its cost is that of what differs. Code that was decoded or compiled
     /// is kept where memory is the same. A determinism log goes on.

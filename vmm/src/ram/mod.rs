@@ -132,6 +132,12 @@ impl GuestRam {
         }
     }
 
+    /// How many pages were written since it was saved or put back last.
+    pub fn unsaved(&mut self) -> usize {
+        self.collect();
+        self.unsaved.list.len()
+    }
+
     /// What it holds, shared with what was saved before as far as that is the same. Its cost is that of what
     /// was written since then.
     pub fn save(&mut self) -> Pages {
