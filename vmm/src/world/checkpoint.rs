@@ -1,20 +1,18 @@
 //! Checkpoints: a world at a moment, to go back to or to go on from more than once.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chaosrun_x86::CodeStore;
 
 use super::body::{Life, SavedBody};
-use super::clock::NodeClock;
 use super::fabric::FabricState;
-use super::node::{Node, NodeCounters, Status};
+use super::node::{Node, NodeState};
 use super::pool::Pool;
 use super::window::Pending;
 use super::{World, WorldConfig, WorldError, WorldEvent};
 use crate::disk::Disk;
 use crate::engine::EngineError;
-use crate::machine::{Input, MachineError};
+use crate::machine::MachineError;
 use crate::tape::{StreamState, Tape};
 use crate::time::VirtTime;
 
@@ -45,20 +43,10 @@ struct SavedWorld {
 
 /// A node at a moment.
 struct SavedNode {
-    clock: NodeClock,
-    status: Status,
+    state: NodeState,
     body: Option<SavedBody>,
     disks: Vec<Disk>,
-    life: u64,
-    born: VirtTime,
-    moved_ns: i64,
-    throttle: (u64, u64),
-    timer_delay_ns: u64,
-    held: Vec<Input>,
-    held_bytes: usize,
     power: StreamState,
-    caveats: BTreeSet<String>,
-    counters: NodeCounters,
 }
 
 impl World {
@@ -180,62 +168,32 @@ impl World {
 impl Node {
     fn save(&mut self) -> Result<SavedNode, EngineError> {
         let Self {
+            state,
+            body,
+            disks,
+            power,
             // What it is.
             name: _,
             maker: _,
             pin: _,
-            clock,
-            status,
-            body,
-            disks,
-            life,
-            born,
-            moved_ns,
-            throttle,
-            timer_delay_ns,
-            held,
-            held_bytes,
-            power,
             // Estimates, which have no effect on results.
             weight: _,
             lane: _,
-            caveats,
-            counters,
         } = self;
         Ok(SavedNode {
-            clock: clock.clone(),
-            status: *status,
+            state: state.clone(),
             body: body.as_mut().map(|body| body.save()).transpose()?,
             disks: disks.clone(),
-            life: *life,
-            born: *born,
-            moved_ns: *moved_ns,
-            throttle: *throttle,
-            timer_delay_ns: *timer_delay_ns,
-            held: held.clone(),
-            held_bytes: *held_bytes,
             power: power.state().clone(),
-            caveats: caveats.clone(),
-            counters: counters.clone(),
         })
     }
 
     fn restore(&mut self, saved: &SavedNode, tape: &Tape) -> Result<(), MachineError> {
         let SavedNode {
-            clock,
-            status,
+            state,
             body,
             disks,
-            life,
-            born,
-            moved_ns,
-            throttle,
-            timer_delay_ns,
-            held,
-            held_bytes,
             power,
-            caveats,
-            counters,
         } = saved;
         self.body = match (self.body.take(), body) {
             // A machine can be put back into any life of its node.
@@ -246,30 +204,20 @@ impl Node {
             (None, Some(saved)) => {
                 let life = Life {
                     // The first one is number zero.
-                    number: life - 1,
-                    born: *born,
-                    moved_ns: *moved_ns,
+                    number: state.life - 1,
+                    born: state.born,
+                    moved_ns: state.moved_ns,
                 };
                 Some(self.maker.resume(life, saved)?)
             }
             (_, None) => None,
         };
-        self.clock.clone_from(clock);
-        self.status = *status;
+        self.state.clone_from(state);
         self.disks.clone_from(disks);
         for disk in &mut self.disks {
             disk.decide_by(tape);
         }
-        self.life = *life;
-        self.born = *born;
-        self.moved_ns = *moved_ns;
-        self.throttle = *throttle;
-        self.timer_delay_ns = *timer_delay_ns;
-        self.held.clone_from(held);
-        self.held_bytes = *held_bytes;
         self.power = tape.resume(power);
-        self.caveats.clone_from(caveats);
-        self.counters.clone_from(counters);
         Ok(())
     }
 }

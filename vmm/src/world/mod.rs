@@ -284,7 +284,7 @@ impl World {
     /// same as [`World::now`], and it goes on while the node is down.
     pub fn local_time(&self, node: usize) -> Option<VirtTime> {
         let node = self.nodes.get(node)?;
-        Some(node.clock.local_at(self.now))
+        Some(node.state.clock.local_at(self.now))
     }
 
     /// Instructions that all nodes together have retired.
@@ -397,7 +397,7 @@ impl World {
             Command::Pause { .. } => node.pause(),
             Command::Resume { .. } => node.resume(now),
             Command::Throttle { num, den, .. } => node.throttle(num, den),
-            Command::Drift { ppb, .. } => node.clock.set_drift(now, ppb),
+            Command::Drift { ppb, .. } => node.state.clock.set_drift(now, ppb),
             Command::MoveWall { moved_ns, .. } => node.move_wall(moved_ns),
             Command::Input { input, .. } => {
                 node.input(input);

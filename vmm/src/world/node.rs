@@ -56,25 +56,34 @@ pub struct NodeCounters {
     pub disks: Vec<DiskCounters>,
 }
 
+/// What a node is at a moment, besides its machine, its disks and its decisions.
+#[derive(Debug, Clone)]
+pub(super) struct NodeState {
+    pub clock: NodeClock,
+    pub status: Status,
+    /// How often it was switched on.
+    pub life: u64,
+    /// What the clock showed then.
+    pub born: VirtTime,
+    /// How far faults have moved the date, in nanoseconds.
+    pub moved_ns: i64,
+    pub throttle: (u64, u64),
+    pub timer_delay_ns: u64,
+    pub held: Vec<Input>,
+    pub held_bytes: usize,
+    /// What the engines of machines that are no more could not promise.
+    pub caveats: BTreeSet<String>,
+    pub counters: NodeCounters,
+}
+
 /// A node.
 pub(super) struct Node {
     pub name: String,
-    pub clock: NodeClock,
-    pub(super) status: Status,
+    pub state: NodeState,
     pub(super) maker: Box<dyn Maker>,
     pub(super) body: Option<Box<dyn Body>>,
     /// The disks while there is no machine that has them.
     pub(super) disks: Vec<Disk>,
-    /// How often it was switched on.
-    pub(super) life: u64,
-    /// What the clock showed then.
-    pub(super) born: VirtTime,
-    /// How far faults have moved the date, in nanoseconds.
-    pub(super) moved_ns: i64,
-    pub(super) throttle: (u64, u64),
-    pub(super) timer_delay_ns: u64,
-    pub(super) held: Vec<Input>,
-    pub(super) held_bytes: usize,
     pub(super) power: Stream,
     /// Instructions that it ran in its last window.
     pub weight: u64,
@@ -82,9 +91,6 @@ pub(super) struct Node {
     pub lane: Lane,
     /// The host's processors that execute it; none for any.
     pub pin: Arc<[u32]>,
-    /// What the engines of machines that are no more could not promise.
-    pub(super) caveats: BTreeSet<String>,
-    pub(super) counters: NodeCounters,
 }
 
 impl Node {
@@ -99,32 +105,34 @@ impl Node {
     ) -> Self {
         Self {
             name: name.to_owned(),
-            clock: NodeClock::new(drift_ppb),
-            status: Status::Down,
+            state: NodeState {
+                clock: NodeClock::new(drift_ppb),
+                status: Status::Down,
+                life: 0,
+                born: VirtTime(0),
+                moved_ns: 0,
+                throttle: (1, 1),
+                timer_delay_ns: 0,
+                held: Vec::new(),
+                held_bytes: 0,
+                caveats: BTreeSet::new(),
+                counters: NodeCounters {
+                    name: name.to_owned(),
+                    ..NodeCounters::default()
+                },
+            },
             maker,
             body: None,
             disks,
-            life: 0,
-            born: VirtTime(0),
-            moved_ns: 0,
-            throttle: (1, 1),
-            timer_delay_ns: 0,
-            held: Vec::new(),
-            held_bytes: 0,
             power: tape.stream(&format!("{name}/power-loss")),
             weight: 0,
             lane: 0,
             pin,
-            caveats: BTreeSet::new(),
-            counters: NodeCounters {
-                name: name.to_owned(),
-                ..NodeCounters::default()
-            },
         }
     }
 
     pub fn status(&self) -> Status {
-        self.status
+        self.state.status
     }
 
     /// The machine, if it is on, also if it stands still.
@@ -134,38 +142,46 @@ impl Node {
 
     /// The machine's own moment at `world`.
     pub fn moment(&self, world: VirtTime) -> VirtTime {
-        VirtTime(self.clock.local_at(world).0.saturating_sub(self.born.0))
+        VirtTime(
+            self.state
+                .clock
+                .local_at(world)
+                .0
+                .saturating_sub(self.state.born.0),
+        )
     }
 
     /// The first moment of the world at which the machine's own is `moment`.
     pub fn world(&self, moment: VirtTime) -> VirtTime {
-        self.clock.world_at(self.born.after(moment.0))
+        self.state.clock.world_at(self.state.born.after(moment.0))
     }
 
     /// The earliest moment of the world at which the machine can do something by itself, or `None` if
     /// it does not run. It is in the past if the machine was not asked to run up to now.
     pub fn earliest(&self) -> Option<VirtTime> {
-        let body = self.body().filter(|_| self.status == Status::Running)?;
+        let body = self
+            .body()
+            .filter(|_| self.state.status == Status::Running)?;
         Some(self.world(body.next_event().unwrap_or_else(|| body.now())))
     }
 
     /// Switches it on at `now`, or resets it.
     pub fn start(&mut self, now: VirtTime) -> Result<(), MachineError> {
         self.take_apart();
-        self.born = self.clock.local_at(now);
+        self.state.born = self.state.clock.local_at(now);
         let life = Life {
-            number: self.life,
-            born: self.born,
-            moved_ns: self.moved_ns,
+            number: self.state.life,
+            born: self.state.born,
+            moved_ns: self.state.moved_ns,
         };
         let mut body = self.maker.make(life, self.disks.clone())?;
         self.disks.clear();
-        self.life += 1;
-        self.counters.starts += 1;
-        body.delay_timers(self.timer_delay_ns);
+        self.state.life += 1;
+        self.state.counters.starts += 1;
+        body.delay_timers(self.state.timer_delay_ns);
         self.body = Some(body);
-        self.status = Status::Running;
-        if self.throttle != (1, 1) {
+        self.state.status = Status::Running;
+        if self.state.throttle != (1, 1) {
             self.apply_throttle();
         }
         Ok(())
@@ -173,7 +189,7 @@ impl Node {
 
     /// The power fails: what is not durable is lost or, in part, torn.
     pub fn power_loss(&mut self, torn: Chance) {
-        self.counters.kills += u64::from(self.status != Status::Down);
+        self.state.counters.kills += u64::from(self.state.status != Status::Down);
         self.take_apart();
         for disk in &mut self.disks {
             disk.power_loss(torn, &mut self.power);
@@ -182,45 +198,45 @@ impl Node {
 
     /// The machine ended by itself.
     pub fn stopped(&mut self) {
-        self.counters.stops += 1;
+        self.state.counters.stops += 1;
         self.take_apart();
     }
 
     /// Switches the machine off and keeps its disks as they are.
     fn take_apart(&mut self) {
-        self.status = Status::Down;
-        self.held.clear();
-        self.held_bytes = 0;
+        self.state.status = Status::Down;
+        self.state.held.clear();
+        self.state.held_bytes = 0;
         self.weight = 0;
         if let Some(body) = self.body.take() {
             let (outputs, console) = body.lost();
-            self.counters.outputs_lost += outputs;
-            self.counters.console_lost += console;
-            self.counters.retired += body.retired();
-            self.caveats.extend(body.caveats());
+            self.state.counters.outputs_lost += outputs;
+            self.state.counters.console_lost += console;
+            self.state.counters.retired += body.retired();
+            self.state.caveats.extend(body.caveats());
             self.disks = body.into_disks();
         }
     }
 
     /// Stands still from now on. The machine has to have run up to now.
     pub fn pause(&mut self) {
-        if self.status == Status::Running {
-            self.status = Status::Paused;
-            self.counters.pauses += 1;
+        if self.state.status == Status::Running {
+            self.state.status = Status::Paused;
+            self.state.counters.pauses += 1;
         }
     }
 
     /// Goes on at `now`, with what has come in the meantime.
     pub fn resume(&mut self, now: VirtTime) {
-        if self.status != Status::Paused {
+        if self.state.status != Status::Paused {
             return;
         }
-        self.status = Status::Running;
+        self.state.status = Status::Running;
         let moment = self.moment(now);
-        self.held_bytes = 0;
+        self.state.held_bytes = 0;
         if let Some(body) = &mut self.body {
             body.skip_to(moment);
-            for input in self.held.drain(..) {
+            for input in self.state.held.drain(..) {
                 body.input(input);
             }
         }
@@ -228,7 +244,7 @@ impl Node {
 
     /// Computes at a part of its speed from now on.
     pub fn throttle(&mut self, num: u64, den: u64) {
-        self.throttle = if num == 0 || den == 0 {
+        self.state.throttle = if num == 0 || den == 0 {
             // No speed at all is a pause, which this is not.
             (1, u64::MAX)
         } else {
@@ -238,7 +254,7 @@ impl Node {
     }
 
     fn apply_throttle(&mut self) {
-        let (num, den) = self.throttle;
+        let (num, den) = self.state.throttle;
         let rate = u128::from(self.maker.rate()) * u128::from(num) / u128::from(den);
         let rate = u64::try_from(rate).unwrap_or(u64::MAX).max(1);
         if let Some(body) = &mut self.body {
@@ -248,7 +264,7 @@ impl Node {
 
     /// Timers come late from now on.
     pub fn delay_timers(&mut self, by_ns: u64) {
-        self.timer_delay_ns = by_ns;
+        self.state.timer_delay_ns = by_ns;
         if let Some(body) = &mut self.body {
             body.delay_timers(by_ns);
         }
@@ -257,7 +273,7 @@ impl Node {
     /// From now on faults have moved the date so many nanoseconds from what it would be without them, also
     /// while the node is down.
     pub fn move_wall(&mut self, moved_ns: i64) {
-        self.moved_ns = moved_ns;
+        self.state.moved_ns = moved_ns;
         if let Some(body) = &mut self.body {
             body.move_wall(moved_ns);
         }
@@ -265,7 +281,7 @@ impl Node {
 
     /// Gives the machine `input`, now or when it goes on. Returns whether it takes it.
     pub fn input(&mut self, input: Input) -> bool {
-        match (self.status, &mut self.body) {
+        match (self.state.status, &mut self.body) {
             (Status::Running, Some(body)) => {
                 body.input(input);
                 true
@@ -275,12 +291,13 @@ impl Node {
                 // Commands come from the runner, one or two for a fault, so that they are few; and a fault
                 // whose end got lost would go on.
                 let fits = matches!(input, Input::Control(_))
-                    || self.held.len() < HELD_MAX && self.held_bytes + bytes <= HELD_MAX_BYTES;
+                    || self.state.held.len() < HELD_MAX
+                        && self.state.held_bytes + bytes <= HELD_MAX_BYTES;
                 if fits {
-                    self.held_bytes += bytes;
-                    self.held.push(input);
+                    self.state.held_bytes += bytes;
+                    self.state.held.push(input);
                 } else {
-                    self.counters.inputs_lost += 1;
+                    self.state.counters.inputs_lost += 1;
                 }
                 fits
             }
@@ -311,12 +328,12 @@ impl Node {
     /// What the engines of all its machines can't promise.
     pub fn caveats(&self) -> BTreeSet<String> {
         let now = self.body().map_or(Vec::new(), |body| body.caveats());
-        self.caveats.iter().cloned().chain(now).collect()
+        self.state.caveats.iter().cloned().chain(now).collect()
     }
 
     /// What happened so far.
     pub fn counters(&mut self) -> NodeCounters {
-        let mut counters = self.counters.clone();
+        let mut counters = self.state.counters.clone();
         if let Some(body) = self.body() {
             let (outputs, console) = body.lost();
             counters.outputs_lost += outputs;
@@ -330,37 +347,52 @@ impl Node {
 
     /// Instructions retired in all lives.
     pub fn retired(&self) -> u64 {
-        self.counters.retired + self.body().map_or(0, |body| body.retired())
+        self.state.counters.retired + self.body().map_or(0, |body| body.retired())
     }
 
     /// The digests of everything that decides what the node does next. The machine has to have run up
     /// to now, unless it stands still.
     pub fn components(&mut self, digest: fn(&[u8]) -> u128) -> Result<Vec<Component>, EngineError> {
-        // Each counter is hashed by itself, and all are named here, so that a new one can't be forgotten.
-        let NodeCounters {
-            kills,
-            pauses,
-            stops,
-            inputs_lost,
-            // The name stands in front of every part; `life` counts the starts.
-            name: _,
-            starts: _,
-            // Sums over all machines, which decide nothing; the present one hashes its own part of them.
-            retired: _,
-            outputs_lost: _,
-            console_lost: _,
-            // Each disk has a part of its own.
-            disks: _,
-        } = &self.counters;
+        // All fields are named here, so that a new one can't be forgotten, and each counter is hashed by itself.
+        let NodeState {
+            clock,
+            status,
+            life,
+            born,
+            moved_ns,
+            throttle,
+            timer_delay_ns,
+            held,
+            // Follows from what is held.
+            held_bytes: _,
+            // Say something of the host.
+            caveats: _,
+            counters:
+                NodeCounters {
+                    kills,
+                    pauses,
+                    stops,
+                    inputs_lost,
+                    // The name stands in front of every part; `life` counts the starts.
+                    name: _,
+                    starts: _,
+                    // Sums over all machines, which decide nothing; the present one hashes its own part of them.
+                    retired: _,
+                    outputs_lost: _,
+                    console_lost: _,
+                    // Each disk has a part of its own.
+                    disks: _,
+                },
+        } = &self.state;
         let own = (
-            &self.clock,
-            self.status,
-            self.life,
-            self.born,
-            self.moved_ns,
-            self.throttle,
-            self.timer_delay_ns,
-            &self.held,
+            clock,
+            status,
+            life,
+            born,
+            moved_ns,
+            throttle,
+            timer_delay_ns,
+            held,
             self.power.state(),
             (kills, pauses, stops, inputs_lost),
         );
