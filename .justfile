@@ -24,7 +24,7 @@ ci:
 
 # Speed of the engines and of the checkers; compare before and after on a machine that does nothing else.
 bench:
-    cargo bench --bench engines --bench engine --bench property
+    cargo bench --bench engines --bench engine --bench property --bench snapshot
 
 # Throws random texts at the scenario parsers until one breaks them: `kdl` or `toml`. Wants cargo-fuzz.
 fuzz language='kdl':

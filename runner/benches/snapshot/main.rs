@@ -1,8 +1,8 @@
 //! What checkpoints cost: `cargo bench -p chaosrun --bench snapshot`.
 //!
-//! A machine that runs Linux and writes to a file in memory is put back after about 500 pages, at several sizes
-//! of its RAM; and so is a world of four nodes that talk, after 100 ms of their time. Besides, it is told
-//! how much memory a checkpoint of that world keeps.
+//! A machine that runs Linux and writes to a file in memory is put back after about 500 pages, at several
+//! sizes of its RAM; and so is a world of four nodes that talk, after 100 ms of their time. Besides, it is
+//! told how much memory a checkpoint of that world keeps.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -353,7 +353,8 @@ impl Node {
     /// The digests of everything that decides what the node does next. The machine has to have run up
     /// to now, unless it stands still.
     pub fn components(&mut self, digest: fn(&[u8]) -> u128) -> Result<Vec<Component>, EngineError> {
-        // All fields are named here, so that a new one can't be forgotten, and each counter is hashed by itself.
+        // All fields are named here, so that a new one can't be forgotten, and each counter is hashed by
+        // itself.
         let NodeState {
             clock,
             status,
@@ -376,7 +377,8 @@ impl Node {
                     // The name stands in front of every part; `life` counts the starts.
                     name: _,
                     starts: _,
-                    // Sums over all machines, which decide nothing; the present one hashes its own part of them.
+                    // Sums over all machines, which decide nothing; the present one hashes its own part of
+                    // them.
                     retired: _,
                     outputs_lost: _,
                     console_lost: _,
