@@ -23,8 +23,8 @@ const WORDS: &[(&str, &str)] = &[
         "do it, or write down in docs/STATUS.md what is wrong",
     ),
     ("XXX", "say it in a sentence"),
-    ("/home/", "a path of one machine means nothing on others"),
-    ("/root/", "a path of one machine means nothing on others"),
+    (concat!("/", "home/"), PATH),
+    (concat!("/", "root/"), PATH),
     ("index.crates", REGISTRY),
     ("static.crates", REGISTRY),
     ("npmjs", REGISTRY),
@@ -33,6 +33,7 @@ const WORDS: &[(&str, &str)] = &[
     ("deb.debian", REGISTRY),
 ];
 
+const PATH: &str = "a path of one machine means nothing on others";
 const REGISTRY: &str = "name no registry and no mirror: the tools' own configuration does";
 
 /// Files that are not ours to word, and those that name the words.
