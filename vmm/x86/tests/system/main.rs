@@ -24,6 +24,7 @@ mod pages;
 mod paging;
 mod ports;
 mod registers;
+mod saved;
 mod segment_checks;
 mod segments;
 mod shadows;
