@@ -1,7 +1,7 @@
 //! CPUs that are saved and put back, with what they remember of page tables, and pages that are put back.
 
 use chaosrun_x86::{Cpu, CpuModel, Exit, PageBytes};
-use iced_x86::code_asm::{dword_ptr, eax, ebx, ecx, ptr, rax, rbx};
+use iced_x86::code_asm::{byte_ptr, dword_ptr, eax, ebx, ecx, ptr, rax, rbx};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -108,4 +108,32 @@ fn code_of_a_page_that_is_put_back_is_executed_as_it_is_there() {
     assert_eq!(again(&mut m), 1);
     assert!(!m.memory.put_back(CODE, Some(&first)), "nothing changes");
     assert!(!m.memory.take_written().contains(&((CODE / 4096) as u32)));
+}
+
+#[test]
+fn a_store_that_was_fast_when_it_was_saved_is_looked_at_where_code_is_now() {
+    let (mut m, _) = Machine::kernel(|a| {
+        a.mov(byte_ptr(FREE + 1), 2)?;
+        a.mov(byte_ptr(FREE + 1), 3)?;
+        a.hlt()
+    });
+    m.place(FREE, 64, |a| {
+        a.mov(eax, 1)?;
+        a.hlt()
+    });
+    let call = |m: &mut Machine| {
+        m.change(|state| {
+            state.rip = FREE;
+            state.activity = chaosrun_x86::Activity::Running;
+        });
+        m.halt();
+        m.gpr(reg::RAX)
+    };
+    m.run(1);
+    let saved = m.cpu.save();
+    // Once to decode it, once more to hear that it was decoded.
+    assert_eq!([call(&mut m), call(&mut m)], [2, 2]);
+    m.cpu.restore(&saved);
+    m.halt();
+    assert_eq!(call(&mut m), 3);
 }
