@@ -227,7 +227,7 @@ mod tests {
         assert!(!ram.read(3 * GIB, &mut bytes));
         assert!(!ram.write(3 * GIB, b"hole"));
         let mut dirty = Vec::new();
-        ram.drain_dirty(|page, _| dirty.push(page));
+        ram.take_unhashed(|page, _| dirty.push(page));
         assert_eq!(dirty, [3 * GIB / PAGE_SIZE]);
     }
 

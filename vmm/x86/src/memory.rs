@@ -167,19 +167,9 @@ impl Memory {
         true
     }
 
-    /// Calls `page` with the index and the bytes of every page written since the last call, in
-    /// ascending order, and forgets that they were dirty. A page's index is its offset in the host
-    /// mapping divided by [`PAGE_SIZE`].
-    pub fn drain_dirty(&mut self, mut page: impl FnMut(u64, &[u8])) {
-        let mut written = self.take_written();
-        written.sort_unstable();
-        for index in written {
-            page(index.into(), self.page(u64::from(index) * PAGE_SIZE));
-        }
-    }
-
     /// The indices of the pages that were written since the last call, in no particular order, each once. Its
-    /// cost is that of what was written, not that of the RAM.
+    /// cost is that of what was written, not that of the RAM. A page's index is its offset in the host mapping
+    /// divided by [`PAGE_SIZE`].
     pub fn take_written(&mut self) -> Vec<u32> {
         let written = std::mem::take(&mut self.written);
         for index in &written {

@@ -271,7 +271,7 @@ pub(crate) mod tests {
         let end = ram.low();
         let loaded = load(&mut ram, &executable(end - 0x1000, b"", 0x1000)).unwrap();
         assert_eq!(loaded.range, end - 0x1000..end);
-        ram.drain_dirty(|page, _| panic!("page {page} was written"));
+        ram.take_unhashed(|page, _| panic!("page {page} was written"));
     }
 
     #[test]

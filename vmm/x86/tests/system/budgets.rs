@@ -2,7 +2,7 @@
 //! are in memory and the same accesses reached the bus after the same number of instructions,
 //! whatever the budgets were. And a budget is used up exactly.
 
-use chaosrun_x86::Exit;
+use chaosrun_x86::{Exit, PAGE_SIZE};
 use iced_x86::code_asm::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -198,14 +198,15 @@ fn draining_dirty_pages_changes_nothing_and_reports_every_written_page() {
     let mut drained = workload::machine();
     let mut copy = vec![0u8; RAM as usize];
     drained.memory.read(0, &mut copy);
-    drained.memory.drain_dirty(|_, _| {});
+    drained.memory.take_written();
     let mut random = ChaCha8Rng::seed_from_u64(2);
     loop {
         let exit = drained.run(1 + random.next_u64() % 3000);
-        drained.memory.drain_dirty(|index, page| {
-            let start = index as usize * page.len();
-            copy[start..start + page.len()].copy_from_slice(page);
-        });
+        for index in drained.memory.take_written() {
+            let start = u64::from(index) * PAGE_SIZE;
+            let page = drained.memory.page(start);
+            copy[start as usize..][..page.len()].copy_from_slice(page);
+        }
         if exit == Exit::Halt {
             break;
         }

@@ -16,13 +16,13 @@ guest!(
 /// The pages at and above 1 MiB that a guest is said to have written.
 fn pages() -> Result<Vec<u64>, HostError> {
     let mut lab = Lab::new(writes())?;
-    lab.ram.drain_dirty(|_, _| {});
+    lab.ram.take_unhashed(|_, _| {});
     if lab.run() != Did::Done {
         return Ok(Vec::new());
     }
     lab.slots.collect_dirty(&lab.vm, &mut lab.ram)?;
     let mut pages = Vec::new();
-    lab.ram.drain_dirty(|page, _| pages.push(page));
+    lab.ram.take_unhashed(|page, _| pages.push(page));
     pages.retain(|page| *page >= 0x100);
     Ok(pages)
 }
