@@ -167,9 +167,9 @@ impl Memory {
         true
     }
 
-    /// The indices of the pages that were written since the last call, in no particular order, each once. Its
-    /// cost is that of what was written, not that of the RAM. A page's index is its offset in the host mapping
-    /// divided by [`PAGE_SIZE`].
+    /// The indices of the pages that were written since the last call, in no particular order, each once.
+    /// Its cost is that of what was written, not that of the RAM. A page's index is its offset in the host
+    /// mapping divided by [`PAGE_SIZE`].
     pub fn take_written(&mut self) -> Vec<u32> {
         let written = std::mem::take(&mut self.written);
         for index in &written {

@@ -173,6 +173,28 @@ fn another_world_goes_on_from_a_checkpoint_by_its_own_tape() {
 }
 
 #[test]
+fn windows_are_as_short_again_as_the_nodes_that_are_put_back_need() {
+    let send = Act::Send(0, frame(mac(1), mac(0), &[2]));
+    let scripts = vec![
+        Script::new(0, vec![(3 * MILLI, send)]),
+        Script::new(1, vec![]),
+    ];
+    let mut world = world(scripts, plain(), 1, 1);
+    run_to(&mut world, MILLI);
+    let checkpoint = world.checkpoint().unwrap();
+    // Nobody can hear of node 0 now, so that it may run far.
+    world.command(Command::Kill { node: 1 }).unwrap();
+    run_to(&mut world, 2 * MILLI);
+    world.restore(&checkpoint).unwrap();
+    run_to(&mut world, 30 * MILLI);
+    let heard = messages(&mut world);
+    assert!(
+        matches!(&heard[..], [(time, 1, _)] if (4 * MILLI..5 * MILLI).contains(time)),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn a_world_that_was_put_back_in_part_can_only_be_dropped() {
     let mut scripts = chatterers();
     scripts[2].refuses = true;
