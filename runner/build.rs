@@ -14,6 +14,8 @@ fn main() {
         .expect("the package is inside of the project");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let mut files = Vec::new();
+    // Checkouts may share a folder for what they build.
+    println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
     for part in PARTS {
         println!("cargo::rerun-if-changed={}", root.join(part).display());
         collect(&root.join(part), &mut files).expect("the project is complete");

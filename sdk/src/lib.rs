@@ -58,6 +58,8 @@ pub mod __private {
     pub use crate::catalogue::SITES;
     pub use crate::numeric::{all, any, compared, details, named};
     pub use crate::site::{AssertSite, Counts};
+    #[cfg(feature = "std")]
+    pub use crate::transport::node;
     pub use crate::transport::{date, date_moved, send};
     pub use crate::{ENABLED, Kind};
     pub use core::{column, file, line, module_path};

@@ -1,16 +1,18 @@
 //! The first process of chaosrun's guests.
 //!
-//! It mounts what programs expect, opens the SDK's ports, loads kernel modules, names disks, brings up
-//! the network, sets the clock, starts the workloads of `/.chaosrun/node.json`, restarts them by their
-//! policy, carries out the host's commands, and reports all of it. It never ends: a first process that
+//! It mounts what programs expect, opens the SDK's ports, loads kernel modules, asks the machine who it is,
+//! finds its devices, names disks, brings up the network, sets the clock, starts the workloads, restarts them by
+//! their policy, carries out the host's commands, and reports all of it. It never ends: a first process that
 //! ends is a kernel panic. What fails at the start is told (on the console and to the host), and the
 //! rest goes on.
 
 mod clock;
 mod control;
+mod devices;
 mod disks;
 mod family;
 mod full;
+mod identity;
 mod keeper;
 mod memory;
 mod modules;
@@ -22,8 +24,6 @@ mod supervisor;
 mod sys;
 mod workload;
 
-use chaosrun_protocol::node::{self, NodeConfig};
-
 fn main() {
     if sys::pid() != 1 {
         eprintln!("chaosrun-init is the first process of a guest; it does nothing elsewhere");
@@ -31,12 +31,15 @@ fn main() {
     }
     mounts::mount_all();
     report::open();
-    let config = configuration();
+    modules::load_all();
+    report::stage("modules");
+    // What comes before is the same for all nodes that boot the same.
+    let config = identity::ask();
+    identity::reseed();
     if !config.hostname.is_empty() {
         report::attempt("name the host", sys::set_hostname(&config.hostname));
     }
-    modules::load(&config.modules);
-    report::stage("modules");
+    devices::find();
     disks::name_all();
     report::stage("disks");
     network::bring_up(&config);
@@ -58,19 +61,4 @@ fn main() {
     supervisor::Supervisor::new(workloads, expected, control, clock)
         .with_disks(disks)
         .run();
-}
-
-/// What is to be done here; nothing, if nobody says so.
-fn configuration() -> NodeConfig {
-    let text = match std::fs::read(node::PATH) {
-        Ok(text) => text,
-        Err(error) => {
-            report::trouble(format!("can't read {}: {error}", node::PATH));
-            return NodeConfig::default();
-        }
-    };
-    NodeConfig::from_json(&text).unwrap_or_else(|error| {
-        report::trouble(format!("{} is not understood: {error}", node::PATH));
-        NodeConfig::default()
-    })
 }

@@ -2,13 +2,17 @@
 
 use std::fs::{self, File};
 
+use chaosrun_protocol::node::MODULES;
+
 use crate::{report, sys};
 
-/// Loads them in this order, with the parameters that the kernel's command line has for them. One that is
-/// there already, or built in, is fine.
-pub fn load(paths: &[String]) {
+/// Loads those that the initial RAM disk lists, in their order, with the parameters that the kernel's command
+/// line has for them. One that is there already, or built in, is fine.
+pub fn load_all() {
+    // A kernel in which all is built in needs no list.
+    let list = fs::read_to_string(MODULES).unwrap_or_default();
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    for path in paths {
+    for path in list.lines() {
         let parameters = parameters(path, &line);
         let result = File::open(path).and_then(|file| sys::load_module(&file, &parameters));
         match result {

@@ -149,6 +149,37 @@ pub fn set_hostname(name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Adds to the kernel's random numbers, and has it draw from that at once.
+pub fn seed_random(seed: &[u64; 8]) -> io::Result<()> {
+    /// `struct rand_pool_info` of `linux/random.h`: how many bits are to be counted, how many bytes come.
+    #[repr(C)]
+    struct Info {
+        bits: libc::c_int,
+        bytes: libc::c_int,
+        seed: [u64; 8],
+    }
+    /// `_IOW('R', 0x03, int [2])` and `_IO('R', 0x07)`.
+    const ADD_ENTROPY: libc::c_ulong = 0x4008_5203;
+    const RESEED: libc::c_ulong = 0x5207;
+    let bytes = mem::size_of_val(seed) as libc::c_int;
+    let info = Info {
+        bits: 8 * bytes,
+        bytes,
+        seed: *seed,
+    };
+    let device = OpenOptions::new().write(true).open("/dev/urandom")?;
+    // SAFETY: the device is open, and the structure is what the first call reads; the second takes nothing.
+    unsafe {
+        check(libc::ioctl(
+            device.as_raw_fd(),
+            ADD_ENTROPY as _,
+            &raw const info,
+        ))?;
+        check(libc::ioctl(device.as_raw_fd(), RESEED as _))?;
+    }
+    Ok(())
+}
+
 /// Loads a kernel module with these parameters, `name=value` and parted by spaces.
 pub fn load_module(file: &File, parameters: &str) -> io::Result<()> {
     let parameters = text(parameters)?;

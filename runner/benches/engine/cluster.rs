@@ -7,10 +7,10 @@ use chaosrun::artifact::HostFiles;
 use chaosrun::artifact::node_image::node_images;
 use chaosrun::artifact::{Progress as Told, Store};
 use chaosrun::plan::{Compiled, compile_all};
+use chaosrun::run::cluster::Means;
 use chaosrun::run::{Progress, Setup, Watch, cluster, run};
 use chaosrun::scenario::load_text;
 use chaosrun::scenario::source::Language;
-use chaosrun_vmm::engine::EngineOptions;
 use chaosrun_vmm::tape::Tape;
 
 use super::RUNS;
@@ -83,8 +83,7 @@ fn once(compiled: &Compiled) -> (Duration, u64) {
     let store = Store::open(Told::Silent).expect("there is a cache");
     let images = node_images(&store, &compiled.plan, &compiled.origins).expect("it can be built");
     let tape = Tape::new(1);
-    let options = EngineOptions::default();
-    let world = cluster::world(&compiled.plan, &images, &tape, options, None);
+    let world = cluster::world(&compiled.plan, &images, &tape, Means::default());
     let setup = Setup {
         plan: &compiled.plan,
         tape: &tape,

@@ -9,6 +9,7 @@ use chaosrun::plan::Compiled;
 use chaosrun::run::campaign::{Board, Task, TaskError, campaign};
 use chaosrun::run::{End, Outcome, Progress};
 use chaosrun_vmm::engine::EngineOptions;
+use chaosrun_vmm::world::Boots;
 
 use super::{RUNS, cluster};
 
@@ -80,6 +81,7 @@ fn once(compiled: &Compiled, jobs: usize) -> (Duration, Option<u128>) {
         seed: 1,
         engine_options: EngineOptions::default(),
         captures: None,
+        boots: &Boots::fresh(),
     };
     let begin = Instant::now();
     let outcomes = campaign(&[task], jobs, &Unwatched, &|_, outcome| outcome);

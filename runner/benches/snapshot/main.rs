@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chaosrun_vmm::machine::{Machine, MachineConfig, Stop};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
-use chaosrun_vmm::world::{NetworkConfig, NicConfig, NodeConfig, World, WorldConfig};
+use chaosrun_vmm::world::{Boots, NetworkConfig, NicConfig, NodeConfig, World, WorldConfig};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 #[path = "../../tests/machines/guest.rs"]
@@ -155,6 +155,7 @@ fn world() -> World {
         nodes: (0..4).map(node).collect(),
         networks: vec![NetworkConfig::new("lan")],
         jobs: 1,
+        boots: Boots::fresh(),
     };
     let mut world = World::new(config).expect("it can be made");
     go_on(&mut world, 3 * SECOND);

@@ -5,6 +5,7 @@
 //! <cache>/trees/<blake3>/      what belongs to such a file, for instance its modules
 //! <cache>/index/<name>.json    which object a name stands for, and where it came from
 //! <cache>/known/               hashes of the files of disks, by their paths
+//! <cache>/boots/               boots that were executed, see `boots`
 //! <cache>/logs/<name>.log      what the last build said
 //! <cache>/apt/                 package lists, if the system has none
 //! <cache>/build/               sources and intermediate results of cargo

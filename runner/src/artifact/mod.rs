@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod apt;
+mod boots;
 mod cache;
 mod debian;
 pub mod disk_image;
@@ -32,6 +33,7 @@ use crate::plan::kernel::KernelChoice;
 use crate::scenario::suggest::nearest;
 use cache::{Cache, Entry};
 
+pub use boots::{BootsListed, StoredBoots};
 pub use error::ArtifactError;
 pub use host_files::HostFiles;
 pub use progress::Progress;

@@ -1,7 +1,7 @@
 //! `chaosrun artifact list|build|clean`.
 
 use super::{Exit, Failure, OrExit, interrupt};
-use crate::artifact::{ArtifactError, Kernel, Progress, Store};
+use crate::artifact::{ArtifactError, Kernel, Progress, Store, StoredBoots};
 use crate::outcome::text::shell_line;
 
 /// List, build or remove kernels and other artifacts in the cache.
@@ -87,6 +87,7 @@ fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
         super::print(&format!("{:#}\n", serde_json::Value::Array(rows)));
         return Ok(Exit::Passed);
     }
+    let boots = StoredBoots::of(store).or_exit(Exit::HostCannot)?.listed();
     for item in listed {
         super::print(&format!("{:<10} {}\n", item.name, item.description));
         match item.kernel {
@@ -98,6 +99,9 @@ fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
             super::print(&format!("           {version} is newer: {command}\n"));
         }
     }
+    super::print("boots      what kernels and initial RAM disks did before their first program\n");
+    let (count, size) = (boots.count, boots.bytes.div_ceil(1 << 20));
+    super::print(&format!("           {count} in the cache, {size} MiB\n"));
     Ok(Exit::Passed)
 }
 

@@ -230,7 +230,9 @@ pub(super) fn exit_of_engine(error: &EngineError) -> Exit {
     match error {
         EngineError::Unavailable { .. } | EngineError::Lacks { .. } => Exit::HostCannot,
         EngineError::NotDeterministic { .. } => Exit::Nondeterminism,
-        EngineError::Host { .. } | EngineError::Poisoned => Exit::Internal,
+        EngineError::Host { .. } | EngineError::Poisoned | EngineError::NotMade { .. } => {
+            Exit::Internal
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod artifact;
 mod boot;
+mod boots;
 mod check;
 mod color;
 mod completions;

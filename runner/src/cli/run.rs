@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::artifact::open_store;
+use super::boots::BootMode;
 use super::diagnostics::{Checked, Messages, check_all};
 use super::out::{Places, Unwritable};
 use super::outputs::{Outputs, style};
@@ -51,6 +52,9 @@ pub(super) struct Options {
     /// Which runs are run a second time to prove that they are functions of their inputs.
     #[arg(long, value_enum, default_value = "first", value_name = "WHICH")]
     replay: Replays,
+    /// Whether a boot that was executed before is executed again. It has no effect on results.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    boot: BootMode,
     #[command(flatten)]
     stopping: engines::StoppingArgs,
     #[command(flatten)]
@@ -100,6 +104,7 @@ impl Options {
             out: None,
             fail_fast: false,
             replay: Replays::None,
+            boot: BootMode::default(),
             stopping: engines::StoppingArgs::default(),
             outputs: Outputs::default(),
             messages: Messages::default(),
@@ -157,6 +162,7 @@ impl Options {
         // Before anything is built or run for nothing.
         let places: Vec<Places> = selected.iter().map(place).collect::<Result<_, _>>()?;
         let images = images(selected)?;
+        let boots = self.boot.boots()?;
         let mut reports: Vec<Report> = Vec::new();
         let mut unwritten = None;
         for (number, (one, images)) in selected.iter().zip(&images).enumerate() {
@@ -167,6 +173,7 @@ impl Options {
                 seeds: self.seeds(&one.compiled.plan)?,
                 jobs: self.jobs(),
                 engine_options: self.stopping.options(),
+                boots: &boots,
                 fail_fast: self.fail_fast,
                 replays: self.replay,
             };

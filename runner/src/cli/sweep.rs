@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use chaosrun_vmm::engine::EngineOptions;
+use chaosrun_vmm::world::Boots;
 
 use super::out::{Places, Unwritable, Written};
 use super::progress::Bars;
@@ -61,6 +62,8 @@ pub(super) struct Sweep<'a> {
     pub jobs: usize,
     /// How the nodes of the host's KVM are stopped.
     pub engine_options: EngineOptions,
+    /// The boots that need not be executed again.
+    pub boots: &'a Boots,
     /// Whether no run begins after one that failed.
     pub fail_fast: bool,
     pub replays: Replays,
@@ -106,6 +109,7 @@ impl Sweep<'_> {
                 seed: run.seed,
                 engine_options: self.engine_options,
                 captures: Some(&run.folder),
+                boots: self.boots,
             };
             tasks.push(task);
             tasks.extend(run.again.map(|_| Task {

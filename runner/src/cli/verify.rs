@@ -13,6 +13,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::boot::{BootError, described, start_log};
+use super::boots::BootMode;
 use super::divergence;
 use super::files::is_folder;
 use super::guest::{Guest, GuestArgs, exit_of_engine};
@@ -42,10 +43,13 @@ pub(super) struct Args {
     /// How many threads to use for a scenario; by default one per core. It has no effect on results.
     #[arg(short, long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
+    /// Whether a boot that was executed before is executed again in each run of a scenario.
+    #[arg(long, value_enum, default_value_t = BootMode::Fresh, value_name = "HOW")]
+    boot: BootMode,
 }
 
 /// What can be said of a scenario; all else it says itself.
-const OF_A_SCENARIO: [&str; 7] = [
+const OF_A_SCENARIO: [&str; 8] = [
     "kernel",
     "seed",
     "runs",
@@ -53,9 +57,10 @@ const OF_A_SCENARIO: [&str; 7] = [
     "allow_nondeterminism",
     "patience",
     "interpret",
+    "boot",
 ];
 /// What a single machine has no use for.
-const NOT_OF_A_MACHINE: &str = "jobs";
+const NOT_OF_A_MACHINE: [&str; 2] = ["jobs", "boot"];
 
 /// Makes sure that no option was given that would have no effect on what is verified.
 ///
@@ -70,7 +75,7 @@ pub(super) fn suits(command: &mut Command, given: &ArgMatches) -> Result<(), cla
         let idle = if scenario {
             !OF_A_SCENARIO.contains(&name)
         } else {
-            name == NOT_OF_A_MACHINE
+            NOT_OF_A_MACHINE.contains(&name)
         };
         idle && given.value_source(name) == Some(ValueSource::CommandLine)
     };
@@ -149,7 +154,14 @@ impl Args {
         let file = Path::new(&self.guest.kernel);
         if is_scenario(file) {
             let options = self.guest.engine_options();
-            return verify_scenario::verify(file, self.runs, self.guest.seed, self.jobs, options);
+            return verify_scenario::verify(
+                file,
+                self.runs,
+                self.guest.seed,
+                self.jobs,
+                options,
+                self.boot,
+            );
         }
         let guest = Guest::load(self.guest)?;
         let limits = Limits {

@@ -7,6 +7,7 @@ use chaosrun_vmm::engine::EngineOptions;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::boots::BootMode;
 use super::guest::exit_of_engine;
 use super::progress::{Bars, say};
 use super::run::{Options, images};
@@ -52,6 +53,7 @@ pub(super) fn verify(
     seed: Option<u64>,
     jobs: Option<NonZeroUsize>,
     engine_options: EngineOptions,
+    boot: BootMode,
 ) -> Result<Exit, Failure> {
     let options = Options::of_verify(jobs, seed);
     let Some(selected) = options.select(&[PathBuf::from(file)])? else {
@@ -62,6 +64,7 @@ pub(super) fn verify(
         return Ok(Exit::NothingSelected);
     }
     let images = images(&selected)?;
+    let boots = boot.boots()?;
     let mut exit = Exit::Passed;
     for (one, images) in selected.iter().zip(&images) {
         let plan = &one.compiled.plan;
@@ -72,6 +75,7 @@ pub(super) fn verify(
             seed,
             engine_options,
             captures: None,
+            boots: &boots,
         };
         let tasks = vec![task; runs as usize];
         let bars = Bars::new(plan, &tasks, true, interrupt::watch());

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chaosrun_vmm::engine::{EngineError, EngineOptions};
 use chaosrun_vmm::tape::Tape;
-use chaosrun_vmm::world::{Crew, WorldError};
+use chaosrun_vmm::world::{Boots, Crew, WorldError};
 
-use super::cluster::{self, ClusterError};
+use super::cluster::{self, ClusterError, Means};
 use super::{Outcome, Progress, RunError, Setup, Watch, run};
 use crate::artifact::ArtifactError;
 use crate::artifact::node_image::NodeImage;
@@ -28,6 +28,8 @@ pub struct Task<'a> {
     pub engine_options: EngineOptions,
     /// Where the traffic of its networks is written, if anywhere.
     pub captures: Option<&'a std::path::Path>,
+    /// The boots that need not be executed again.
+    pub boots: &'a Boots,
 }
 
 /// Why a run has no outcome.
@@ -183,9 +185,13 @@ fn one(
     verify().map_err(TaskError::Disk)?;
     let running = Running::new(&task.plan.name, task.plan.hash(), task.seed);
     let tape = Tape::new(task.seed);
-    let options = task.engine_options;
-    let (plan, images, captures) = (task.plan, task.images, task.captures);
-    let world = cluster::world_with(plan, images, &tape, options, captures, crew)?;
+    let means = Means {
+        engine_options: task.engine_options,
+        captures: task.captures,
+        crew: crew.clone(),
+        boots: task.boots.clone(),
+    };
+    let world = cluster::world(task.plan, task.images, &tape, means)?;
     let setup = Setup {
         plan: task.plan,
         tape: &tape,

@@ -13,7 +13,7 @@ use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::config::{
     Layer, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
 };
-use chaosrun_vmm::world::{Crew, World, WorldError};
+use chaosrun_vmm::world::{Boots, Crew, World, WorldError};
 
 use crate::artifact::node_image::{DiskContent, DiskImage, NodeImage};
 use crate::plan::Plan;
@@ -41,8 +41,20 @@ pub enum ClusterError {
     Plan(String),
 }
 
-/// Makes the world of a plan, which runs on the thread that steps it. `captures` is the folder for the
-/// traffic of networks.
+/// What a world has of the host, which has no effect on what happens in it.
+#[derive(Debug, Clone, Default)]
+pub struct Means<'a> {
+    /// What the nodes' engines are told.
+    pub engine_options: EngineOptions,
+    /// The folder for the traffic of networks, if it is recorded.
+    pub captures: Option<&'a Path>,
+    /// Threads that help.
+    pub crew: Crew,
+    /// The boots that need not be executed again.
+    pub boots: Boots,
+}
+
+/// Makes the world of a plan, which runs on the thread that steps it.
 ///
 /// # Errors
 /// The world refuses the plan, or a capture file can't be made.
@@ -50,31 +62,14 @@ pub fn world(
     plan: &Plan,
     images: &[NodeImage],
     tape: &Tape,
-    engine_options: EngineOptions,
-    captures: Option<&Path>,
+    means: Means<'_>,
 ) -> Result<World, ClusterError> {
-    world_with(
-        plan,
-        images,
-        tape,
+    let Means {
         engine_options,
         captures,
-        &Crew::default(),
-    )
-}
-
-/// As [`world`], with threads that help it.
-///
-/// # Errors
-/// As [`world`].
-pub fn world_with(
-    plan: &Plan,
-    images: &[NodeImage],
-    tape: &Tape,
-    engine_options: EngineOptions,
-    captures: Option<&Path>,
-    crew: &Crew,
-) -> Result<World, ClusterError> {
+        crew,
+        boots,
+    } = means;
     let mut networks = Vec::new();
     for network in &plan.networks {
         networks.push(network_config(plan, network, captures)?);
@@ -89,10 +84,11 @@ pub fn world_with(
     let config = WorldConfig {
         nodes,
         networks,
+        boots,
         tape: tape.clone(),
         jobs: 1,
     };
-    Ok(World::with_crew(config, crew)?)
+    Ok(World::with_crew(config, &crew)?)
 }
 
 fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig, ClusterError> {
@@ -133,6 +129,7 @@ fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig
         disks: image.disks.iter().map(disk).collect::<Result<_, _>>()?,
         control: true,
         entropy: true,
+        identity: image.identity.clone(),
         pin: node.pin.clone(),
         nics,
         ..NodeConfig::new(&node.name, Arc::clone(&image.kernel))

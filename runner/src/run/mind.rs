@@ -305,9 +305,7 @@ impl<'a> Mind<'a> {
                 if !self.allowances[node].takes(time, 0) {
                     return;
                 }
-                let kind = ObservationKind::BadMessage {
-                    why: why.to_owned(),
-                };
+                let kind = ObservationKind::BadMessage { why };
                 self.tell(time, Some(node), None, kind);
             }
             MachineEvent::Control(_) => {}

@@ -40,6 +40,7 @@ fn run_in(scenario: &str, code: &[u8]) -> Outcome {
         kernel_hash: String::new(),
         initrd: Arc::from([]),
         initrd_hash: String::new(),
+        identity: None,
         cmdline: String::new(),
         disks: Vec::new(),
     };

@@ -10,11 +10,11 @@ use chaosrun::artifact::{Progress, Store};
 use chaosrun::outcome::event::EventKind;
 use chaosrun::plan::{Compiled, compile_all};
 use chaosrun::property::Judgement;
+use chaosrun::run::cluster::Means;
 use chaosrun::run::{End, Outcome, Setup, Unwatched, cluster, run};
 use chaosrun::scenario::diag::{Rendering, render};
 use chaosrun::scenario::load_text;
 use chaosrun::scenario::source::Language;
-use chaosrun_vmm::engine::EngineOptions;
 use chaosrun_vmm::tape::Tape;
 use serde_json::Value;
 
@@ -196,8 +196,7 @@ fn run_text(base: &str, text: &str) -> Seen {
 /// Runs a plan whose nodes boot `images`.
 pub fn run_on(compiled: &Compiled, images: &[NodeImage]) -> Outcome {
     let tape = Tape::new(compiled.plan.run.seed_first);
-    let options = EngineOptions::default();
-    let world = cluster::world(&compiled.plan, images, &tape, options, None)
+    let world = cluster::world(&compiled.plan, images, &tape, Means::default())
         .expect("the cluster is possible");
     let setup = Setup {
         plan: &compiled.plan,

@@ -40,6 +40,7 @@ fn shown(ready: &str, texts: &[(u32, &str)]) -> Outcome {
         kernel_hash: String::new(),
         initrd: Arc::from([]),
         initrd_hash: String::new(),
+        identity: None,
         cmdline: String::new(),
         disks: Vec::new(),
     };

@@ -9,8 +9,8 @@ use chaosrun_vmm::machine::Interleaving;
 use chaosrun_vmm::tape::{Stream, Tape};
 use chaosrun_vmm::time::VirtTime;
 use chaosrun_vmm::world::{
-    Chance, Checkpoint, Command, LinkFault, LinkFaultKind, NetworkConfig, World, WorldConfig,
-    WorldEvent,
+    Boots, Chance, Checkpoint, Command, LinkFault, LinkFaultKind, NetworkConfig, World,
+    WorldConfig, WorldEvent,
 };
 
 use super::guest::{MILLI, SECOND};
@@ -50,6 +50,7 @@ impl Setup {
             nodes: nodes.collect(),
             networks: vec![network],
             jobs: self.jobs,
+            boots: Boots::fresh(),
         }
     }
 }

@@ -7,8 +7,8 @@ use chaosrun_vmm::machine::{MachineEvent, StateHash};
 use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::time::VirtTime;
 use chaosrun_vmm::world::{
-    Command, LinkFault, LinkFaultKind, NetworkConfig, NicConfig, NodeConfig, World, WorldConfig,
-    WorldEventKind,
+    Boots, Command, LinkFault, LinkFaultKind, NetworkConfig, NicConfig, NodeConfig, World,
+    WorldConfig, WorldEventKind,
 };
 
 use super::guest::{MILLI, QUIET, SECOND, busybox_root, pack, tiny};

@@ -1,4 +1,6 @@
-//! What the packer of an initial RAM disk tells the guest's init: `/.chaosrun/node.json`.
+//! What a guest's init is told of its node: by the machine at the SDK's port
+//! ([`Op::Node`](crate::port::Op::Node)), so that like nodes boot the same bytes; or, where the machine knows
+//! nothing, by a file.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -7,8 +9,11 @@ use core::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the configuration is in the guest.
+/// Where the configuration is in the guest if the machine does not tell it.
 pub const PATH: &str = "/.chaosrun/node.json";
+/// Paths of kernel modules (uncompressed), one in each line, in the order in which they are to be loaded. They
+/// are loaded before anything else is known of the node.
+pub const MODULES: &str = "/.chaosrun/modules/order";
 /// The directory of the programs of guests that are crates or binaries; each is named as its guest.
 pub const BIN: &str = "/.chaosrun/bin";
 
@@ -22,8 +27,6 @@ pub struct NodeConfig {
     pub hosts: Vec<Host>,
     /// The network interfaces to bring up.
     pub nics: Vec<Nic>,
-    /// Paths of kernel modules (uncompressed), in the order in which they are to be loaded.
-    pub modules: Vec<String>,
     /// The disks to mount, in order, before programs start.
     pub mounts: Vec<Mount>,
     /// The programs to run.
@@ -145,7 +148,6 @@ mod tests {
                 prefix_len: 16,
                 mtu: Some(1500),
             }],
-            modules: vec!["/.chaosrun/modules/virtio_mmio.ko".to_string()],
             mounts: vec![Mount {
                 disk: "data".to_string(),
                 path: "/data".to_string(),

@@ -69,7 +69,14 @@ pub enum Op {
     /// How far faults have moved the date from what it would be without them: the reply is a signed number
     /// of nanoseconds.
     DateMoved = 5,
+    /// Who is this node? The payload begins with an offset of [`OFFSET_SIZE`] bytes, little-endian. The machine
+    /// writes the node's description ([`NodeConfig`](crate::node::NodeConfig) as JSON) from there on over the
+    /// payload, as far as it goes; the reply is the length of all of it, 0 if there is none.
+    Node = 6,
 }
+
+/// The bytes of the offset at the beginning of the payload of [`Op::Node`].
+pub const OFFSET_SIZE: usize = 8;
 
 /// The payload of [`Op::Date`] that asks for the date when the time stamp counter was last read. A program
 /// that reads a clock that is made of the counter, and then calls, learns what that clock ought to have
@@ -86,7 +93,18 @@ impl Op {
             3 => Some(Self::Random),
             4 => Some(Self::Date),
             5 => Some(Self::DateMoved),
+            6 => Some(Self::Node),
             _ => None,
+        }
+    }
+
+    /// Whether the answer depends on which node the machine is, or on when and how often it was switched on.
+    /// Until a guest asks for anything of that kind, it can't know.
+    #[must_use]
+    pub const fn needs_identity(self) -> bool {
+        match self {
+            Self::Hello | Self::Send => false,
+            Self::Random | Self::Date | Self::DateMoved | Self::Node => true,
         }
     }
 }
@@ -183,6 +201,7 @@ impl Header {
         match op {
             _ if len > MAX_PAYLOAD => Err("payload too long"),
             Op::Random if len > MAX_STREAM_NAME => Err("name of a stream too long"),
+            Op::Node if len < OFFSET_SIZE => Err("payload too short"),
             Op::Date | Op::DateMoved if len > MAX_STREAM_NAME => Err("payload too long"),
             _ => Ok((op, len)),
         }
@@ -215,7 +234,7 @@ mod tests {
             (Header { magic: 1, ..good }, "wrong magic number"),
             (Header { version: 2, ..good }, "unknown version"),
             (Header { op: 0, ..good }, "unknown operation"),
-            (Header { op: 6, ..good }, "unknown operation"),
+            (Header { op: 7, ..good }, "unknown operation"),
             (
                 Header {
                     len: 65_537,
@@ -225,6 +244,7 @@ mod tests {
             ),
             (Header::new(Op::Random, 65), "name of a stream too long"),
             (Header::new(Op::Date, 65), "payload too long"),
+            (Header::new(Op::Node, 7), "payload too short"),
         ];
         for (header, reason) in wrong {
             assert_eq!(header.check(), Err(reason));

@@ -75,6 +75,12 @@ impl Transport {
         matches!(self, Self::Port).then(port::date_moved)?
     }
 
+    /// The node's description, if a machine knows: see [`chaosrun_protocol::port::Op::Node`].
+    #[cfg(feature = "std")]
+    fn node(&self) -> Option<alloc::vec::Vec<u8>> {
+        matches!(self, Self::Port).then(port::node)?
+    }
+
     /// The next random number of a stream.
     pub(crate) fn random(&self, stream: &str) -> u64 {
         match self {
@@ -101,6 +107,13 @@ pub(crate) fn started() -> &'static Transport {
 #[must_use]
 pub fn date(at_tsc: bool) -> Option<i64> {
     started().date(at_tsc)
+}
+
+/// What the machine says of this node. None if it says nothing, and outside of a machine.
+#[cfg(feature = "std")]
+#[must_use]
+pub fn node() -> Option<alloc::vec::Vec<u8>> {
+    started().node()
 }
 
 /// How many nanoseconds of that are the doing of faults.

@@ -8,8 +8,14 @@ use chaosrun_protocol::port::{
     REPLY_OFFSET, STATUS_DONE, STATUS_NONE, STATUS_OFFSET,
 };
 
+#[cfg(feature = "std")]
+use chaosrun_protocol::port::OFFSET_SIZE;
+
 /// The size of a page, at which memory is mapped or not.
 const PAGE: usize = 4096;
+/// How much of a node's description is asked for at once.
+#[cfg(feature = "std")]
+const NODE_PART: usize = 4096;
 
 /// Whether a machine answers. May be called only where the port is open to this process.
 pub(super) fn is_there() -> bool {
@@ -21,13 +27,28 @@ pub(super) fn send(envelope: &[u8]) -> Option<()> {
     if envelope.len() > MAX_PAYLOAD {
         return None;
     }
-    let words = (HEADER_SIZE + envelope.len()).div_ceil(ALIGNMENT);
-    let mut block = vec![0u64; words];
-    // SAFETY: the slice covers the vector's words, any of whose bytes may have any value.
-    let bytes = unsafe {
-        core::slice::from_raw_parts_mut(block.as_mut_ptr().cast::<u8>(), words * ALIGNMENT)
-    };
-    call(Op::Send, envelope, bytes).map(drop)
+    let mut block = Block::with_room(envelope.len());
+    call(Op::Send, envelope, block.bytes()).map(drop)
+}
+
+/// The node's description, as the machine has it; none if it has none.
+#[cfg(feature = "std")]
+pub(super) fn node() -> Option<alloc::vec::Vec<u8>> {
+    let mut block = Block::with_room(NODE_PART);
+    let mut text = alloc::vec::Vec::new();
+    loop {
+        let mut payload = [0; NODE_PART];
+        payload[..OFFSET_SIZE].copy_from_slice(&(text.len() as u64).to_le_bytes());
+        let all = usize::try_from(call(Op::Node, &payload, block.bytes())?).ok()?;
+        let left = all.checked_sub(text.len())?;
+        let part = block
+            .bytes()
+            .get(HEADER_SIZE..HEADER_SIZE + left.min(NODE_PART))?;
+        text.extend_from_slice(part);
+        if left <= NODE_PART {
+            return (!text.is_empty()).then_some(text);
+        }
+    }
 }
 
 /// The next number of a stream; none if the machine refuses.
@@ -47,11 +68,27 @@ pub(super) fn date_moved() -> Option<i64> {
     call_small(Op::DateMoved, &[]).map(|reply| reply as i64)
 }
 
+/// A block on the heap.
+struct Block(alloc::vec::Vec<u64>);
+
+impl Block {
+    /// A block with room for a payload of so many bytes.
+    fn with_room(payload: usize) -> Self {
+        Self(vec![0; (HEADER_SIZE + payload).div_ceil(ALIGNMENT)])
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let len = self.0.len() * ALIGNMENT;
+        // SAFETY: the slice covers the vector's words, any of whose bytes may have any value.
+        unsafe { core::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast::<u8>(), len) }
+    }
+}
+
 /// A call whose block fits on the stack, and into one page.
 fn call_small(op: Op, payload: &[u8]) -> Option<u64> {
     #[repr(C, align(128))]
-    struct Block([u8; HEADER_SIZE + MAX_STREAM_NAME]);
-    let mut block = Block([0; HEADER_SIZE + MAX_STREAM_NAME]);
+    struct Small([u8; HEADER_SIZE + MAX_STREAM_NAME]);
+    let mut block = Small([0; HEADER_SIZE + MAX_STREAM_NAME]);
     call(op, payload, &mut block.0)
 }
 

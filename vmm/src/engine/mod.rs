@@ -101,6 +101,12 @@ pub enum EngineError {
         /// The instruction pointer.
         rip: u64,
     },
+    /// The machine has to execute from now on, and could not be made for that.
+    #[error("the machine can't be made: {why}")]
+    NotMade {
+        /// Why.
+        why: String,
+    },
     /// Something was to be put back, and part of it was not.
     #[error("the machine was put back in part only, and can't be used any more")]
     Poisoned,

@@ -205,7 +205,7 @@ impl Bus for Platform {
     fn read_tsc(&mut self, at: &mut Access) -> u64 {
         self.tsc_reads += 1;
         let now = self.moment(at);
-        self.state.wall.tsc_was_read(now);
+        self.state.tsc_read = Some(now);
         self.state.tsc.tsc(now)
     }
 

@@ -1,11 +1,14 @@
 //! What a machine is made of.
 
+use std::sync::Arc;
+
 use chaosrun_x86::{CodeStore, CpuModel};
 
 use super::acpi::{AcpiError, IOAPIC_ID, VirtioSlot};
 use super::attention::AttentionState;
 use super::boot::BootError;
 use super::clock::Clock;
+use super::image::ImageId;
 use super::platform::{PlatformState, Signals};
 use super::sched::{Interleaving, VCPUS_MAX};
 use crate::devices::ioapic::IoapicState;
@@ -22,6 +25,9 @@ use crate::engine::{EngineError, EngineKind, EngineOptions};
 use crate::ram::MemoryError;
 use crate::tape::Tape;
 use crate::time::{TscClock, VirtTime};
+
+/// What the CMOS clock shows at power-on as long as the guest has not asked who it is.
+pub(super) const IMAGE_DATE_NS: i64 = rtc::DEFAULT_EPOCH * 1_000_000_000;
 
 /// What a machine is made of.
 #[derive(Debug, Clone)]
@@ -67,6 +73,13 @@ pub struct MachineConfig<'a> {
     pub control: bool,
     /// Whether there is a source of random numbers, /dev/hwrng.
     pub entropy: bool,
+    /// What the machine tells a guest that asks at the SDK's port who it is. Until it asks for anything that
+    /// only this node or life has, all that it could see of them is what the image has for all of them: random
+    /// numbers and turns of vCPUs are drawn from a tape of the image, the CMOS clock shows the default date, and
+    /// the slots of virtio devices seem to be empty. Without this, the machine knows itself from power-on.
+    pub identity: Option<Arc<[u8]>>,
+    /// The image, if it is known already.
+    pub image: Option<ImageId>,
     /// Whether something outside can still send it input, so that waiting without a timer is not
     /// the end.
     pub external_input: bool,
@@ -84,7 +97,7 @@ impl<'a> MachineConfig<'a> {
             vcpus: 1,
             model: CpuModel::default(),
             rate: 1000,
-            date_ns: rtc::DEFAULT_EPOCH * 1_000_000_000,
+            date_ns: IMAGE_DATE_NS,
             moved_ns: 0,
             kernel,
             initrd: None,
@@ -95,12 +108,29 @@ impl<'a> MachineConfig<'a> {
             nics: Vec::new(),
             control: false,
             entropy: false,
+            identity: None,
+            image: None,
             external_input: false,
         }
     }
 }
 
 impl MachineConfig<'_> {
+    /// The disks, with faults that are decided by the machine's tape.
+    pub(super) fn attached_disks(&self) -> Vec<Disk> {
+        let mut disks = self.disks.clone();
+        for (index, disk) in disks.iter_mut().enumerate() {
+            disk.attach(&self.tape, &format!("{}/disk{index}/faults", self.name));
+        }
+        disks
+    }
+
+    /// The image that the machine boots without knowing more, if it does.
+    pub(super) fn anonymous(&self) -> Option<ImageId> {
+        self.identity.as_ref()?;
+        Some(self.image.unwrap_or_else(|| ImageId::of(self)))
+    }
+
     /// The virtio devices: control console, source of random numbers, disks, network interfaces.
     fn parts(&self) -> Parts<'_> {
         Parts {
@@ -159,6 +189,14 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
     let mut lapics: Vec<LapicState> = (0..config.vcpus).map(lapic).collect();
     lapics[0].wire_virtual();
     let wall = WallClock::new(config.date_ns, config.moved_ns);
+    let introduced = config.identity.is_none();
+    let shown = if introduced {
+        wall.at(VirtTime(0))
+    } else {
+        IMAGE_DATE_NS
+    };
+    let mut virtio = VirtioState::new(&config.parts());
+    virtio.set_hidden(!introduced);
     PlatformState {
         clock: Clock::new(config.rate),
         tsc,
@@ -166,10 +204,10 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
         ioapic: IoapicState::new(IOAPIC_ID),
         pic: PicState::new(),
         pit: PitState::new(),
-        rtc: RtcState::at(wall.at(VirtTime(0))),
+        rtc: RtcState::at(shown),
         wall,
         serial: SerialState::new(),
-        virtio: VirtioState::new(&config.parts()),
+        virtio,
         sdk: SdkState::new(&config.name),
         reset: ResetState::new(),
         signals: vec![Signals::default(); config.vcpus as usize],
@@ -177,5 +215,7 @@ pub(super) fn power_on(config: &MachineConfig<'_>) -> PlatformState {
         unclaimed: 0,
         timer_delay: 0,
         attention: AttentionState::default(),
+        tsc_read: None,
+        introduced,
     }
 }

@@ -71,7 +71,9 @@ impl Machine {
     pub fn move_wall(&mut self, moved_ns: i64) {
         self.platform.step(|state, effects| {
             let by = state.wall.set_moved(moved_ns);
-            state.rtc.shift(by, state.clock.now(), effects);
+            if state.introduced {
+                state.rtc.shift(by, state.clock.now(), effects);
+            }
         });
     }
 

@@ -113,6 +113,7 @@ fn put(room: &mut [u8], bytes: &[u8]) {
 }
 
 /// The hashes of all pages of RAM and their sum.
+#[derive(Clone)]
 pub(super) struct PageHashes {
     pages: Vec<u128>,
     sum: u128,
@@ -137,6 +138,11 @@ impl PageHashes {
         *slot = hash;
         self.sum = self.sum.wrapping_sub(before).wrapping_add(hash);
         (before != hash).then_some(hash)
+    }
+
+    /// How many pages are not zero.
+    pub fn count(&self) -> usize {
+        self.pages.iter().filter(|hash| **hash != 0).count()
     }
 
     /// The digest of all RAM.

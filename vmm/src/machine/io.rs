@@ -15,7 +15,7 @@ const CONSOLE_MAX: usize = 16 << 20;
 const LINE_MAX: usize = 4096;
 
 /// Something that a machine gave out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// When, in the machine's own time; the moment of the first byte for the console.
     pub time: VirtTime,
@@ -24,7 +24,7 @@ pub struct Output {
 }
 
 /// What a machine gives out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputKind {
     /// An Ethernet frame without its check sequence.
     Frame {
@@ -38,7 +38,7 @@ pub enum OutputKind {
 }
 
 /// What a machine reports to those who watch it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MachineEvent {
     /// The payload of an SDK message.
     Sdk(Vec<u8>),
@@ -47,7 +47,7 @@ pub enum MachineEvent {
     /// Bytes on the serial port, split at line ends and where something else came between.
     Console(Vec<u8>),
     /// A call to the SDK port that was refused, and why.
-    BadSdkCall(&'static str),
+    BadSdkCall(String),
     /// A vCPU has executed with interrupts off for [`super::PATIENCE_NS`] of the machine's time and longer.
     IgnoresInterrupts {
         /// The index of the vCPU.
@@ -94,6 +94,16 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// Whether it is an interrupt, which no device of the guest has asked for.
+    pub fn is_interrupt(&self) -> bool {
+        match self {
+            Self::Irq { .. } | Self::Nmi { .. } | Self::TimerNow { .. } => true,
+            Self::Frame { .. } | Self::Control(_) => false,
+        }
+    }
+}
+
 /// Outputs that nobody has taken yet. Too many are dropped and counted, which the guest can't see.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Outputs {
@@ -102,9 +112,16 @@ pub(super) struct Outputs {
     console_bytes: usize,
     dropped: u64,
     console_lost: u64,
+    /// Whether each piece of console output stays by itself.
+    apart: bool,
 }
 
 impl Outputs {
+    /// From now on each piece of console output stays by itself, with its moment.
+    pub fn keep_bytes_apart(&mut self) {
+        self.apart = true;
+    }
+
     /// Adds an output.
     pub fn push(&mut self, time: VirtTime, kind: OutputKind) {
         let len = kind.bytes().len();
@@ -144,7 +161,9 @@ impl Outputs {
         // Lines are no longer told apart once there are too many.
         let full = self.waiting.len() >= OUTPUTS_MAX;
         match self.waiting.last_mut().map(|output| &mut output.kind) {
-            Some(OutputKind::Event(MachineEvent::Console(line))) if full || goes_on(line, kept) => {
+            Some(OutputKind::Event(MachineEvent::Console(line)))
+                if full || !self.apart && goes_on(line, kept) =>
+            {
                 line.extend_from_slice(kept);
             }
             _ => {

@@ -1,10 +1,14 @@
 //! Takes the state hash of a machine.
 
 use super::hash::{Component, StateHash, digest_fed, digest_of};
+use super::image::ImageId;
 use super::node::Machine;
 use super::platform::PlatformState;
+use crate::disk::Disk;
 use crate::dlog::Event;
 use crate::engine::EngineError;
+use crate::tape::StreamState;
+use crate::time::VirtTime;
 
 impl Machine {
     /// Takes the next link of the chain of state hashes.
@@ -69,6 +73,40 @@ impl Machine {
     }
 }
 
+/// A machine whose guest has not asked yet who it is.
+pub(super) struct Early<'a> {
+    pub image: ImageId,
+    pub now: VirtTime,
+    pub retired: u64,
+    pub devices: &'a PlatformState,
+    pub disks: &'a mut [Disk],
+    pub entropy: &'a StreamState,
+}
+
+/// The digests of such a machine: all that is executed follows from the image, so that only what waits for the
+/// guest to ask has to be looked at.
+pub(super) fn early_components(early: Early<'_>) -> Vec<Component> {
+    let Early {
+        image,
+        now,
+        retired,
+        devices,
+        disks,
+        entropy,
+    } = early;
+    let mut parts = Vec::new();
+    let mut part = |name: String, digest| parts.push(Component { name, digest });
+    part("boot".to_owned(), digest_of(&(image, now, retired)));
+    part("wall".to_owned(), digest_of(&devices.wall));
+    part("virtio".to_owned(), digest_of(&devices.virtio));
+    part("sdk".to_owned(), digest_of(&devices.sdk));
+    for (index, disk) in disks.iter_mut().enumerate() {
+        part(format!("disk{index}"), disk.digest());
+    }
+    part("entropy".to_owned(), digest_of(entropy));
+    parts
+}
+
 /// The digests of the devices. Every field of the state appears, or this does not compile.
 fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
     let PlatformState {
@@ -89,6 +127,8 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         timer_delay,
         attention,
         wall,
+        tsc_read,
+        introduced,
     } = state;
     let mut digests: Vec<(String, u128)> = lapics
         .iter()
@@ -96,7 +136,10 @@ fn platform_digests(state: &PlatformState) -> Vec<(String, u128)> {
         .map(|(index, lapic)| (format!("lapic{index}"), digest_of(lapic)))
         .collect();
     let mut add = |name: &str, digest| digests.push((name.to_owned(), digest));
-    add("clock", digest_of(&(clock, tsc, timer_delay)));
+    add(
+        "clock",
+        digest_of(&(clock, tsc, timer_delay, tsc_read, introduced)),
+    );
     add("ioapic", digest_of(ioapic));
     add("pic", digest_of(pic));
     add("pit", digest_of(pit));

@@ -2,12 +2,14 @@
 
 pub mod acpi;
 mod attention;
+mod beginning;
 pub mod boot;
 mod bus;
 pub mod clock;
 mod config;
 mod control;
 mod hash;
+mod image;
 mod io;
 mod log;
 mod measure;
@@ -21,8 +23,10 @@ mod tests;
 
 pub use acpi::VirtioSlot;
 pub use attention::{AttentionState, PATIENCE_NS};
+pub use beginning::{Beginning, Begun, FileError};
 pub use config::{MachineConfig, MachineError};
 pub use hash::{Component, StateHash};
+pub use image::ImageId;
 pub use io::{Input, MachineEvent, Output, OutputKind};
 pub use node::Machine;
 pub use platform::{PlatformState, Shutdown, Signals};

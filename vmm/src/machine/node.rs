@@ -1,13 +1,16 @@
 //! One machine: it lets vCPUs run in turn, delivers their interrupts and moves time.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use chaosrun_x86::{Activity, CodeStore, CpuModel, Exit};
 
 use super::acpi;
 use super::boot::{self, BootSource, Booted};
+use super::clock::Clock;
 use super::config::{MachineConfig, MachineError, power_on};
 use super::hash::PageHashes;
+use super::image::ImageId;
 use super::io::{MachineEvent, OutputKind};
 use super::log::Log;
 use super::platform::{Plan, Platform, Shutdown, Signals};
@@ -42,10 +45,22 @@ pub struct Machine {
     pub(super) over: Option<Stop>,
     /// Whether something was put back in part only.
     pub(super) poisoned: bool,
+    /// What it boots without knowing more, if it does.
+    pub(super) image: Option<ImageId>,
+    /// Its clock after each jump over idle time, where that is recorded.
+    pub(super) jumps: Option<Vec<Clock>>,
+    /// Whether it stops in front of the answer when the guest asks who it is.
+    pub(super) stops_when_asked: bool,
 }
 
-/// The seed of the kernel's random numbers, from a stream of its own.
+/// The streams of the scheduler until the guest has asked who it is.
+const IMAGE_TURNS: &str = "boot/sched";
+
+/// The seed of the kernel's random numbers: the image's, or from a stream of its own.
 fn boot_seed(config: &MachineConfig<'_>) -> [u8; 32] {
+    if let Some(image) = config.anonymous() {
+        return image.kernel_seed();
+    }
     let mut stream = config.tape.stream(&format!("{}/boot-seed", config.name));
     let mut seed = [0; 32];
     for chunk in seed.chunks_exact_mut(8) {
@@ -91,17 +106,25 @@ impl Machine {
         booted: Booted,
     ) -> Self {
         let stream = |what: &str| format!("{}/{what}", config.name);
-        let mut disks = config.disks.clone();
-        for (index, disk) in disks.iter_mut().enumerate() {
-            disk.attach(&config.tape, &stream(&format!("disk{index}/faults")));
+        let disks = config.attached_disks();
+        let image = config.anonymous();
+        let mut platform = Platform::new(power_on(config), disks, &config.tape, &config.name);
+        let mut scheduler = Scheduler::new(config.interleaving, &config.tape, &stream("sched"));
+        if let (Some(identity), Some(image)) = (&config.identity, image) {
+            let tape = image.tape();
+            scheduler.draw_from(&tape, IMAGE_TURNS);
+            platform = platform.with_identity(Arc::clone(identity), tape);
         }
         Self {
             engine,
             pages: PageHashes::new(ram.size() / chaosrun_x86::PAGE_SIZE),
             ram,
-            platform: Platform::new(power_on(config), disks, &config.tape, &config.name),
-            scheduler: Scheduler::new(config.interleaving, &config.tape, &stream("sched")),
+            platform,
+            scheduler,
             chain: 0,
+            image,
+            stops_when_asked: false,
+            jumps: None,
             model: config.model.clone(),
             code: config.code.clone(),
             booted,
@@ -135,6 +158,12 @@ impl Machine {
             let mut deadline = self.platform.expire();
             if self.now() >= self.platform.state.attention.next() {
                 self.look_for_attention()?;
+            }
+            if self.is_asked()? {
+                if self.stops_when_asked {
+                    return Ok(Stop::Reached);
+                }
+                self.introduce();
             }
             if self.serve_devices()? {
                 deadline = self.platform.deadline();
@@ -319,6 +348,25 @@ impl Machine {
         Ok(true)
     }
 
+    /// Whether a guest that has not asked yet who it is asks now.
+    pub(super) fn is_asked(&self) -> Result<bool, EngineError> {
+        let state = &self.platform.state;
+        match state.sdk.caller() {
+            Some(vcpu) if !state.introduced => {
+                let caller = self.engine.state(vcpu)?;
+                Ok(state.sdk.needs_identity(&caller, &self.ram))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// From now on the node and its life reach the guest.
+    fn introduce(&mut self) {
+        self.platform.introduce();
+        let turns = format!("{}/sched", self.platform.state.sdk.node());
+        self.scheduler.draw_from(&self.platform.tape, &turns);
+    }
+
     /// Carries out INIT and start-up IPIs.
     fn apply_signals(&mut self) -> Result<(), EngineError> {
         for vcpu in 0..self.engine.vcpus() {
@@ -488,6 +536,9 @@ impl Machine {
                 self.platform.note(|| Event::Idle { until: moment });
             }
             None => clock.jump(until),
+        }
+        if let Some(jumps) = &mut self.jumps {
+            jumps.push(self.platform.state.clock.clone());
         }
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! The devices of a machine as one whole: interrupt wiring, timers, and what they want of the vCPUs.
 
+use std::sync::Arc;
+
 use chaosrun_x86::{Access, CpuState, Memory};
 use serde::{Deserialize, Serialize};
 
 use super::attention::AttentionState;
 use super::clock::Clock;
+use super::config::IMAGE_DATE_NS;
 use super::io::{MachineEvent, OutputKind, Outputs};
 use super::log::Log;
 use crate::devices::ioapic::{self, IoapicState};
@@ -22,6 +25,9 @@ use crate::dlog::Event;
 use crate::invariant::invariant;
 use crate::tape::{Stream, Tape};
 use crate::time::{TscClock, VirtTime};
+
+/// The stream of RDRAND and RDSEED until the guest has asked who it is.
+const IMAGE_RANDOM: &str = "boot/rdrand";
 
 /// ISA interrupts, which reach the PIC as well as the I/O APIC.
 const ISA_LINES: u32 = 16;
@@ -83,6 +89,11 @@ pub struct PlatformState {
     pub timer_delay: u64,
     /// Whether the vCPUs let interrupts in.
     pub attention: AttentionState,
+    /// When the guest last read the time stamp counter, if the engine sees that.
+    pub tsc_read: Option<VirtTime>,
+    /// Whether the guest has asked who it is, or has known from the beginning. Before that, nothing of the node
+    /// and its life reaches it.
+    pub introduced: bool,
 }
 
 /// What the machine knows when it lets a vCPU run, by which the bus decides whether to stop it.
@@ -96,6 +107,11 @@ pub(super) struct Plan {
     pub window: bool,
     /// The vCPUs that wait for an interrupt and would take one.
     pub wakeable: u32,
+}
+
+/// The stream of the virtio device's random numbers.
+pub(super) fn entropy_stream(tape: &Tape, name: &str) -> Stream {
+    tape.stream(&format!("{name}/entropy"))
 }
 
 /// The state with what surrounds it while the machine runs.
@@ -114,6 +130,10 @@ pub(super) struct Platform {
     pub entropy: Stream,
     /// From which programs' random numbers come.
     pub tape: Tape,
+    /// From which everything comes until the guest has asked who it is, if it has to.
+    pub image_tape: Tape,
+    /// The node's description.
+    pub identity: Option<Arc<[u8]>>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -133,9 +153,43 @@ impl Platform {
             plan,
             outputs: Outputs::default(),
             disks,
-            entropy: tape.stream(&format!("{name}/entropy")),
+            entropy: entropy_stream(tape, name),
             tape: tape.clone(),
+            image_tape: Tape::default(),
+            identity: None,
             effects: Vec::new(),
+        }
+    }
+
+    /// With a description of the node for a guest that asks. Until then all comes from the image's tape.
+    pub fn with_identity(self, identity: Arc<[u8]>, image_tape: Tape) -> Self {
+        Self {
+            random: image_tape.stream(IMAGE_RANDOM),
+            image_tape,
+            identity: Some(identity),
+            ..self
+        }
+    }
+
+    /// The guest has asked who it is: from now on the node and its life reach it.
+    pub fn introduce(&mut self) {
+        self.state.introduced = true;
+        self.random = self
+            .tape
+            .stream(&format!("{}/rdrand", self.state.sdk.node()));
+        self.step(|state, effects| {
+            let by = state.wall.at(VirtTime(0)).saturating_sub(IMAGE_DATE_NS);
+            state.rtc.shift(by, state.clock.now(), effects);
+            state.virtio.set_hidden(false);
+        });
+    }
+
+    /// The tape from which decisions come that are about the machine.
+    pub fn tape_now(&self) -> &Tape {
+        if self.state.introduced {
+            &self.tape
+        } else {
+            &self.image_tape
         }
     }
 
@@ -251,6 +305,8 @@ impl Platform {
         let world = sdk::Surroundings {
             tape: &self.tape,
             wall: &self.state.wall,
+            tsc_read: self.state.tsc_read,
+            identity: self.identity.as_deref(),
             now: self.state.clock.now(),
         };
         self.state
@@ -349,9 +405,10 @@ impl Platform {
             Effect::Sdk(payload) => self
                 .outputs
                 .push(now, OutputKind::Event(MachineEvent::Sdk(payload))),
-            Effect::BadSdkCall(why) => self
-                .outputs
-                .push(now, OutputKind::Event(MachineEvent::BadSdkCall(why))),
+            Effect::BadSdkCall(why) => self.outputs.push(
+                now,
+                OutputKind::Event(MachineEvent::BadSdkCall(why.to_owned())),
+            ),
             Effect::PowerOff => state.shutdown = Some(Shutdown::PowerOff),
             // A guest that asks for both at once is off.
             Effect::Reset => state.shutdown = state.shutdown.or(Some(Shutdown::Reset)),

@@ -1,7 +1,9 @@
 //! Saves a machine and puts it back.
 
 use super::boot::Booted;
+use super::clock::Clock;
 use super::config::{MachineConfig, MachineError};
+use super::hash::PageHashes;
 use super::io::Outputs;
 use super::node::Machine;
 use super::platform::{Platform, PlatformState};
@@ -16,25 +18,32 @@ use crate::tape::StreamState;
 /// yet. It shares all pages of RAM and of disks with other moments as far as they are the same.
 #[derive(Clone)]
 pub struct SavedMachine {
-    vcpus: Vec<SavedVcpu>,
-    ram: Pages,
-    platform: SavedPlatform,
-    scheduler: SchedState,
-    chain: u128,
-    booted: Booted,
-    windows: u32,
-    over: Option<Stop>,
+    pub(super) vcpus: Vec<SavedVcpu>,
+    pub(super) ram: Pages,
+    pub(super) platform: SavedPlatform,
+    pub(super) scheduler: SchedState,
+    pub(super) chain: u128,
+    pub(super) booted: Booted,
+    pub(super) windows: u32,
+    pub(super) over: Option<Stop>,
 }
 
 /// What surrounds the vCPUs.
 #[derive(Clone)]
-struct SavedPlatform {
-    state: PlatformState,
-    random: StreamState,
-    entropy: StreamState,
-    tsc_reads: u64,
-    outputs: Outputs,
-    disks: Vec<Disk>,
+pub(super) struct SavedPlatform {
+    pub state: PlatformState,
+    pub random: StreamState,
+    pub entropy: StreamState,
+    pub tsc_reads: u64,
+    pub outputs: Outputs,
+    pub disks: Vec<Disk>,
+}
+
+impl SavedMachine {
+    /// The clock.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.platform.state.clock
+    }
 }
 
 impl Machine {
@@ -55,12 +64,16 @@ impl Machine {
             chain,
             // What it is, and where its code is.
             model: _,
+            image: _,
             code: _,
             booted,
             external_input: _,
             windows,
             over,
             poisoned,
+            // Is about how it is run.
+            stops_when_asked: _,
+            jumps: _,
         } = self;
         if *poisoned {
             return Err(EngineError::Poisoned);
@@ -117,16 +130,12 @@ impl Machine {
         self.poisoned = true;
         self.engine.collect_dirty(&mut self.ram)?;
         self.ram.restore(ram);
-        for (vcpu, saved) in (0..).zip(vcpus) {
-            self.engine.restore(vcpu, saved)?;
-            let wanted = windows >> vcpu & 1 != 0;
-            self.engine.request_interrupt_window(vcpu, wanted);
-        }
+        self.restore_vcpus(vcpus, *windows)?;
         self.platform.restore(platform);
-        self.scheduler.set_state(scheduler, &self.platform.tape);
+        self.scheduler
+            .set_state(scheduler, self.platform.tape_now());
         self.chain = *chain;
         self.booted = booted.clone();
-        self.windows = *windows;
         self.over = over.clone();
         self.poisoned = false;
         Ok(())
@@ -147,7 +156,112 @@ impl Machine {
     }
 }
 
+impl Machine {
+    fn restore_vcpus(&mut self, vcpus: &[SavedVcpu], windows: u32) -> Result<(), EngineError> {
+        for (vcpu, saved) in (0..).zip(vcpus) {
+            self.engine.restore(vcpu, saved)?;
+            let wanted = windows >> vcpu & 1 != 0;
+            self.engine.request_interrupt_window(vcpu, wanted);
+        }
+        self.windows = windows;
+        Ok(())
+    }
+
+    /// Makes a machine that goes on where another one with its image was saved in front of the answer to the
+    /// question who it is. `hashes` are those of what RAM held then.
+    pub(super) fn begin(
+        config: &MachineConfig<'_>,
+        saved: &SavedMachine,
+        hashes: PageHashes,
+    ) -> Result<Self, MachineError> {
+        let SavedMachine {
+            vcpus,
+            ram,
+            platform,
+            scheduler,
+            // Nothing was hashed yet.
+            chain: _,
+            booted,
+            windows,
+            // It goes on.
+            over: _,
+        } = saved;
+        let model = config.processor();
+        let engine = engine::build(config.engine, &model, &config.engine_options, &config.code)?;
+        let memory = GuestRam::new(config.memory)?;
+        let mut machine = Self::assemble(config, engine, memory, booted.clone());
+        machine.ram.restore(ram);
+        machine.ram.take_unhashed(|_, _| {});
+        machine.pages = hashes;
+        machine.restore_vcpus(vcpus, *windows)?;
+        machine.platform.begin(platform);
+        machine
+            .scheduler
+            .set_state(scheduler, &machine.platform.image_tape);
+        Ok(machine)
+    }
+}
+
 impl Platform {
+    /// Goes on where a platform with the same image was saved, with what this one has of its node and its life.
+    fn begin(&mut self, saved: &SavedPlatform) {
+        let SavedPlatform {
+            state,
+            random,
+            tsc_reads,
+            // Were given out already, or have not been drawn from.
+            outputs: _,
+            entropy: _,
+            disks: _,
+        } = saved;
+        let PlatformState {
+            clock,
+            tsc,
+            lapics,
+            ioapic,
+            pic,
+            pit,
+            rtc,
+            serial,
+            reset,
+            signals,
+            shutdown,
+            unclaimed,
+            timer_delay,
+            attention,
+            tsc_read,
+            introduced,
+            sdk,
+            // Have not reached the guest.
+            wall: _,
+            virtio: _,
+        } = state.clone();
+        let own = &mut self.state;
+        *own = PlatformState {
+            clock,
+            tsc,
+            lapics,
+            ioapic,
+            pic,
+            pit,
+            rtc,
+            serial,
+            reset,
+            signals,
+            shutdown,
+            unclaimed,
+            timer_delay,
+            attention,
+            tsc_read,
+            introduced,
+            sdk: own.sdk.clone().with_call_of(&sdk),
+            wall: own.wall,
+            virtio: own.virtio.clone(),
+        };
+        self.random = self.image_tape.resume(random);
+        self.tsc_reads = *tsc_reads;
+    }
+
     fn save(&self) -> SavedPlatform {
         let Self {
             state,
@@ -160,7 +274,10 @@ impl Platform {
             outputs,
             disks,
             entropy,
+            // What it is.
             tape: _,
+            image_tape: _,
+            identity: _,
             effects,
         } = self;
         debug_assert!(effects.is_empty(), "a step has carried out its effects");
@@ -184,7 +301,7 @@ impl Platform {
             disks,
         } = saved;
         self.state.clone_from(state);
-        self.random = self.tape.resume(random);
+        self.random = self.tape_now().resume(random);
         self.entropy = self.tape.resume(entropy);
         self.tsc_reads = *tsc_reads;
         self.outputs.clone_from(outputs);

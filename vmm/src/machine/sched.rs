@@ -82,14 +82,20 @@ impl Scheduler {
     /// A scheduler that starts with vCPU 0 and draws from the streams `{name}/slice` and
     /// `{name}/pick` of `tape`.
     pub fn new(interleaving: Interleaving, tape: &Tape, name: &str) -> Self {
+        let [lengths, picks] = streams(tape, name);
         Self {
             interleaving,
             current: 0,
             slice: Slice::Solo,
             switches: 0,
-            lengths: tape.stream(&format!("{name}/slice")),
-            picks: tape.stream(&format!("{name}/pick")),
+            lengths,
+            picks,
         }
+    }
+
+    /// From now on draws from other streams, from their first decisions on.
+    pub fn draw_from(&mut self, tape: &Tape, name: &str) {
+        [self.lengths, self.picks] = streams(tape, name);
     }
 
     /// A copy of the state.
@@ -197,6 +203,11 @@ impl Scheduler {
             Interleaving::Random { min, max } => self.lengths.range(min.max(1), max.max(1)),
         }
     }
+}
+
+/// Those of the lengths of slices, and of who gets the next one.
+fn streams(tape: &Tape, name: &str) -> [Stream; 2] {
+    ["slice", "pick"].map(|what| tape.stream(&format!("{name}/{what}")))
 }
 
 #[cfg(test)]

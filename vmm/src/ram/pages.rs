@@ -63,6 +63,21 @@ impl Pages {
         }
     }
 
+    /// How many pages there are, with those of zeros.
+    pub fn count(&self) -> usize {
+        self.pages
+    }
+
+    /// Calls `page` with the index and the bytes of each page that is not one of zeros, in ascending order.
+    pub fn each(&self, page: &mut impl FnMut(u32, &PageBytes)) {
+        let mut each = |index| {
+            if let Some(bytes) = self.get(index) {
+                page(index, bytes);
+            }
+        };
+        self.differences(&Self::zeros(self.pages), &mut each);
+    }
+
     /// A page, `None` if it is one of zeros.
     pub fn get(&self, index: u32) -> Option<&PageBytes> {
         let mut node = self.root.as_ref()?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chaosrun_x86::CpuModel;
 
+use super::boots::Boots;
 pub use super::fabric::{Chance, Layer, LinkRule, LinkShape, Mac, NetworkConfig, Reach};
 use crate::devices::rtc;
 use crate::disk::Disk;
@@ -62,6 +63,8 @@ pub struct NodeConfig {
     pub control: bool,
     /// Whether there is a source of random numbers, /dev/hwrng.
     pub entropy: bool,
+    /// What the machine tells a guest that asks who it is; see [`MachineConfig::identity`].
+    pub identity: Option<Arc<[u8]>>,
     /// Numbers of the host's processors that execute it; none for any. No effect on results.
     pub pin: Vec<u32>,
 }
@@ -89,6 +92,7 @@ impl NodeConfig {
             nics: Vec::new(),
             control: false,
             entropy: false,
+            identity: None,
             pin: Vec::new(),
         }
     }
@@ -102,6 +106,8 @@ pub struct WorldConfig {
     pub nodes: Vec<NodeConfig>,
     /// The networks.
     pub networks: Vec<NetworkConfig>,
+    /// Which boots are known; no effect on results.
+    pub boots: Boots,
     /// How many nodes run at once; no effect on results.
     pub jobs: usize,
 }

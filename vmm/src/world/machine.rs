@@ -1,120 +1,52 @@
 //! Real machines as the bodies of nodes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chaosrun_x86::CodeStore;
 
 use super::Blueprint;
 use super::body::{Body, Life, Maker, SavedBody};
+use super::boots::Boots;
 use super::config::NodeConfig;
+use super::life::Living;
 use crate::disk::Disk;
-use crate::engine::EngineError;
-use crate::machine::{
-    Component, Input, Machine, MachineConfig, MachineError, Output, SavedMachine, Stop,
-};
+use crate::machine::{ImageId, MachineConfig, MachineError};
 use crate::tape::Tape;
 use crate::time::VirtTime;
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
-impl Body for Machine {
-    fn now(&self) -> VirtTime {
-        Machine::now(self)
-    }
-
-    fn run_until(&mut self, until: VirtTime) -> Result<Stop, EngineError> {
-        Machine::run_until(self, until)
-    }
-
-    fn next_event(&self) -> Option<VirtTime> {
-        Machine::next_event(self)
-    }
-
-    fn take_outputs(&mut self) -> Vec<Output> {
-        Machine::take_outputs(self)
-    }
-
-    fn input(&mut self, input: Input) {
-        Machine::input(self, input);
-    }
-
-    fn skip_to(&mut self, moment: VirtTime) {
-        Machine::skip_to(self, moment);
-    }
-
-    fn set_rate(&mut self, instructions_per_us: u64) {
-        Machine::set_rate(self, instructions_per_us);
-    }
-
-    fn delay_timers(&mut self, by_ns: u64) {
-        Machine::delay_timers(self, by_ns);
-    }
-
-    fn move_wall(&mut self, moved_ns: i64) {
-        Machine::move_wall(self, moved_ns);
-    }
-
-    fn disk_mut(&mut self, index: usize) -> Option<&mut Disk> {
-        Machine::disk_mut(self, index)
-    }
-
-    fn into_disks(self: Box<Self>) -> Vec<Disk> {
-        Machine::into_disks(*self)
-    }
-
-    fn save(&mut self) -> Result<SavedBody, EngineError> {
-        Ok(Arc::new(Machine::save(self)?))
-    }
-
-    fn restore(&mut self, saved: &SavedBody) -> Result<(), EngineError> {
-        Machine::restore(self, machine_of(saved))
-    }
-
-    fn components(&mut self) -> Result<Vec<Component>, EngineError> {
-        Ok(self.state_hash()?.components)
-    }
-
-    fn retired(&self) -> u64 {
-        Machine::retired(self)
-    }
-
-    fn caveats(&self) -> Vec<String> {
-        Machine::caveats(self)
-    }
-
-    fn lost(&self) -> (u64, u64) {
-        (self.outputs_dropped(), self.console_lost())
-    }
-}
-
-/// What was saved of a machine.
-fn machine_of(saved: &SavedBody) -> &SavedMachine {
-    saved
-        .downcast_ref()
-        .expect("what is put back into a machine was saved of one")
-}
-
 /// A node's configuration and the tape, from which its machines are made.
-struct Factory {
+pub(super) struct Factory {
     config: NodeConfig,
-    tape: Arc<Tape>,
+    pub(super) tape: Arc<Tape>,
     code: CodeStore,
+    pub(super) boots: Boots,
+    /// What its machines boot, once that is known.
+    image: OnceLock<ImageId>,
 }
 
 impl NodeConfig {
     /// The node as the parts of a world see it. `code` is where it shares compiled code.
-    pub(super) fn blueprint(mut self, tape: &Arc<Tape>, code: &CodeStore) -> Blueprint {
+    pub(super) fn blueprint(
+        mut self,
+        tape: &Arc<Tape>,
+        code: &CodeStore,
+        boots: &Boots,
+    ) -> Blueprint {
         Blueprint {
             name: self.name.clone(),
             nics: self.nics.iter().map(|nic| nic.network).collect(),
             drift_ppb: self.drift_ppb,
             pin: Arc::from(self.pin.as_slice()),
             disks: std::mem::take(&mut self.disks),
-            maker: Box::new(Factory {
+            maker: Box::new(Arc::new(Factory {
                 config: self,
                 tape: Arc::clone(tape),
                 code: code.clone(),
-            }),
+                boots: boots.clone(),
+                image: OnceLock::new(),
+            })),
         }
     }
 
@@ -129,8 +61,17 @@ impl NodeConfig {
 }
 
 impl Factory {
-    /// The configuration of the machine of a life, but for its disks.
-    fn machine(&self, life: Life) -> MachineConfig<'_> {
+    /// The configuration of the machine of a life, with these disks.
+    pub(super) fn machine(&self, life: Life, disks: Vec<Disk>) -> MachineConfig<'_> {
+        let mut machine = self.unnamed(life, disks);
+        if machine.identity.is_some() {
+            machine.image = Some(*self.image.get_or_init(|| ImageId::of(&machine)));
+        }
+        machine
+    }
+
+    /// The same, without the hash of what it boots.
+    fn unnamed(&self, life: Life, disks: Vec<Disk>) -> MachineConfig<'_> {
         let config = &self.config;
         let name = match life.number {
             0 => config.name.clone(),
@@ -151,9 +92,11 @@ impl Factory {
             cmdline: config.cmdline.clone(),
             tape: (*self.tape).clone(),
             interleaving: config.interleaving,
+            disks,
             nics: config.nics.iter().map(|nic| nic.mac).collect(),
             control: config.control,
             entropy: config.entropy,
+            identity: config.identity.clone(),
             // Interrupts can come from outside at any time, whatever devices there are.
             external_input: true,
             ..MachineConfig::new(&config.kernel)
@@ -161,18 +104,13 @@ impl Factory {
     }
 }
 
-impl Maker for Factory {
+impl Maker for Arc<Factory> {
     fn make(&self, life: Life, disks: Vec<Disk>) -> Result<Box<dyn Body>, MachineError> {
-        let machine = Machine::new(&MachineConfig {
-            disks,
-            ..self.machine(life)
-        })?;
-        Ok(Box::new(machine))
+        Ok(Box::new(Living::new(self, life, disks)?))
     }
 
     fn resume(&self, life: Life, saved: &SavedBody) -> Result<Box<dyn Body>, MachineError> {
-        let machine = Machine::resume(&self.machine(life), machine_of(saved))?;
-        Ok(Box::new(machine))
+        Ok(Box::new(Living::resume(self, life, saved)?))
     }
 
     fn rate(&self) -> u64 {

@@ -7,6 +7,7 @@
 //! nor where steps end has any effect on it.
 
 mod body;
+mod boots;
 mod checkpoint;
 pub mod clock;
 mod command;
@@ -14,6 +15,7 @@ pub mod config;
 mod crew;
 mod event;
 pub mod fabric;
+mod life;
 mod machine;
 mod node;
 pub mod pcap;
@@ -28,6 +30,7 @@ use chaosrun_x86::CodeStore;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use boots::{BootFiles, Boots};
 pub use checkpoint::Checkpoint;
 pub use command::Command;
 pub use config::{Layer, LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};
@@ -176,12 +179,13 @@ impl World {
             tape,
             nodes,
             networks,
+            boots,
             jobs: _,
         } = config;
         let tape = Arc::new(tape);
         let blueprints = nodes
             .into_iter()
-            .map(|node| node.blueprint(&tape, &code))
+            .map(|node| node.blueprint(&tape, &code, &boots))
             .collect();
         let mut world = Self::assemble(blueprints, networks, &tape, pool)?;
         world.code = code;

@@ -178,7 +178,10 @@ impl Node {
         self.disks.clear();
         self.state.life += 1;
         self.state.counters.starts += 1;
-        body.delay_timers(self.state.timer_delay_ns);
+        // What is as at power-on is left alone, because a change means that the boot has to be executed.
+        if self.state.timer_delay_ns != 0 {
+            body.delay_timers(self.state.timer_delay_ns);
+        }
         self.body = Some(body);
         self.state.status = Status::Running;
         if self.state.throttle != (1, 1) {

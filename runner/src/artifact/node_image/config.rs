@@ -38,7 +38,6 @@ pub(super) fn cmdline(node: &Node) -> String {
 pub(super) fn node_config(
     plan: &Plan,
     node: &Node,
-    modules: &[String],
     commands: &BTreeMap<String, Vec<String>>,
 ) -> guest::NodeConfig {
     let nics = node.nics.iter().filter_map(|nic| {
@@ -66,7 +65,6 @@ pub(super) fn node_config(
         hostname: node.name.clone(),
         hosts: hosts(plan),
         nics: nics.collect(),
-        modules: modules.to_vec(),
         mounts: mounts(node),
         workloads: workloads.collect(),
     }

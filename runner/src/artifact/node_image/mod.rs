@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! /init                       chaosrun-init, static
-//! /.chaosrun/node.json        what init has to know, see chaosrun_protocol::node
-//! /.chaosrun/modules/*.ko     the kernel's drivers for the machine's devices, in node.json's order
+//! /.chaosrun/modules/*.ko     the kernel's drivers for the machine's devices
+//! /.chaosrun/modules/order    their paths, in the order in which init loads them
 //! /.chaosrun/bin/<guest>      the programs of guests that are crates or binaries
 //! ```
 //! The tree of a directory guest is the root itself, and added files are where the plan says. A guest
-//! that is a whole initial RAM disk keeps its own `/init`; only programs and files are added to it.
+//! that is a whole initial RAM disk keeps its own `/init`; only programs and files are added to it, and
+//! what our init would have asked the machine for, as `/.chaosrun/node.json`.
 //!
-//! The same plan and the same artifacts give the same bytes. All but `node.json` is shared among
-//! nodes that are alike; nothing is compressed, since decompression costs the guest time.
+//! The same plan and the same artifacts give the same bytes, and nodes that are alike have the same archive;
+//! nothing is compressed, since decompression costs the guest time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +50,9 @@ pub struct NodeImage {
     pub initrd: Arc<[u8]>,
     /// The initial RAM disk's BLAKE3 hash in hexadecimal digits.
     pub initrd_hash: String,
+    /// What init is told when it asks who it is, see [`chaosrun_protocol::node::NodeConfig`]; none if the guest
+    /// has an init of its own.
+    pub identity: Option<Arc<[u8]>>,
     /// The kernel's command line.
     pub cmdline: String,
     /// The disks, in the order of `/dev/vda`, `/dev/vdb`, ...
@@ -132,10 +136,12 @@ struct Loaded {
 
 /// What like nodes share.
 struct Shared {
-    /// The archives so far, to which the node's own is appended.
-    archive: Vec<u8>,
-    /// The paths of modules in the guest.
-    modules: Vec<String>,
+    /// The archive, to which a node's own is appended if it can't ask.
+    archive: Arc<[u8]>,
+    /// Its hash.
+    hash: blake3::Hash,
+    /// Whether its init asks who it is.
+    asks: bool,
     /// The program and the first arguments of each guest.
     commands: BTreeMap<String, Vec<String>>,
 }
@@ -175,11 +181,18 @@ impl<'a> Images<'a> {
     pub fn node(&mut self, node: &Node) -> Result<NodeImage, ArtifactError> {
         let kernel = self.kernel(node)?;
         let shared = self.shared(node, &kernel)?;
-        let config = config::node_config(self.plan, node, &shared.modules, &shared.commands);
-        let mut own = Initrd::new();
-        own.file(chaosrun_protocol::node::PATH, 0o644, config.to_json())?;
-        let mut archive = shared.archive.clone();
-        archive.extend(own.build(Compression::None)?);
+        let config = config::node_config(self.plan, node, &shared.commands).to_json();
+        let (archive, hash, identity) = if shared.asks {
+            let archive = Arc::clone(&shared.archive);
+            (archive, shared.hash, Some(config.into_bytes().into()))
+        } else {
+            let mut own = Initrd::new();
+            own.file(chaosrun_protocol::node::PATH, 0o644, config)?;
+            let mut archive = shared.archive.to_vec();
+            archive.extend(own.build(Compression::None)?);
+            let hash = blake3::hash(&archive);
+            (archive.into(), hash, None)
+        };
         check_memory(node, archive.len() as u64)?;
         let disks = node
             .disks
@@ -190,8 +203,9 @@ impl<'a> Images<'a> {
             node: node.name.clone(),
             kernel: Arc::clone(&kernel.bytes),
             kernel_hash: kernel.kernel.hash.clone(),
-            initrd_hash: blake3::hash(&archive).to_hex().to_string(),
-            initrd: archive.into(),
+            initrd_hash: hash.to_hex().to_string(),
+            initrd: archive,
+            identity,
             cmdline: config::cmdline(node),
             disks,
         })
@@ -263,7 +277,7 @@ impl<'a> Images<'a> {
             archives.push(self.contents.file(initrd, "an initial RAM disk")?);
         }
         let mut root = Initrd::new();
-        let mut modules = Vec::new();
+        let asks = !matches!(whole, Whole::Initrd(_));
         if let Whole::Initrd(file) = whole {
             archives.push(self.contents.file(file, "an initial RAM disk")?);
         } else {
@@ -274,7 +288,7 @@ impl<'a> Images<'a> {
                 }
                 Whole::Initrd(_) | Whole::Nothing => {}
             }
-            modules = add_modules(&mut root, node, kernel)?;
+            add_modules(&mut root, node, kernel)?;
             root.console()?;
             let init = self.init()?;
             root.file("init", 0o755, init.to_vec())?;
@@ -289,9 +303,11 @@ impl<'a> Images<'a> {
             self.add_file(&mut root, file)?;
         }
         archives.push(root.build(Compression::None)?.into());
+        let archive: Arc<[u8]> = concatenated(&archives).into();
         Ok(Shared {
-            archive: concatenated(&archives),
-            modules,
+            hash: blake3::hash(&archive),
+            archive,
+            asks,
             commands,
         })
     }
@@ -418,14 +434,10 @@ fn whole<'a>(guests: &[(&str, &'a Guest)]) -> Whole<'a> {
         .unwrap_or(Whole::Nothing)
 }
 
-/// Adds the drivers of the devices that the node has, and tells where they are.
-fn add_modules(
-    root: &mut Initrd,
-    node: &Node,
-    kernel: &Loaded,
-) -> Result<Vec<String>, ArtifactError> {
+/// Adds the drivers of the devices that the node has, and the list of them.
+fn add_modules(root: &mut Initrd, node: &Node, kernel: &Loaded) -> Result<(), ArtifactError> {
     let Some(tree) = &kernel.kernel.modules else {
-        return Ok(Vec::new());
+        return Ok(());
     };
     let mut wanted = vec!["virtio_mmio", "virtio_console", "virtio_rng"];
     if !node.disks.is_empty() {
@@ -434,13 +446,15 @@ fn add_modules(
     if !node.nics.is_empty() {
         wanted.push("virtio_net");
     }
-    let mut paths = Vec::new();
+    let mut order = String::new();
     for Module { name, content } in Modules::open(tree)?.in_order(&wanted)? {
         let path = format!("/.chaosrun/modules/{name}.ko");
         root.file(&path, 0o644, content)?;
-        paths.push(path);
+        order += &path;
+        order.push('\n');
     }
-    Ok(paths)
+    root.file(chaosrun_protocol::node::MODULES, 0o644, order)?;
+    Ok(())
 }
 
 /// Archives one after the other, each at a multiple of four bytes as Linux wants it.

@@ -83,7 +83,7 @@ struct Node {
     machine: Machine,
     /// When, and what.
     told: Vec<(u64, Envelope)>,
-    refused: Vec<&'static str>,
+    refused: Vec<String>,
     console: String,
     commands: u64,
 }

@@ -11,8 +11,8 @@ mod wall;
 use std::collections::BTreeMap;
 
 use chaosrun_protocol::port::{
-    ALIGNMENT, AT_TSC, HEADER_SIZE, Header, MAX_STREAMS, Op, PORT, PORT_COUNT, REPLY_OFFSET,
-    STATUS_DONE, STATUS_OFFSET, STATUS_REFUSED, VERSION,
+    ALIGNMENT, AT_TSC, HEADER_SIZE, Header, MAX_STREAMS, OFFSET_SIZE, Op, PORT, PORT_COUNT,
+    REPLY_OFFSET, STATUS_DONE, STATUS_OFFSET, STATUS_REFUSED, VERSION,
 };
 use chaosrun_x86::{CpuState, Memory};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ use crate::time::VirtTime;
 use walk::{NotMapped, View};
 
 pub use wall::WallClock;
+
+/// The index of RDI.
+const RDI: usize = 7;
 
 /// The state of the port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +46,28 @@ pub struct Surroundings<'a> {
     pub tape: &'a Tape,
     /// The date.
     pub wall: &'a WallClock,
+    /// When the guest last read the time stamp counter, if the engine sees that.
+    pub tsc_read: Option<VirtTime>,
+    /// The node's description, if the machine has one.
+    pub identity: Option<&'a [u8]>,
     /// The present moment.
     pub now: VirtTime,
+}
+
+/// What a call is answered with.
+struct Answer {
+    reply: u64,
+    /// What takes the place of the payload, from its beginning on.
+    payload: Vec<u8>,
+}
+
+impl Answer {
+    fn number(reply: u64) -> Self {
+        Self {
+            reply,
+            payload: Vec::new(),
+        }
+    }
 }
 
 impl SdkState {
@@ -55,6 +78,17 @@ impl SdkState {
             waiting: None,
             streams: BTreeMap::new(),
         }
+    }
+
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// With the call that waits at another port, of which it is a copy otherwise.
+    pub fn with_call_of(mut self, other: &Self) -> Self {
+        self.waiting = other.waiting;
+        self
     }
 
     /// Whether a port belongs to the SDK.
@@ -75,6 +109,17 @@ impl SdkState {
         self.waiting.map(|(vcpu, _)| vcpu)
     }
 
+    /// Whether the call that waits can be answered only by a machine that knows which node it is.
+    pub fn needs_identity(&self, caller: &CpuState, memory: &Memory) -> bool {
+        let header = View::of(caller).and_then(|view| {
+            let mut header = [0; HEADER_SIZE];
+            let read = view.read(memory, caller.gpr[RDI], &mut header);
+            read.ok().map(|()| Header::from_bytes(&header))
+        });
+        let op = header.and_then(|header| header.check().ok());
+        self.waiting.is_some() && op.is_some_and(|(op, _)| op.needs_identity())
+    }
+
     /// Serves the call that waits. `caller` is the state of the vCPU that made it.
     pub fn serve(
         &mut self,
@@ -86,8 +131,6 @@ impl SdkState {
         let Some((_, value)) = self.waiting.take() else {
             return;
         };
-        /// The index of RDI.
-        const RDI: usize = 7;
         let block = caller.gpr[RDI];
         let refused = match View::of(caller) {
             _ if value != 0 => "EAX is not 0",
@@ -123,12 +166,16 @@ impl SdkState {
                 let mut payload = vec![0; len];
                 let start = block.checked_add(HEADER_SIZE as u64).ok_or(NotMapped)?;
                 view.read(memory, start, &mut payload)?;
-                self.act(op, payload, world, effects)
+                let answer = self.act(op, payload, world, effects);
+                if let Ok(Answer { payload, .. }) = &answer {
+                    view.write_all(memory, start, payload)?;
+                }
+                answer
             }
             Err(why) => Err(why),
         };
-        let (code, reply) = match checked {
-            Ok(reply) => (STATUS_DONE, reply),
+        let (code, reply) = match &checked {
+            Ok(answer) => (STATUS_DONE, answer.reply),
             Err(_) => (STATUS_REFUSED, 0),
         };
         view.write(memory, status(REPLY_OFFSET), &reply.to_le_bytes())?;
@@ -143,22 +190,26 @@ impl SdkState {
         payload: Vec<u8>,
         world: &Surroundings<'_>,
         effects: &mut Vec<Effect>,
-    ) -> Result<u64, &'static str> {
+    ) -> Result<Answer, &'static str> {
+        let number = |reply| Ok(Answer::number(reply));
         match op {
-            Op::Hello => Ok(VERSION.into()),
+            Op::Hello => number(VERSION.into()),
             Op::Send => {
                 effects.push(Effect::Sdk(payload));
-                Ok(0)
+                number(0)
             }
             Op::Random => {
                 let name = str::from_utf8(&payload).map_err(|_| "name of a stream is not UTF-8")?;
-                Ok(self.random(name, world.tape))
+                number(self.random(name, world.tape))
             }
             // Dates before 1970 are negative numbers.
-            Op::Date if payload.is_empty() => Ok(world.wall.at(world.now) as u64),
-            Op::Date if payload == AT_TSC => Ok(world.wall.at_tsc_read(world.now) as u64),
+            Op::Date if payload.is_empty() => number(world.wall.at(world.now) as u64),
+            Op::Date if payload == AT_TSC => {
+                number(world.wall.at(world.tsc_read.unwrap_or(world.now)) as u64)
+            }
             Op::Date => Err("unknown moment of a date"),
-            Op::DateMoved => Ok(world.wall.moved_ns() as u64),
+            Op::DateMoved => number(world.wall.moved_ns() as u64),
+            Op::Node => described(world.identity.unwrap_or_default(), &payload),
         }
     }
 
@@ -181,4 +232,15 @@ impl SdkState {
         );
         tape.resume(&state).any()
     }
+}
+
+/// The part of a node's description from an offset on that fits where the offset was.
+fn described(all: &[u8], payload: &[u8]) -> Result<Answer, &'static str> {
+    let offset: [u8; OFFSET_SIZE] = *payload.first_chunk().ok_or("there is no offset")?;
+    let offset = usize::try_from(u64::from_le_bytes(offset)).unwrap_or(usize::MAX);
+    let rest = all.get(offset..).unwrap_or_default();
+    Ok(Answer {
+        reply: all.len() as u64,
+        payload: rest[..rest.len().min(payload.len())].to_vec(),
+    })
 }

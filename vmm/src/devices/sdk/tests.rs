@@ -54,6 +54,8 @@ struct Rig {
     sdk: SdkState,
     tape: Tape,
     wall: WallClock,
+    tsc_read: Option<VirtTime>,
+    identity: Option<&'static [u8]>,
     effects: Vec<Effect>,
 }
 
@@ -64,6 +66,8 @@ impl Rig {
             sdk: SdkState::new("n1"),
             tape: Tape::new(4),
             wall: WallClock::new(1_000, 30),
+            tsc_read: None,
+            identity: None,
             effects: Vec::new(),
         }
     }
@@ -75,6 +79,8 @@ impl Rig {
         let world = Surroundings {
             tape: &self.tape,
             wall: &self.wall,
+            tsc_read: self.tsc_read,
+            identity: self.identity,
             now: VirtTime(500),
         };
         self.sdk
@@ -227,6 +233,8 @@ fn calls_that_point_to_no_block_are_told() {
     let world = Surroundings {
         tape: &rig.tape,
         wall: &rig.wall,
+        tsc_read: None,
+        identity: None,
         now: VirtTime(500),
     };
     rig.sdk
@@ -278,7 +286,7 @@ fn the_date_is_told_for_now_and_for_the_last_look_at_the_counter() {
         (header.status, header.reply as i64)
     };
     assert_eq!(ask(&mut rig, Op::Date, &[]), (STATUS_DONE, 1_530));
-    rig.wall.tsc_was_read(VirtTime(440));
+    rig.tsc_read = Some(VirtTime(440));
     assert_eq!(ask(&mut rig, Op::Date, AT_TSC), (STATUS_DONE, 1_470));
     assert_eq!(ask(&mut rig, Op::DateMoved, &[]), (STATUS_DONE, 30));
     rig.wall.set_moved(-9_000);

@@ -56,6 +56,29 @@ impl View {
         Ok(())
     }
 
+    /// Writes bytes to a virtual address, all of them or none.
+    pub fn write_all(
+        &self,
+        memory: &mut Memory,
+        address: u64,
+        bytes: &[u8],
+    ) -> Result<(), NotMapped> {
+        for write in [false, true] {
+            let mut done = 0;
+            while done < bytes.len() {
+                let at = address.checked_add(done as u64).ok_or(NotMapped)?;
+                let count = in_page(at).min(bytes.len() - done);
+                if write {
+                    self.write(memory, at, &bytes[done..done + count])?;
+                } else {
+                    self.translate(memory, at, true)?;
+                }
+                done += count;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes bytes within one page to a virtual address.
     pub fn write(&self, memory: &mut Memory, address: u64, bytes: &[u8]) -> Result<(), NotMapped> {
         let gpa = self.translate(memory, address, true)?;

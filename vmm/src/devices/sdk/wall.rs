@@ -17,18 +17,12 @@ pub struct WallClock {
     start_ns: i64,
     /// How far faults have moved it since.
     moved_ns: i64,
-    /// When the guest last read the time stamp counter, if the engine sees that.
-    tsc_read: Option<VirtTime>,
 }
 
 impl WallClock {
     /// A clock that shows `start_ns + moved_ns` at power-on, of which faults are to blame for `moved_ns`.
     pub fn new(start_ns: i64, moved_ns: i64) -> Self {
-        Self {
-            start_ns,
-            moved_ns,
-            tsc_read: None,
-        }
+        Self { start_ns, moved_ns }
     }
 
     /// The date at the machine's moment `now`.
@@ -36,16 +30,6 @@ impl WallClock {
         let passed = i64::try_from(now.0).unwrap_or(i64::MAX);
         let moved = self.start_ns.saturating_add(self.moved_ns);
         moved.saturating_add(passed)
-    }
-
-    /// The date when the guest last read the time stamp counter; at `now` if that is not known.
-    pub fn at_tsc_read(&self, now: VirtTime) -> i64 {
-        self.at(self.tsc_read.unwrap_or(now))
-    }
-
-    /// The guest reads the time stamp counter.
-    pub fn tsc_was_read(&mut self, now: VirtTime) {
-        self.tsc_read = Some(now);
     }
 
     /// How far faults have moved it.
@@ -73,14 +57,6 @@ mod tests {
         assert_eq!(clock.at(VirtTime(7)), -993);
         assert_eq!(clock.set_moved(5), 2_005);
         assert_eq!((clock.at(VirtTime(7)), clock.moved_ns()), (1_012, 5));
-    }
-
-    #[test]
-    fn the_date_of_the_last_look_at_the_counter_is_kept() {
-        let mut clock = WallClock::new(1_000, 10);
-        assert_eq!(clock.at_tsc_read(VirtTime(9)), 1_019);
-        clock.tsc_was_read(VirtTime(4));
-        assert_eq!(clock.at_tsc_read(VirtTime(9)), 1_014);
     }
 
     #[test]

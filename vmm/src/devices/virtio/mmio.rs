@@ -12,6 +12,16 @@ const VERSION: u32 = 2;
 /// "CRUN", since no vendor is registered for MMIO.
 const VENDOR: u32 = 0x4e55_5243;
 
+/// What the register at `offset` shows where no device is: a placeholder without a function (4.2.3.1.1).
+pub fn read_placeholder(offset: u64) -> u32 {
+    match offset {
+        0x000 => MAGIC,
+        0x004 => VERSION,
+        0x00c => VENDOR,
+        _ => 0,
+    }
+}
+
 /// Features of every device.
 const INDIRECT_DESCRIPTORS: u64 = 1 << 28;
 const VERSION_1: u64 = 1 << 32;

@@ -73,6 +73,8 @@ pub struct VirtioState {
     slots: Vec<Slot>,
     /// Levels of the shared interrupt lines, one bit each.
     lines: u8,
+    /// Whether all slots seem to be empty.
+    hidden: bool,
 }
 
 /// What makes up [`VirtioState`].
@@ -117,7 +119,16 @@ impl VirtioState {
         for (nic, mac) in parts.nics.iter().enumerate() {
             add(net::transport(), Device::Net(NetState::new(nic, *mac)));
         }
-        Self { slots, lines: 0 }
+        Self {
+            slots,
+            lines: 0,
+            hidden: false,
+        }
+    }
+
+    /// From now on all slots seem to be empty, or no longer. Only for devices after reset.
+    pub fn set_hidden(&mut self, hidden: bool) {
+        self.hidden = hidden;
     }
 
     /// The number of devices.
@@ -157,8 +168,15 @@ impl VirtioState {
         let Some(slot) = self.slots.get(slot) else {
             return u64::MAX;
         };
+        let whole = size == 4 && offset.is_multiple_of(4);
+        if self.hidden {
+            return if whole {
+                mmio::read_placeholder(offset).into()
+            } else {
+                0
+            };
+        }
         let Some(start) = offset.checked_sub(CONFIG) else {
-            let whole = size == 4 && offset.is_multiple_of(4);
             return if whole {
                 slot.transport.read(offset).into()
             } else {
@@ -181,7 +199,7 @@ impl VirtioState {
         value: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(slot) = self.slots.get_mut(slot) else {
+        let Some(slot) = self.slots.get_mut(slot).filter(|_| !self.hidden) else {
             return;
         };
         if let Some(start) = offset.checked_sub(CONFIG) {
@@ -242,6 +260,29 @@ impl VirtioState {
             }
         }
         self.update_lines(effects);
+    }
+
+    /// A frame arrives at a network interface that has no driver yet.
+    pub fn lose_frame(&mut self, nic: usize) {
+        let mut nets = self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| match &mut slot.device {
+                Device::Net(net) => Some(net),
+                _ => None,
+            });
+        if let Some(net) = nets.nth(nic) {
+            net.lose();
+        }
+    }
+
+    /// Bytes arrive at a control console that has no driver yet.
+    pub fn keep_control(&mut self, bytes: &[u8]) {
+        for slot in &mut self.slots {
+            if let Device::Console(console) = &mut slot.device {
+                console.receive(bytes);
+            }
+        }
     }
 
     /// The machine ends: tells the disks of the writes that were under way.

@@ -107,6 +107,11 @@ impl NetState {
         Ok(())
     }
 
+    /// A frame arrives that the guest can't take.
+    pub(super) fn lose(&mut self) {
+        self.counters.dropped += 1;
+    }
+
     /// A frame arrives. It is dropped if the guest has no buffers for it.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ impl NetState {
             None
         };
         let Some(buffers) = buffers else {
-            self.counters.dropped += 1;
+            self.lose();
             return Ok(());
         };
         self.counters.received += 1;

@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use chaosrun_x86::{CpuState, PAGE_SIZE};
 use linux_loader::loader::bootparam::setup_header;
+use serde::{Deserialize, Serialize};
 use vm_memory::ByteValued;
 
 pub use bzimage::BzImageError;
@@ -86,7 +87,7 @@ pub struct BootSource<'a> {
 }
 
 /// Where things were put.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booted {
     /// The physical address of the entry point.
     pub entry: u64,

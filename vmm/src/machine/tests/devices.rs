@@ -112,7 +112,7 @@ fn program_draws_from_the_tape_through_the_sdk_port() {
 fn bad_sdk_call_is_told() {
     let mut machine = boot(&caller());
     run(&mut machine, MICRO);
-    let expected = OutputKind::Event(MachineEvent::BadSdkCall("wrong magic number"));
+    let expected = OutputKind::Event(MachineEvent::BadSdkCall("wrong magic number".to_owned()));
     assert_eq!(machine.take_outputs()[0].kind, expected);
 }
 

@@ -1,0 +1,241 @@
+//! Beginnings as files.
+//!
+//! A file is the magic bytes, the version of the format, the hash of what follows, and that: compressed with
+//! Zstandard, a head in postcard and then the pages of RAM, each with its index in front. It is for the same
+//! chaosrun only, whose hash is in the name, because what a machine does is a matter of each version.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use chaosrun_x86::{PAGE_SIZE, PageBytes};
+use serde::{Deserialize, Serialize};
+
+use super::Beginning;
+use crate::engine::SavedVcpu;
+use crate::machine::boot::Booted;
+use crate::machine::clock::Clock;
+use crate::machine::config::MachineConfig;
+use crate::machine::image::ImageId;
+use crate::machine::io::{Output, Outputs};
+use crate::machine::platform::PlatformState;
+use crate::machine::saved::{SavedMachine, SavedPlatform};
+use crate::machine::sched::SchedState;
+use crate::ram::Pages;
+use crate::tape::StreamState;
+use crate::time::VirtTime;
+
+const MAGIC: &[u8; 8] = b"CRBOOT\r\n";
+const VERSION: u32 = 1;
+/// Magic, version, hash.
+const FRONT: usize = 8 + 4 + 32;
+/// The longest head, which has the outputs, in bytes.
+const HEAD_MAX: u64 = 256 << 20;
+/// How much is spent on compressing: what is read more often than written.
+const LEVEL: i32 = 1;
+/// The sources of which this chaosrun was made.
+const BUILD: &str = env!("CHAOSRUN_VMM_SOURCES");
+
+/// Why a file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It is something else.
+    #[error("it is no beginning of a machine's life")]
+    Magic,
+    /// It is of another version of the format.
+    #[error("it has version {found} of the format, and this chaosrun knows version {VERSION}")]
+    Version {
+        /// The version that it has.
+        found: u32,
+    },
+    /// Bytes of it have changed.
+    #[error("its content does not have the hash that it had when it was written")]
+    Damaged,
+    /// It is of another machine, although its name says otherwise.
+    #[error("it is of another image or another chaosrun")]
+    Other,
+    /// It ends too soon, or can't be unpacked.
+    #[error("it can't be unpacked: {0}")]
+    Unpack(#[from] io::Error),
+    /// It says something impossible.
+    #[error("it is not understood: {0}")]
+    Head(#[from] postcard::Error),
+    /// A page is outside of the RAM, or comes twice.
+    #[error("page {0} has no place in the RAM")]
+    Page(u32),
+}
+
+/// All but the pages.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    build: String,
+    image: ImageId,
+    end: VirtTime,
+    outputs: Vec<Output>,
+    clocks: Vec<Clock>,
+    vcpus: Vec<SavedVcpu>,
+    state: PlatformState,
+    random: StreamState,
+    tsc_reads: u64,
+    scheduler: SchedState,
+    booted: Booted,
+    windows: u32,
+    pages: u32,
+}
+
+impl Beginning {
+    /// The name by which it is stored.
+    pub fn file_name(image: &ImageId) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(BUILD.as_bytes());
+        hasher.update(image.bytes());
+        format!("{:.32}", hasher.finalize().to_hex())
+    }
+
+    /// The content of a file.
+    pub fn to_bytes(&self, image: ImageId) -> Vec<u8> {
+        let packed = self.pack(image).expect("a vector takes everything");
+        let mut bytes = Vec::with_capacity(FRONT + packed.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(blake3::hash(&packed).as_bytes());
+        bytes.extend_from_slice(&packed);
+        bytes
+    }
+
+    fn pack(&self, image: ImageId) -> io::Result<Vec<u8>> {
+        let Self {
+            end,
+            machine,
+            // Follow from the pages.
+            hashes: _,
+            outputs,
+            clocks,
+        } = self;
+        let SavedMachine {
+            vcpus,
+            ram,
+            platform,
+            scheduler,
+            // Nothing was hashed yet.
+            chain: _,
+            booted,
+            windows,
+            // It goes on.
+            over: _,
+        } = machine;
+        let SavedPlatform {
+            state,
+            random,
+            tsc_reads,
+            // Nothing of a node is in it.
+            entropy: _,
+            outputs: _,
+            disks: _,
+        } = platform;
+        let head = Head {
+            build: BUILD.to_owned(),
+            image,
+            end: *end,
+            outputs: outputs.clone(),
+            clocks: clocks.clone(),
+            vcpus: vcpus.clone(),
+            state: state.clone(),
+            random: random.clone(),
+            tsc_reads: *tsc_reads,
+            scheduler: scheduler.clone(),
+            booted: booted.clone(),
+            windows: *windows,
+            pages: self.hashes.count() as u32,
+        };
+        let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
+        let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
+        out.write_all(&(head.len() as u64).to_le_bytes())?;
+        out.write_all(&head)?;
+        let mut result = Ok(());
+        ram.each(&mut |index, bytes| {
+            let page = out
+                .write_all(&index.to_le_bytes())
+                .and_then(|()| out.write_all(bytes));
+            result = std::mem::replace(&mut result, Ok(())).and(page);
+        });
+        result?;
+        out.finish()
+    }
+
+    /// What a file contains, which has to be of this image.
+    ///
+    /// # Errors
+    /// It is not what it should be.
+    pub fn from_bytes(
+        bytes: &[u8],
+        config: &MachineConfig<'_>,
+        image: ImageId,
+    ) -> Result<Self, FileError> {
+        let front = bytes.first_chunk::<FRONT>().ok_or(FileError::Magic)?;
+        if !front.starts_with(MAGIC) {
+            return Err(FileError::Magic);
+        }
+        let found = u32::from_le_bytes([front[8], front[9], front[10], front[11]]);
+        if found != VERSION {
+            return Err(FileError::Version { found });
+        }
+        if blake3::hash(&bytes[FRONT..]).as_bytes() != &front[12..] {
+            return Err(FileError::Damaged);
+        }
+        let mut packed = zstd::Decoder::new(&bytes[FRONT..])?;
+        let head = read_head(&mut packed)?;
+        if head.build != BUILD || head.image != image {
+            return Err(FileError::Other);
+        }
+        let ram = read_pages(&mut packed, head.pages, config.memory)?;
+        let machine = SavedMachine {
+            vcpus: head.vcpus,
+            ram,
+            platform: SavedPlatform {
+                state: head.state,
+                random: head.random,
+                entropy: StreamState {
+                    name: String::new(),
+                    next: 0,
+                },
+                tsc_reads: head.tsc_reads,
+                outputs: Outputs::default(),
+                disks: Vec::new(),
+            },
+            scheduler: head.scheduler,
+            chain: 0,
+            booted: head.booted,
+            windows: head.windows,
+            over: None,
+        };
+        Ok(Self::new(head.end, machine, head.outputs, head.clocks))
+    }
+}
+
+fn read_head(packed: &mut impl Read) -> Result<Head, FileError> {
+    let mut length = [0; 8];
+    packed.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    let mut head = Vec::new();
+    packed.take(length.min(HEAD_MAX)).read_to_end(&mut head)?;
+    Ok(postcard::from_bytes(&head)?)
+}
+
+fn read_pages(packed: &mut impl Read, count: u32, memory: u64) -> Result<Pages, FileError> {
+    let all = memory / PAGE_SIZE;
+    let mut pages = Pages::zeros(all as usize);
+    for _ in 0..count {
+        let mut index = [0; 4];
+        packed.read_exact(&mut index)?;
+        let index = u32::from_le_bytes(index);
+        if u64::from(index) >= all || pages.get(index).is_some() {
+            return Err(FileError::Page(index));
+        }
+        let mut bytes: Arc<PageBytes> = Arc::new([0; PAGE_SIZE as usize]);
+        if let Some(bytes) = Arc::get_mut(&mut bytes) {
+            packed.read_exact(bytes)?;
+        }
+        pages.set(index, Some(bytes));
+    }
+    Ok(pages)
+}
