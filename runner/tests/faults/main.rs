@@ -11,6 +11,7 @@
 mod elf;
 mod pair;
 
+mod boots;
 mod clock;
 mod crash;
 mod cut;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use chaosrun::artifact::HostFiles;
 use chaosrun::artifact::node_image::{NodeImage, node_images};
@@ -16,6 +16,7 @@ use chaosrun::scenario::diag::{Rendering, render};
 use chaosrun::scenario::load_text;
 use chaosrun::scenario::source::Language;
 use chaosrun_vmm::tape::Tape;
+use chaosrun_vmm::world::{Boots, World};
 use serde_json::Value;
 
 /// Nanoseconds of a millisecond.
@@ -195,15 +196,29 @@ fn run_text(base: &str, text: &str) -> Seen {
 
 /// Runs a plan whose nodes boot `images`.
 pub fn run_on(compiled: &Compiled, images: &[NodeImage]) -> Outcome {
+    static BOOTS: LazyLock<Boots> = LazyLock::new(|| Boots::once(None));
+    run_with(compiled, images, &BOOTS)
+}
+
+/// The same, with these boots.
+pub fn run_with(compiled: &Compiled, images: &[NodeImage], boots: &Boots) -> Outcome {
     let tape = Tape::new(compiled.plan.run.seed_first);
-    let world = cluster::world(&compiled.plan, images, &tape, Means::default())
-        .expect("the cluster is possible");
+    let world = world(compiled, images, &tape, boots);
     let setup = Setup {
         plan: &compiled.plan,
         tape: &tape,
         world,
     };
     run(setup, &mut Unwatched).expect("the world works")
+}
+
+/// The world of a plan.
+pub fn world(compiled: &Compiled, images: &[NodeImage], tape: &Tape, boots: &Boots) -> World {
+    let means = Means {
+        boots: boots.clone(),
+        ..Means::default()
+    };
+    cluster::world(&compiled.plan, images, tape, means).expect("the cluster is possible")
 }
 
 /// The plan of a scenario.
@@ -222,7 +237,7 @@ pub fn compiled(text: &str) -> Compiled {
 }
 
 /// What the nodes of a base boot, which does not depend on the faults.
-fn images(base: &str, compiled: &Compiled) -> Arc<Vec<NodeImage>> {
+pub fn images(base: &str, compiled: &Compiled) -> Arc<Vec<NodeImage>> {
     static IMAGES: Mutex<BTreeMap<String, Arc<Vec<NodeImage>>>> = Mutex::new(BTreeMap::new());
     let mut all = IMAGES
         .lock()

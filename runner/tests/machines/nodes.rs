@@ -32,6 +32,7 @@ fn console_until(image: &NodeImage, text: &str) -> String {
         memory: 128 << 20,
         initrd: Some(&image.initrd),
         cmdline: image.cmdline.clone(),
+        identity: image.identity.clone(),
         ..MachineConfig::new(&image.kernel)
     };
     let mut machine = Machine::new(&config).expect("the machine can be made");

@@ -52,6 +52,7 @@ impl Cluster {
             tape: Tape::new(1),
             nodes,
             networks: vec![network],
+            boots: Boots::fresh(),
             jobs,
         };
         Self {

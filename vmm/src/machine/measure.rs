@@ -50,16 +50,13 @@ impl Machine {
         self.engine.collect_dirty(&mut self.ram)?;
         let logging = self.platform.log.is_some();
         let mut changed = Vec::new();
-        let pages = &mut self.pages;
-        self.ram.take_unhashed(|index, bytes| {
-            if let Some(hash) = pages.update(index, bytes)
-                && logging
-            {
+        let digest = self.ram.digest(|index, hash| {
+            if logging {
                 changed.push((index, hash));
             }
         });
         self.platform.note(|| Event::Pages(changed));
-        Ok(self.pages.digest())
+        Ok(digest)
     }
 
     fn log_registers(&mut self) -> Result<(), EngineError> {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use chaosrun_x86::{Activity, CodeStore, CpuModel, Exit};
 
 use super::acpi;
+use super::beginning::Jump;
 use super::boot::{self, BootSource, Booted};
-use super::clock::Clock;
 use super::config::{MachineConfig, MachineError, power_on};
-use super::hash::PageHashes;
 use super::image::ImageId;
 use super::io::{MachineEvent, OutputKind};
 use super::log::Log;
@@ -33,7 +32,6 @@ pub struct Machine {
     pub(super) ram: GuestRam,
     pub(super) platform: Platform,
     pub(super) scheduler: Scheduler,
-    pub(super) pages: PageHashes,
     pub(super) chain: u128,
     pub(super) model: CpuModel,
     pub(super) code: CodeStore,
@@ -47,8 +45,8 @@ pub struct Machine {
     pub(super) poisoned: bool,
     /// What it boots without knowing more, if it does.
     pub(super) image: Option<ImageId>,
-    /// Its clock after each jump over idle time, where that is recorded.
-    pub(super) jumps: Option<Vec<Clock>>,
+    /// Each jump over idle time, where that is recorded.
+    pub(super) jumps: Option<Vec<Jump>>,
     /// Whether it stops in front of the answer when the guest asks who it is.
     pub(super) stops_when_asked: bool,
 }
@@ -117,7 +115,6 @@ impl Machine {
         }
         Self {
             engine,
-            pages: PageHashes::new(ram.size() / chaosrun_x86::PAGE_SIZE),
             ram,
             platform,
             scheduler,
@@ -528,7 +525,8 @@ impl Machine {
             return Ok(());
         }
         // A deadline that stays where it was after its device was stepped must not stop time.
-        let soonest = self.now().after(1);
+        let from = self.now();
+        let soonest = from.after(1);
         let clock = &mut self.platform.state.clock;
         match deadline.filter(|moment| *moment <= until) {
             Some(moment) => {
@@ -538,7 +536,11 @@ impl Machine {
             None => clock.jump(until),
         }
         if let Some(jumps) = &mut self.jumps {
-            jumps.push(self.platform.state.clock.clone());
+            jumps.push(Jump {
+                from,
+                deadline: deadline.unwrap_or(VirtTime(u64::MAX)),
+                clock: self.platform.state.clock.clone(),
+            });
         }
         Ok(())
     }

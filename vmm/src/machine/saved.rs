@@ -3,7 +3,6 @@
 use super::boot::Booted;
 use super::clock::Clock;
 use super::config::{MachineConfig, MachineError};
-use super::hash::PageHashes;
 use super::io::Outputs;
 use super::node::Machine;
 use super::platform::{Platform, PlatformState};
@@ -59,8 +58,6 @@ impl Machine {
             ram,
             platform,
             scheduler,
-            // Follow from the content of RAM.
-            pages: _,
             chain,
             // What it is, and where its code is.
             model: _,
@@ -149,7 +146,7 @@ impl Machine {
     pub fn resume(config: &MachineConfig<'_>, saved: &SavedMachine) -> Result<Self, MachineError> {
         let model = config.processor();
         let engine = engine::build(config.engine, &model, &config.engine_options, &config.code)?;
-        let ram = GuestRam::new(config.memory)?;
+        let ram = GuestRam::of(&saved.ram)?;
         let mut machine = Self::assemble(config, engine, ram, saved.booted.clone());
         machine.restore(saved)?;
         Ok(machine)
@@ -168,11 +165,10 @@ impl Machine {
     }
 
     /// Makes a machine that goes on where another one with its image was saved in front of the answer to the
-    /// question who it is. `hashes` are those of what RAM held then.
+    /// question who it is.
     pub(super) fn begin(
         config: &MachineConfig<'_>,
         saved: &SavedMachine,
-        hashes: PageHashes,
     ) -> Result<Self, MachineError> {
         let SavedMachine {
             vcpus,
@@ -188,11 +184,8 @@ impl Machine {
         } = saved;
         let model = config.processor();
         let engine = engine::build(config.engine, &model, &config.engine_options, &config.code)?;
-        let memory = GuestRam::new(config.memory)?;
+        let memory = GuestRam::of(ram)?;
         let mut machine = Self::assemble(config, engine, memory, booted.clone());
-        machine.ram.restore(ram);
-        machine.ram.take_unhashed(|_, _| {});
-        machine.pages = hashes;
         machine.restore_vcpus(vcpus, *windows)?;
         machine.platform.begin(platform);
         machine

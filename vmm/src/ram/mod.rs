@@ -4,13 +4,16 @@
 //! [`chaosrun_x86::Memory`]. Its state hash and its checkpoints both need to know what was written since they
 //! last looked; each has a list of its own, which are filled from the one of the memory.
 
+mod hashes;
+mod image;
 pub mod map;
 mod pages;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use chaosrun_x86::{Memory, PAGE_SIZE, PageBytes};
+use chaosrun_x86::{Memory, PAGE_SIZE};
+use hashes::PageHashes;
 pub use pages::Pages;
 use vm_memory::MmapRegion;
 
@@ -84,6 +87,7 @@ pub struct GuestRam {
     unsaved: Indices,
     /// What was saved or put back last.
     saved: Pages,
+    hashes: PageHashes,
     // `memory` points into this mapping, which is dropped last.
     _mapping: MmapRegion<()>,
 }
@@ -99,20 +103,51 @@ impl GuestRam {
         }
         let failed = |source| MemoryError::Map { size, source };
         let mapping = MmapRegion::<()>::new(size as usize).map_err(failed)?;
+        let pages = (size / PAGE_SIZE) as usize;
+        Ok(Self::over(
+            mapping,
+            Pages::zeros(pages),
+            PageHashes::new(pages as u64),
+        ))
+    }
+
+    /// Makes RAM that holds what was saved of another one. It shares what that was mapped over, so that its cost
+    /// is that of what differs from there.
+    ///
+    /// # Errors
+    /// If the host refuses the mapping.
+    pub fn of(pages: &Pages) -> Result<Self, MemoryError> {
+        let size = pages.count() as u64 * PAGE_SIZE;
+        let mut ram = match pages.image() {
+            Some(image) => {
+                let failed = |source| MemoryError::Map { size, source };
+                let mapping = image.map().map_err(failed)?;
+                Self::over(mapping, image.pages.clone(), image.hashes.clone())
+            }
+            None => Self::new(size)?,
+        };
+        ram.restore(pages);
+        Ok(ram)
+    }
+
+    /// The RAM in a mapping that holds `saved`, which has these hashes.
+    fn over(mapping: MmapRegion<()>, saved: Pages, hashes: PageHashes) -> Self {
+        let size = mapping.size() as u64;
         let low = size.min(map::LOW_RAM_MAX);
         let high = size - low;
         // SAFETY: the mapping is `low + high` bytes, readable and writable, and lives as long as the
         // result, through which alone it is written.
         let memory = unsafe { Memory::new(mapping.as_ptr(), low, high) };
         let pages = memory.pages();
-        Ok(Self {
+        Self {
             memory,
             low,
             unhashed: Indices::new(pages),
             unsaved: Indices::new(pages),
-            saved: Pages::zeros(pages),
+            saved,
+            hashes,
             _mapping: mapping,
-        })
+        }
     }
 
     /// Takes over what memory knows to be written. An engine that knows more has told memory before.
@@ -123,13 +158,17 @@ impl GuestRam {
         }
     }
 
-    /// Calls `page` with the index and the bytes of every page that may have changed since the last call, in
-    /// ascending order: those that were written, and those that were put back.
-    pub fn take_unhashed(&mut self, mut page: impl FnMut(u64, &PageBytes)) {
+    /// The digest of all RAM. `changed` is called with the index and the hash of each page whose hash is another
+    /// one than the last time, in ascending order. Its cost is that of what was written or put back since then.
+    pub fn digest(&mut self, mut changed: impl FnMut(u64, u128)) -> u128 {
         self.collect();
         for index in self.unhashed.take() {
-            page(index.into(), self.memory.page(offset(index)));
+            let bytes = self.memory.page(offset(index));
+            if let Some(hash) = self.hashes.update(index.into(), bytes) {
+                changed(index.into(), hash);
+            }
         }
+        self.hashes.digest()
     }
 
     /// How many pages were written since it was saved or put back last.
@@ -227,7 +266,7 @@ mod tests {
         assert!(!ram.read(3 * GIB, &mut bytes));
         assert!(!ram.write(3 * GIB, b"hole"));
         let mut dirty = Vec::new();
-        ram.take_unhashed(|page, _| dirty.push(page));
+        ram.digest(|page, _| dirty.push(page));
         assert_eq!(dirty, [3 * GIB / PAGE_SIZE]);
     }
 
@@ -268,22 +307,55 @@ mod tests {
     #[test]
     fn the_state_hash_hears_of_what_was_written_and_of_what_was_put_back() {
         let mut ram = GuestRam::new(RAM_MIN).unwrap();
-        let unhashed = |ram: &mut GuestRam| {
+        let changed = |ram: &mut GuestRam| {
             let mut pages = Vec::new();
-            ram.take_unhashed(|index, _| pages.push(index));
+            ram.digest(|index, _| pages.push(index));
             pages
         };
         ram.write(9 * PAGE_SIZE, &[1]);
         ram.write(3 * PAGE_SIZE, &[1]);
         let saved = ram.save();
-        assert_eq!(unhashed(&mut ram), [3, 9]);
+        assert_eq!(changed(&mut ram), [3, 9]);
         ram.write(3 * PAGE_SIZE, &[2]);
         ram.write(4 * PAGE_SIZE, &[0]);
-        assert_eq!(unhashed(&mut ram), [3, 4]);
+        assert_eq!(changed(&mut ram), [3]);
         ram.restore(&saved);
-        assert_eq!(unhashed(&mut ram), [3]);
+        assert_eq!(changed(&mut ram), [3]);
         ram.restore(&saved);
-        assert!(unhashed(&mut ram).is_empty());
+        assert!(changed(&mut ram).is_empty());
+    }
+
+    #[test]
+    fn rams_over_one_image_share_it_until_they_write() {
+        let mut stream = Tape::new(5).stream("image");
+        let mut plain = GuestRam::new(RAM_MIN).unwrap();
+        let write = |ram: &mut GuestRam, stream: &mut crate::tape::Stream| {
+            for _ in 0..30 {
+                let at = stream.below(RAM_MIN - 8);
+                assert!(ram.write(at, &stream.below(3).to_le_bytes()));
+            }
+        };
+        write(&mut plain, &mut stream);
+        let mut settled = plain.save();
+        settled.settle();
+        assert!(settled.image().is_some(), "the host has files of memory");
+        let mut rams = vec![GuestRam::of(&settled).unwrap()];
+        for round in 0..40 {
+            let from = stream.below(rams.len() as u64) as usize;
+            write(&mut rams[from], &mut stream);
+            let saved = rams[from].save();
+            assert!(saved.image().is_some(), "what is saved knows its image");
+            let mut other = GuestRam::of(&saved).unwrap();
+            let mut copy = GuestRam::new(RAM_MIN).unwrap();
+            copy.restore(&saved);
+            let digest = copy.digest(|_, _| {});
+            for ram in [&mut other, &mut rams[from]] {
+                assert!(content(ram) == content(&copy), "round {round}");
+                assert_eq!(ram.digest(|_, _| {}), digest);
+            }
+            rams.push(other);
+        }
+        assert!(content(&GuestRam::of(&settled).unwrap()) == content(&plain));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use chaosrun_x86::PageBytes;
 
+use super::image::RamImage;
+
 /// Children of a node, and the bits of an index that choose one.
 const FAN: usize = 16;
 const BITS: u32 = FAN.trailing_zeros();
@@ -18,6 +20,8 @@ pub struct Pages {
     /// Nodes from the root to a page.
     height: u32,
     pages: usize,
+    /// What new RAMs are mapped over, which held something similar.
+    image: Option<Arc<RamImage>>,
 }
 
 /// Nothing but zeros if there is none.
@@ -60,7 +64,21 @@ impl Pages {
             root: None,
             height,
             pages,
+            image: None,
         }
+    }
+
+    /// Has RAMs that begin with this content share it until they write, which costs once what it holds. Without
+    /// room for that, they copy it as before.
+    pub fn settle(&mut self) {
+        let mut pages = self.clone();
+        pages.image = None;
+        self.image = RamImage::new(pages).ok().map(Arc::new);
+    }
+
+    /// What new RAMs are mapped over.
+    pub(super) fn image(&self) -> Option<&RamImage> {
+        self.image.as_deref()
     }
 
     /// How many pages there are, with those of zeros.

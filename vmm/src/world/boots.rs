@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::machine::{Beginning, ImageId, MachineConfig, MachineError};
@@ -41,6 +42,20 @@ impl fmt::Debug for Boots {
 struct Known {
     files: Option<Box<dyn BootFiles>>,
     images: Mutex<Images>,
+    executed: AtomicU64,
+    loaded: AtomicU64,
+    begun: AtomicU64,
+}
+
+/// What [`Boots`] were good for so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BootsCounters {
+    /// Images whose beginning was executed.
+    pub executed: u64,
+    /// Images whose beginning was found in a file.
+    pub loaded: u64,
+    /// Lives that began as others had.
+    pub begun: u64,
 }
 
 #[derive(Default)]
@@ -63,7 +78,7 @@ impl Boots {
     pub fn once(files: Option<Box<dyn BootFiles>>) -> Self {
         Self(Some(Arc::new(Known {
             files,
-            images: Mutex::default(),
+            ..Known::default()
         })))
     }
 
@@ -73,17 +88,24 @@ impl Boots {
         &self,
         config: &MachineConfig<'_>,
         image: ImageId,
-    ) -> Result<Option<Arc<Beginning>>, MachineError> {
-        let Some(known) = &self.0 else {
-            return Ok(None);
-        };
+    ) -> Option<Arc<Beginning>> {
+        let known = self.0.as_ref()?;
         let slot = known.slot(image);
-        if let Some(beginning) = slot.get() {
-            return Ok(beginning.clone());
-        }
         // Whoever comes second waits for the first. An error is found again by whoever makes the machine.
         let make = || known.make(config, image).unwrap_or_default().map(Arc::new);
-        Ok(slot.get_or_init(make).clone())
+        let beginning = slot.get_or_init(make).clone();
+        known.begun.fetch_add(beginning.is_some().into(), Relaxed);
+        beginning
+    }
+
+    /// What they were good for so far; nothing if each machine executes its boot.
+    pub fn counters(&self) -> BootsCounters {
+        let counters = |known: &Arc<Known>| BootsCounters {
+            executed: known.executed.load(Relaxed),
+            loaded: known.loaded.load(Relaxed),
+            begun: known.begun.load(Relaxed),
+        };
+        self.0.as_ref().map(counters).unwrap_or_default()
     }
 }
 
@@ -113,11 +135,15 @@ impl Known {
             && let Some(bytes) = files.load(&name)
         {
             match Beginning::from_bytes(&bytes, config, image) {
-                Ok(beginning) => return Ok(Some(beginning)),
+                Ok(beginning) => {
+                    self.loaded.fetch_add(1, Relaxed);
+                    return Ok(Some(beginning));
+                }
                 Err(error) => files.refuse(&name, &error.to_string()),
             }
         }
         let beginning = Beginning::record(config)?;
+        self.executed.fetch_add(1, Relaxed);
         if let (Some(files), Some(beginning)) = (&self.files, &beginning) {
             files.store(&name, &beginning.to_bytes(image));
         }

@@ -56,10 +56,8 @@ impl Living {
     /// A machine at power-on.
     pub fn new(factory: &Arc<Factory>, life: Life, disks: Vec<Disk>) -> Result<Self, MachineError> {
         let config = factory.machine(life, disks);
-        let beginning = match config.image {
-            Some(image) => factory.boots.beginning(&config, image)?,
-            None => None,
-        };
+        let known = |image| factory.boots.beginning(&config, image);
+        let beginning = config.image.and_then(known);
         let stage = match beginning {
             Some(beginning) => Stage::Begun(Box::new(Begun::new(&config, beginning))),
             None => Stage::Machine(Box::new(Machine::new(&config)?)),
@@ -168,7 +166,7 @@ impl Body for Living {
 
     fn next_event(&self) -> Option<VirtTime> {
         match &self.stage {
-            Stage::Begun(begun) => Some(begun.next_event()),
+            Stage::Begun(begun) => begun.next_event(),
             Stage::Machine(machine) => machine.next_event(),
             // Whoever runs it is told.
             Stage::Failed(_) => None,

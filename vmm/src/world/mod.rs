@@ -30,7 +30,7 @@ use chaosrun_x86::CodeStore;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
-pub use boots::{BootFiles, Boots};
+pub use boots::{BootFiles, Boots, BootsCounters};
 pub use checkpoint::Checkpoint;
 pub use command::Command;
 pub use config::{Layer, LinkRule, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig};

@@ -104,6 +104,12 @@ const CLUSTER: &str = r#"
         disk "seed" base="image" size="4KiB"
     }"#;
 
+/// What init is told.
+fn identity(image: &NodeImage) -> chaosrun_protocol::node::NodeConfig {
+    let text = image.identity.as_ref().expect("init asks who it is");
+    chaosrun_protocol::node::NodeConfig::from_json(text).expect("it is understood")
+}
+
 #[test]
 fn a_node_has_its_programs_files_and_configuration() {
     let (folder, (_root, store)) = (folder(), store());
@@ -139,8 +145,7 @@ fn a_node_has_its_programs_files_and_configuration() {
     assert_eq!(content(&entries, "init"), b"init");
     assert_eq!(content(&entries, ".chaosrun/bin/app"), static_program());
     assert_eq!(content(&entries, "etc/app.toml"), b"key = 1\n");
-    let config = content(&entries, ".chaosrun/node.json");
-    let config = chaosrun_protocol::node::NodeConfig::from_json(config).unwrap();
+    let config = identity(&image);
     assert_eq!(config.hostname, "n2");
     let hosts: Vec<&str> = config.hosts.iter().map(|h| h.name.as_str()).collect();
     assert_eq!(hosts, ["n1", "n1.backup", "n2", "n2.backup"]);
@@ -229,8 +234,7 @@ fn a_tree_is_the_root_and_has_our_init() {
     let entries = entries(&image.initrd);
     assert_eq!(content(&entries, "init"), b"init");
     assert_eq!(content(&entries, "usr/bin/server"), b"#!/bin/sh\n");
-    let config = content(&entries, ".chaosrun/node.json");
-    let config = chaosrun_protocol::node::NodeConfig::from_json(config).unwrap();
+    let config = identity(&image);
     assert_eq!(config.workloads[0].program, "/usr/bin/server");
     assert_eq!(config.workloads[0].args, ["--port", "1", "-x"]);
 }
@@ -252,6 +256,7 @@ fn a_whole_initrd_keeps_its_init_and_gets_programs_beside_it() {
     assert!(entries.iter().all(|(name, _)| name != "init"));
     content(&entries, ".chaosrun/bin/app");
     content(&entries, ".chaosrun/node.json");
+    assert_eq!(image.identity, None);
 }
 
 #[test]

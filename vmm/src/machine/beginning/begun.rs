@@ -20,7 +20,8 @@ use crate::time::VirtTime;
 pub struct Begun {
     beginning: Arc<Beginning>,
     image: ImageId,
-    now: VirtTime,
+    /// Until when it was run.
+    until: VirtTime,
     /// How many outputs of the record have been given out.
     given: usize,
     outputs: Outputs,
@@ -40,7 +41,7 @@ impl Begun {
         Self {
             beginning,
             image: image.expect("only a machine that has to be told who it is begins as others"),
-            now: VirtTime(0),
+            until: VirtTime(0),
             given: 0,
             outputs: Outputs::default(),
             devices: power_on(config),
@@ -51,18 +52,17 @@ impl Begun {
 
     /// The present moment.
     pub fn now(&self) -> VirtTime {
-        self.now
+        self.beginning.place(self.until).now
     }
 
     /// Instructions retired since power-on.
     pub fn retired(&self) -> u64 {
-        self.beginning.retired_at(self.now)
+        self.beginning.place(self.until).retired
     }
 
-    /// When it ends, or gives something out next.
-    pub fn next_event(&self) -> VirtTime {
-        let next = self.beginning.outputs.get(self.given);
-        next.map_or(self.beginning.end, |output| output.time.max(self.now))
+    /// When something happens next: none if a vCPU runs.
+    pub fn next_event(&self) -> Option<VirtTime> {
+        self.beginning.place(self.until).idle_until
     }
 
     /// Lets time pass. False, and nothing happens, if the beginning is over by then: the machine has to be
@@ -71,8 +71,8 @@ impl Begun {
         if until >= self.beginning.end {
             return false;
         }
-        if until > self.now {
-            self.now = until;
+        if until > self.until {
+            self.until = until;
             self.give(until);
         }
         true
@@ -136,8 +136,8 @@ impl Begun {
     pub fn components(&mut self) -> Vec<Component> {
         early_components(Early {
             image: self.image,
-            now: self.now,
-            retired: self.beginning.retired_at(self.now),
+            now: self.now(),
+            retired: self.retired(),
             devices: &self.devices,
             disks: &mut self.disks,
             entropy: &self.entropy,
@@ -154,8 +154,7 @@ impl Begun {
             disks: self.disks,
             ..config.clone()
         };
-        let beginning = &self.beginning;
-        let mut machine = Machine::begin(&config, &beginning.machine, beginning.hashes.clone())?;
+        let mut machine = Machine::begin(&config, &self.beginning.machine)?;
         machine.platform.state.virtio = self.devices.virtio;
         machine.platform.state.wall = self.devices.wall;
         machine.platform.outputs = self.outputs;
@@ -176,13 +175,13 @@ impl Begun {
         machine.platform.state.wall = self.devices.wall;
         // In steps, so that no output is lost.
         let mut late = Vec::new();
-        while machine.now() < self.now {
-            let next = machine.now().after(super::STEP_NS).min(self.now);
+        while machine.now() < self.until {
+            let next = machine.now().after(super::STEP_NS).min(self.until);
             if machine.run_until(next)? != crate::machine::Stop::Reached {
                 break;
             }
             late = machine.take_outputs();
-            late.retain(|output| output.time >= self.now);
+            late.retain(|output| output.time >= self.until);
         }
         machine.platform.outputs = self.outputs;
         for Output { time, kind } in late {

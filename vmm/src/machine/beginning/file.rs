@@ -10,10 +10,9 @@ use std::sync::Arc;
 use chaosrun_x86::{PAGE_SIZE, PageBytes};
 use serde::{Deserialize, Serialize};
 
-use super::Beginning;
+use super::{Beginning, Jump};
 use crate::engine::SavedVcpu;
 use crate::machine::boot::Booted;
-use crate::machine::clock::Clock;
 use crate::machine::config::MachineConfig;
 use crate::machine::image::ImageId;
 use crate::machine::io::{Output, Outputs};
@@ -71,7 +70,7 @@ struct Head {
     image: ImageId,
     end: VirtTime,
     outputs: Vec<Output>,
-    clocks: Vec<Clock>,
+    jumps: Vec<Jump>,
     vcpus: Vec<SavedVcpu>,
     state: PlatformState,
     random: StreamState,
@@ -106,10 +105,9 @@ impl Beginning {
         let Self {
             end,
             machine,
-            // Follow from the pages.
-            hashes: _,
+            pages,
             outputs,
-            clocks,
+            jumps,
         } = self;
         let SavedMachine {
             vcpus,
@@ -137,7 +135,7 @@ impl Beginning {
             image,
             end: *end,
             outputs: outputs.clone(),
-            clocks: clocks.clone(),
+            jumps: jumps.clone(),
             vcpus: vcpus.clone(),
             state: state.clone(),
             random: random.clone(),
@@ -145,7 +143,7 @@ impl Beginning {
             scheduler: scheduler.clone(),
             booted: booted.clone(),
             windows: *windows,
-            pages: self.hashes.count() as u32,
+            pages: *pages as u32,
         };
         let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
         let mut out = zstd::Encoder::new(Vec::new(), LEVEL)?;
@@ -208,7 +206,7 @@ impl Beginning {
             windows: head.windows,
             over: None,
         };
-        Ok(Self::new(head.end, machine, head.outputs, head.clocks))
+        Ok(Self::new(head.end, machine, head.outputs, head.jumps))
     }
 }
 

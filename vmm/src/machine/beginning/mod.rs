@@ -13,15 +13,15 @@ pub use file::FileError;
 
 use super::clock::Clock;
 use super::config::{MachineConfig, MachineError};
-use super::hash::PageHashes;
 use super::image::ImageId;
 use super::io::Output;
 use super::node::Machine;
 use super::saved::SavedMachine;
 use super::stop::Stop;
+use serde::{Deserialize, Serialize};
+
 use crate::disk::{Base, Disk, DiskConfig};
 use crate::engine::EngineKind;
-use crate::ram::Pages;
 use crate::tape::Tape;
 use crate::time::VirtTime;
 
@@ -38,12 +38,34 @@ pub struct Beginning {
     end: VirtTime,
     /// The machine at that moment, in front of the answer.
     machine: SavedMachine,
-    /// The hashes of its pages.
-    hashes: PageHashes,
+    /// How many of its pages are not zero.
+    pages: usize,
     /// What it gives out until then, the console byte by byte.
     outputs: Vec<Output>,
-    /// Its clock at power-on and after each jump over time in which all vCPUs idled.
-    clocks: Vec<Clock>,
+    /// The times in which all vCPUs idled, in order; first one of no length at power-on.
+    jumps: Vec<Jump>,
+}
+
+/// Time passed over because all vCPUs idled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Jump {
+    /// When it began.
+    pub from: VirtTime,
+    /// The deadline of a device that is to end it. The jump itself may have gone less far.
+    pub deadline: VirtTime,
+    /// The clock behind it.
+    pub clock: Clock,
+}
+
+/// Where a machine is in its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The moment that it has reached, which may lie within an instruction behind the one asked for.
+    now: VirtTime,
+    /// Instructions retired.
+    retired: u64,
+    /// If all vCPUs idle, until when.
+    idle_until: Option<VirtTime>,
 }
 
 impl Beginning {
@@ -60,7 +82,11 @@ impl Beginning {
         let mut machine = Machine::new(&nobody)?;
         machine.stops_when_asked = true;
         machine.platform.outputs.keep_bytes_apart();
-        machine.jumps = Some(vec![machine.platform.state.clock.clone()]);
+        machine.jumps = Some(vec![Jump {
+            from: VirtTime(0),
+            deadline: VirtTime(0),
+            clock: machine.platform.state.clock.clone(),
+        }]);
         let mut outputs = Vec::new();
         loop {
             let stop = machine.run_until(machine.now().after(STEP_NS))?;
@@ -74,17 +100,25 @@ impl Beginning {
             }
         }
         let end = machine.now();
-        let clocks = machine.jumps.take().unwrap_or_default();
-        Ok(Some(Self::new(end, machine.save()?, outputs, clocks)))
+        let jumps = machine.jumps.take().unwrap_or_default();
+        Ok(Some(Self::new(end, machine.save()?, outputs, jumps)))
     }
 
-    fn new(end: VirtTime, machine: SavedMachine, outputs: Vec<Output>, clocks: Vec<Clock>) -> Self {
+    fn new(
+        end: VirtTime,
+        mut machine: SavedMachine,
+        outputs: Vec<Output>,
+        jumps: Vec<Jump>,
+    ) -> Self {
+        machine.ram.settle();
+        let mut pages = 0;
+        machine.ram.each(&mut |_, _| pages += 1);
         Self {
             end,
-            hashes: hashes(&machine.ram),
+            pages,
             machine,
             outputs,
-            clocks,
+            jumps,
         }
     }
 
@@ -100,19 +134,28 @@ impl Beginning {
 
     /// Pages of RAM that are not zero then.
     pub fn pages(&self) -> usize {
-        self.hashes.count()
+        self.pages
     }
 
-    /// The instructions that have been retired at a moment before the end.
-    fn retired_at(&self, moment: VirtTime) -> u64 {
-        // The clock of the last jump that had ended by then; the first is that of power-on.
-        let next = self.clocks.partition_point(|clock| clock.now() <= moment);
-        let clock = &self.clocks[next.saturating_sub(1)];
-        let run = clock
-            .retired()
-            .saturating_add(clock.instructions_until(moment));
-        let idle = self.clocks.get(next).map_or(u64::MAX, Clock::retired);
-        run.min(idle)
+    /// Where a machine is when it has run until `moment`, which lies before the end.
+    fn place(&self, moment: VirtTime) -> Place {
+        let next = self.jumps.partition_point(|jump| jump.from <= moment);
+        // The first is there at power-on.
+        let jump = &self.jumps[next.saturating_sub(1)];
+        if moment < jump.deadline.max(jump.from.after(1)) && next > 1 {
+            return Place {
+                now: moment,
+                retired: jump.clock.retired(),
+                idle_until: Some(jump.deadline),
+            };
+        }
+        let run = jump.clock.instructions_until(moment);
+        let retired = jump.clock.retired().saturating_add(run);
+        Place {
+            now: jump.clock.at(retired).max(moment),
+            retired,
+            idle_until: None,
+        }
     }
 }
 
@@ -152,12 +195,4 @@ fn nobody<'a>(config: &MachineConfig<'a>) -> MachineConfig<'a> {
         entropy: config.entropy,
         ..plain
     }
-}
-
-fn hashes(pages: &Pages) -> PageHashes {
-    let mut hashes = PageHashes::new(pages.count() as u64);
-    pages.each(&mut |index, bytes| {
-        hashes.update(index.into(), bytes);
-    });
-    hashes
 }

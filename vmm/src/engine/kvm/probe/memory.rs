@@ -16,15 +16,13 @@ guest!(
 /// The pages at and above 1 MiB that a guest is said to have written.
 fn pages() -> Result<Vec<u64>, HostError> {
     let mut lab = Lab::new(writes())?;
-    lab.ram.take_unhashed(|_, _| {});
+    lab.ram.take_written();
     if lab.run() != Did::Done {
         return Ok(Vec::new());
     }
     lab.slots.collect_dirty(&lab.vm, &mut lab.ram)?;
-    let mut pages = Vec::new();
-    lab.ram.take_unhashed(|page, _| pages.push(page));
-    pages.retain(|page| *page >= 0x100);
-    Ok(pages)
+    let pages = lab.ram.take_written().into_iter().map(u64::from);
+    Ok(pages.filter(|page| *page >= 0x100).collect())
 }
 
 /// Whether exactly what was written is logged.

@@ -1,0 +1,292 @@
+//! Boots that are executed once, against boots that each life executes: nothing may differ.
+
+use std::sync::{Arc, Mutex};
+
+use chaosrun::run::compare::difference;
+use chaosrun_vmm::machine::Input;
+use chaosrun_vmm::tape::{Stream, Tape};
+use chaosrun_vmm::time::VirtTime;
+use chaosrun_vmm::world::{
+    BootFiles, Boots, BootsCounters, Chance, Checkpoint, Command, World, WorldEvent,
+};
+
+use crate::pair::{MILLI, compiled, images, run_with, world};
+
+/// Lives that end in their boots, clocks that are off, and whatever reaches a machine that boots.
+const LIVES: &str = r#"
+scenario "lives" schema=1 {
+    kernel "tiny"
+    guest "observer" crate="observer" { args "watch" "n1" }
+    network "lan"
+    node "n1" {
+        guest "observer"
+        memory "64MiB"
+        disk "data" size="16MiB" filesystem="ext4" mount="/data"
+        network "lan"
+    }
+    node "n2" {
+        guest "observer"
+        memory "64MiB"
+        disk "data" size="16MiB" filesystem="ext4" mount="/data"
+        network "lan"
+        clock skew="1234567ns" drift="50ppm"
+    }
+    node "n3" {
+        guest "observer"
+        memory "64MiB"
+        vcpus 2
+        interleave "random" min=1000 max=90000
+        disk "data" size="16MiB"
+        network "lan"
+        clock drift="-20ppm"
+        tag "last"
+    }
+    faults {
+        at "50ms" { kill "n1" restart-after="20ms" }
+        at "80ms" { irq "n1" line=16 }
+        at "85ms" { clock-jump "n1" by="2s" }
+        at "60ms" { power-loss "n3" restart-after="35ms" }
+        at "105ms" { kill "n3" restart-after="10ms" }
+        at "120ms" { disk-slow "data" tag="last" by="1ms..3ms" for="300ms" }
+        at "150ms" { kill "n2" restart-after="50ms" }
+        at "210ms" { pause "n2" for="60ms" }
+        at "350ms" { kill "n2" restart-after="10ms" }
+        at "370ms" { clock-skew "n2" by="50ms" for="100ms" }
+        at "400ms" { kill "n1" restart-after="10ms" }
+        at "420ms" { delayed-timer "n1" by="1ms" for="300ms" }
+        at "500ms" { kill "n3" restart-after="1ms" }
+        at "510ms" { throttle "n3" to="50%" for="200ms" }
+    }
+    run duration="2s" seed=1
+}"#;
+
+#[test]
+fn runs_are_the_same_whether_boots_are_executed_again_or_not() {
+    let compiled = compiled(LIVES);
+    let images = images(LIVES, &compiled);
+    let boots = Boots::once(None);
+    let fresh = run_with(&compiled, &images, &Boots::fresh());
+    let once = run_with(&compiled, &images, &boots);
+    assert_eq!(difference(&fresh, &once), None);
+    let counters = boots.counters();
+    // Two of the nodes are alike. Lives: three first ones, and six that faults begin.
+    assert_eq!(counters.executed, 2);
+    assert!(counters.begun >= 9, "{counters:?}");
+    let problems: Vec<_> = fresh
+        .judgements
+        .iter()
+        .filter(|j| j.failure.is_some())
+        .collect();
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+/// Files in memory.
+#[derive(Default)]
+struct Kept(
+    Mutex<std::collections::BTreeMap<String, Vec<u8>>>,
+    Mutex<Vec<String>>,
+);
+
+/// The same, to be given away.
+struct Shared(Arc<Kept>);
+
+impl BootFiles for Shared {
+    fn load(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.0.lock().unwrap().get(name).cloned()
+    }
+
+    fn store(&self, name: &str, bytes: &[u8]) {
+        let mut files = self.0.0.lock().unwrap();
+        files.insert(name.to_owned(), bytes.to_vec());
+    }
+
+    fn refuse(&self, name: &str, why: &str) {
+        let mut refused = self.0.1.lock().unwrap();
+        refused.push(why.to_owned());
+        self.0.0.lock().unwrap().remove(name);
+    }
+}
+
+const SHORT: &str = r#"
+scenario "short" schema=1 {
+    kernel "tiny"
+    guest "observer" crate="observer" { args "watch" "n1" }
+    node "n1" { guest "observer"; memory "64MiB" }
+    run duration="200ms" seed=1
+}"#;
+
+#[test]
+fn files_of_boots_are_used_and_damaged_ones_are_refused() {
+    let compiled = compiled(SHORT);
+    let images = images(SHORT, &compiled);
+    let kept = Arc::new(Kept::default());
+    let run = || {
+        let boots = Boots::once(Some(Box::new(Shared(Arc::clone(&kept)))));
+        (run_with(&compiled, &images, &boots), boots.counters())
+    };
+    let counters = |executed, loaded| BootsCounters {
+        executed,
+        loaded,
+        begun: 1,
+    };
+    let fresh = run_with(&compiled, &images, &Boots::fresh());
+    let (first, executed) = run();
+    assert_eq!(
+        (difference(&fresh, &first), executed),
+        (None, counters(1, 0))
+    );
+    let good = kept.0.lock().unwrap().clone();
+    let (second, loaded) = run();
+    assert_eq!(
+        (difference(&fresh, &second), loaded),
+        (None, counters(0, 1))
+    );
+
+    let mut stream = Tape::new(3).stream("damage");
+    for round in 0..12 {
+        *kept.0.lock().unwrap() = good.clone();
+        for bytes in kept.0.lock().unwrap().values_mut() {
+            let at = stream.below(bytes.len() as u64) as usize;
+            match round {
+                // The front has magic bytes, the version and the hash.
+                0 => bytes[3] ^= 1,
+                1 => bytes[8] ^= 4,
+                2 => bytes[40] ^= 1,
+                3 => bytes.clear(),
+                4..8 => bytes.truncate(at),
+                _ => bytes[at] ^= 1 << stream.below(8),
+            }
+        }
+        let (again, counted) = run();
+        assert_eq!(
+            (difference(&fresh, &again), counted),
+            (None, counters(1, 0))
+        );
+        assert_eq!(
+            kept.1.lock().unwrap().len(),
+            round + 1,
+            "each is refused by name"
+        );
+    }
+}
+
+/// What a world shows at a moment: its state hash, and what happened since the one before.
+#[derive(PartialEq, Eq)]
+struct Shown {
+    chain: u128,
+    instructions: u64,
+    events: Vec<WorldEvent>,
+}
+
+type Moment = (u64, Vec<Command>);
+
+fn pass(world: &mut World, (time, commands): &Moment) -> Shown {
+    while world.now().0 < *time {
+        world.step(VirtTime(*time)).expect("the engines work");
+    }
+    let shown = Shown {
+        chain: world.state_hash().unwrap().chain,
+        instructions: world.retired(),
+        events: lines(world.take_events()),
+    };
+    for command in commands {
+        world.command(command.clone()).unwrap();
+    }
+    shown
+}
+
+/// Console output that was taken in one piece or in several is the same.
+fn lines(events: Vec<WorldEvent>) -> Vec<WorldEvent> {
+    use chaosrun_vmm::machine::MachineEvent::Console;
+    use chaosrun_vmm::world::WorldEventKind::Machine;
+    let mut joined: Vec<WorldEvent> = Vec::new();
+    for event in events {
+        let node = event.node;
+        let last = joined.iter_mut().rev().find(|other| other.node == node);
+        match (last.map(|last| &mut last.kind), &event.kind) {
+            (Some(Machine(Console(line))), Machine(Console(more))) if !line.ends_with(b"\n") => {
+                line.extend_from_slice(more);
+            }
+            _ => joined.push(event),
+        }
+    }
+    joined
+}
+
+/// Moments of which many are in boots, with what is done then.
+fn schedule(stream: &mut Stream) -> Vec<Moment> {
+    let mut moments: Vec<Moment> = Vec::new();
+    let mut time = 0;
+    while time < 900 * MILLI {
+        time += 1 + stream.below(30 * MILLI);
+        let node = stream.below(3) as usize;
+        let commands = match stream.below(12) {
+            0 | 1 => vec![
+                Command::PowerLoss {
+                    node,
+                    torn: Chance::ALWAYS,
+                },
+                Command::Start { node },
+            ],
+            2 => vec![Command::Pause { node }],
+            3 | 4 => vec![Command::Resume { node }],
+            5 => vec![Command::MoveWall {
+                node,
+                moved_ns: stream.below(1 << 40) as i64,
+            }],
+            6 => vec![Command::Drift {
+                node,
+                ppb: stream.below(100_000) as i64 - 50_000,
+            }],
+            7 => vec![Command::Input {
+                node,
+                input: Input::Irq { line: 16 },
+            }],
+            8 => vec![Command::Control {
+                node,
+                bytes: b"\n".to_vec(),
+            }],
+            _ => Vec::new(),
+        };
+        moments.push((time, commands));
+    }
+    moments
+}
+
+#[test]
+fn worlds_of_begun_lives_go_back_and_fork_like_others() {
+    let compiled = compiled(LIVES);
+    let images = images(LIVES, &compiled);
+    let boots = Boots::once(None);
+    for seed in 1..4 {
+        let tape = Tape::new(seed);
+        let mut stream = Tape::new(seed).stream("boots");
+        let schedule = schedule(&mut stream);
+        let mut fresh = world(&compiled, &images, &tape, &Boots::fresh());
+        let expected: Vec<Shown> = schedule.iter().map(|m| pass(&mut fresh, m)).collect();
+        let counters = fresh.counters();
+
+        let mut world = world(&compiled, &images, &tape, &boots);
+        let mut kept: Vec<(usize, Checkpoint)> = Vec::new();
+        let (mut at, mut jumps) = (0, 0);
+        while at < schedule.len() {
+            let shown = pass(&mut world, &schedule[at]);
+            let place = (seed, at, schedule[at].0, jumps);
+            assert_eq!(shown.instructions, expected[at].instructions, "{place:?}");
+            assert!(shown.events == expected[at].events, "{place:?}");
+            assert_eq!(shown.chain, expected[at].chain, "{place:?}");
+            at += 1;
+            if stream.below(2) == 0 {
+                kept.push((at, world.checkpoint().unwrap()));
+            }
+            if jumps < 12 && !kept.is_empty() && stream.below(3) == 0 {
+                jumps += 1;
+                let (to, checkpoint) = &kept[stream.below(kept.len() as u64) as usize];
+                world.restore(checkpoint).unwrap();
+                at = *to;
+            }
+        }
+        assert!(jumps >= 6, "only {jumps} jumps");
+        assert!(world.counters() == counters);
+    }
+}
