@@ -14,7 +14,8 @@ use crate::sys;
 pub fn open() {
     if let Err(error) = sys::open_ports(PORT.into(), PORT_COUNT.into()) {
         eprintln!(
-            "init: the kernel does not give programs I/O ports, so that the SDK is off: {error}"
+            "init: the kernel does not give programs I/O ports (CONFIG_X86_IOPL_IOPERM), so that this node \
+             can't be told who it is, and has no disks, networks and SDK: {error}"
         );
         return;
     }

@@ -82,6 +82,7 @@ fn once(compiled: &Compiled, jobs: usize) -> (Duration, Option<u128>) {
         engine_options: EngineOptions::default(),
         captures: None,
         boots: &Boots::fresh(),
+        jumps: None,
     };
     let begin = Instant::now();
     let outcomes = campaign(&[task], jobs, &Unwatched, &|_, outcome| outcome);

@@ -31,16 +31,19 @@ const KEPT: u64 = 200;
 const WRITER: &str = "mkdir -p /tmp; echo ready; while :; do dd if=/dev/urandom of=/tmp/file bs=64k \
                       count=30 conv=notrunc 2>/dev/null; done";
 
-/// A machine that has booted and writes.
-fn writer(memory: u64) -> Machine {
-    let initrd = pack(&busybox_root(WRITER));
-    let config = MachineConfig {
+/// What a machine that writes boots.
+fn config(memory: u64, initrd: &[u8]) -> MachineConfig<'_> {
+    MachineConfig {
         memory,
-        initrd: Some(&initrd),
+        initrd: Some(initrd),
         cmdline: QUIET.to_owned(),
         ..MachineConfig::new(tiny())
-    };
-    let mut machine = Machine::new(&config).expect("it can be made");
+    }
+}
+
+/// A machine that has booted and writes.
+fn writer(config: &MachineConfig<'_>) -> Machine {
+    let mut machine = Machine::new(config).expect("it can be made");
     let mut console = String::new();
     while !console.contains("ready") {
         run(&mut machine, 50 * MILLI);
@@ -91,8 +94,12 @@ fn timed<T>(
 fn machines(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("machine");
     group.sample_size(20);
+    let initrd = pack(&busybox_root(WRITER));
     for size in [64, 128, 512, 2048] {
-        let mut machine = writer(size * MIB);
+        let config = config(size * MIB, &initrd);
+        let mut machine = writer(&config);
+        // Forks share what RAM holds now until they write.
+        machine.settle().expect("the engine works");
         let saved = machine.save().expect("it can be saved");
         let pages = branch(&mut machine);
         machine.restore(&saved).expect("it can be put back");
@@ -112,6 +119,14 @@ fn machines(criterion: &mut Criterion) {
                     black_box(machine.save().expect("it can be saved"));
                 })
             });
+        });
+        branch(&mut machine);
+        let ahead = machine.save().expect("it can be saved");
+        restore(&mut machine);
+        group.bench_function(name("fork"), |bencher| {
+            // To drop the one before is no part of it.
+            bencher
+                .iter_with_large_drop(|| Machine::resume(&config, &ahead).expect("it can be made"));
         });
         group.bench_function(name("restore and 50 us of work"), |bencher| {
             bencher.iter(|| {

@@ -110,6 +110,7 @@ impl Sweep<'_> {
                 engine_options: self.engine_options,
                 captures: Some(&run.folder),
                 boots: self.boots,
+                jumps: None,
             };
             tasks.push(task);
             tasks.extend(run.again.map(|_| Task {

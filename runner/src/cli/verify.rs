@@ -46,10 +46,13 @@ pub(super) struct Args {
     /// Whether a boot that was executed before is executed again in each run of a scenario.
     #[arg(long, value_enum, default_value_t = BootMode::Fresh, value_name = "HOW")]
     boot: BootMode,
+    /// Save all runs of a scenario but the first at random moments, drop them, and put them back.
+    #[arg(long)]
+    restore: bool,
 }
 
 /// What can be said of a scenario; all else it says itself.
-const OF_A_SCENARIO: [&str; 8] = [
+const OF_A_SCENARIO: [&str; 9] = [
     "kernel",
     "seed",
     "runs",
@@ -58,9 +61,10 @@ const OF_A_SCENARIO: [&str; 8] = [
     "patience",
     "interpret",
     "boot",
+    "restore",
 ];
 /// What a single machine has no use for.
-const NOT_OF_A_MACHINE: [&str; 2] = ["jobs", "boot"];
+const NOT_OF_A_MACHINE: [&str; 3] = ["jobs", "boot", "restore"];
 
 /// Makes sure that no option was given that would have no effect on what is verified.
 ///
@@ -153,15 +157,15 @@ impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let file = Path::new(&self.guest.kernel);
         if is_scenario(file) {
-            let options = self.guest.engine_options();
-            return verify_scenario::verify(
-                file,
-                self.runs,
-                self.guest.seed,
-                self.jobs,
-                options,
-                self.boot,
-            );
+            let how = verify_scenario::How {
+                runs: self.runs,
+                seed: self.guest.seed,
+                jobs: self.jobs,
+                engine_options: self.guest.engine_options(),
+                boot: self.boot,
+                restore: self.restore,
+            };
+            return verify_scenario::verify(file, &how);
         }
         let guest = Guest::load(self.guest)?;
         let limits = Limits {

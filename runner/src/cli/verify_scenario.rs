@@ -46,16 +46,25 @@ enum VerifyError {
     },
 }
 
-/// Runs the scenarios of a file or folder `runs` times each and compares.
-pub(super) fn verify(
-    file: &Path,
-    runs: u32,
-    seed: Option<u64>,
-    jobs: Option<NonZeroUsize>,
-    engine_options: EngineOptions,
-    boot: BootMode,
-) -> Result<Exit, Failure> {
-    let options = Options::of_verify(jobs, seed);
+/// How scenarios are run.
+pub(super) struct How {
+    /// How often.
+    pub runs: u32,
+    /// The seed, if it is not the scenario's.
+    pub seed: Option<u64>,
+    /// How many threads there are.
+    pub jobs: Option<NonZeroUsize>,
+    /// What the nodes' engines are told.
+    pub engine_options: EngineOptions,
+    /// What is done about boots.
+    pub boot: BootMode,
+    /// Whether all runs but the first go back to earlier moments.
+    pub restore: bool,
+}
+
+/// Runs the scenarios of a file or folder several times each and compares.
+pub(super) fn verify(file: &Path, how: &How) -> Result<Exit, Failure> {
+    let options = Options::of_verify(how.jobs, how.seed);
     let Some(selected) = options.select(&[PathBuf::from(file)])? else {
         return Ok(Exit::InvalidScenario);
     };
@@ -64,20 +73,26 @@ pub(super) fn verify(
         return Ok(Exit::NothingSelected);
     }
     let images = images(&selected)?;
-    let boots = boot.boots()?;
+    let boots = how.boot.boots()?;
     let mut exit = Exit::Passed;
     for (one, images) in selected.iter().zip(&images) {
         let plan = &one.compiled.plan;
-        let seed = seed.unwrap_or(plan.run.seed_first);
+        let seed = how.seed.unwrap_or(plan.run.seed_first);
         let task = Task {
             plan,
             images,
             seed,
-            engine_options,
+            engine_options: how.engine_options,
             captures: None,
             boots: &boots,
+            jumps: None,
         };
-        let tasks = vec![task; runs as usize];
+        let jumps = |run: u32| Some(run.into()).filter(|_| how.restore && run > 0);
+        let tasks = (0..how.runs).map(|run| Task {
+            jumps: jumps(run),
+            ..task
+        });
+        let tasks: Vec<Task<'_>> = tasks.collect();
         let bars = Bars::new(plan, &tasks, true, interrupt::watch());
         let outcomes = campaign(&tasks, options.jobs(), &bars, &|_, outcome| outcome);
         drop(bars.finish());

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chaosrun_vmm::engine::{EngineError, EngineOptions};
 use chaosrun_vmm::tape::Tape;
-use chaosrun_vmm::world::{Boots, Crew, WorldError};
+use chaosrun_vmm::world::{Boots, Checkpoint, Crew, WorldError};
 
 use super::cluster::{self, ClusterError, Means};
-use super::{Outcome, Progress, RunError, Setup, Watch, run};
+use super::{Outcome, Progress, RunError, Setup, Watch, run, run_with_jumps};
 use crate::artifact::ArtifactError;
 use crate::artifact::node_image::NodeImage;
 use crate::defect::Running;
@@ -30,6 +30,9 @@ pub struct Task<'a> {
     pub captures: Option<&'a std::path::Path>,
     /// The boots that need not be executed again.
     pub boots: &'a Boots,
+    /// Whether the run goes back to earlier moments of it again and again, and the number of where to; no effect on
+    /// what comes of it.
+    pub jumps: Option<u64>,
 }
 
 /// Why a run has no outcome.
@@ -185,19 +188,28 @@ fn one(
     verify().map_err(TaskError::Disk)?;
     let running = Running::new(&task.plan.name, task.plan.hash(), task.seed);
     let tape = Tape::new(task.seed);
-    let means = Means {
+    let means = || Means {
         engine_options: task.engine_options,
         captures: task.captures,
         crew: crew.clone(),
         boots: task.boots.clone(),
     };
-    let world = cluster::world(task.plan, task.images, &tape, means)?;
+    let (plan, images) = (task.plan, task.images);
+    let world = cluster::world(plan, images, &tape, means())?;
     let setup = Setup {
         plan: task.plan,
         tape: &tape,
         world,
     };
-    let outcome = run(setup, &mut Seat(index, board, running));
+    let mut seat = Seat(index, board, running);
+    let outcome = match task.jumps {
+        None => run(setup, &mut seat),
+        Some(number) => {
+            let make = |from: &Checkpoint| cluster::fork(plan, images, &tape, means(), from);
+            let mut choices = Tape::new(task.seed).stream(&format!("jumps/{number}"));
+            run_with_jumps(setup, &make, &mut choices, &mut seat).map(|(outcome, _)| outcome)
+        }
+    };
     verify().map_err(TaskError::Disk)?;
     Ok(outcome?)
 }

@@ -13,7 +13,7 @@ use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::config::{
     Layer, LinkRule, LinkShape, NetworkConfig, NicConfig, NodeConfig, Reach, WorldConfig,
 };
-use chaosrun_vmm::world::{Boots, Crew, World, WorldError};
+use chaosrun_vmm::world::{Boots, Checkpoint, Crew, World, WorldError};
 
 use crate::artifact::node_image::{DiskContent, DiskImage, NodeImage};
 use crate::plan::Plan;
@@ -64,6 +64,31 @@ pub fn world(
     tape: &Tape,
     means: Means<'_>,
 ) -> Result<World, ClusterError> {
+    make(plan, images, tape, means, None)
+}
+
+/// Makes the world of a plan as it was at a checkpoint of it. What is recorded of its networks is not.
+///
+/// # Errors
+/// As [`world`].
+pub fn fork(
+    plan: &Plan,
+    images: &[NodeImage],
+    tape: &Tape,
+    means: Means<'_>,
+    from: &Checkpoint,
+) -> Result<World, ClusterError> {
+    let captures = None;
+    make(plan, images, tape, Means { captures, ..means }, Some(from))
+}
+
+fn make(
+    plan: &Plan,
+    images: &[NodeImage],
+    tape: &Tape,
+    means: Means<'_>,
+    from: Option<&Checkpoint>,
+) -> Result<World, ClusterError> {
     let Means {
         engine_options,
         captures,
@@ -88,7 +113,14 @@ pub fn world(
         tape: tape.clone(),
         jobs: 1,
     };
-    Ok(World::with_crew(config, &crew)?)
+    match from {
+        None => Ok(World::with_crew(config, &crew)?),
+        Some(checkpoint) => {
+            let mut world = World::fork(config, checkpoint)?;
+            world.set_crew(&crew);
+            Ok(world)
+        }
+    }
 }
 
 fn node_config(plan: &Plan, node: &Node, image: &NodeImage) -> Result<NodeConfig, ClusterError> {

@@ -61,6 +61,9 @@ pub enum RunError {
     /// The world failed.
     #[error(transparent)]
     World(#[from] WorldError),
+    /// A world could not be made again as it was.
+    #[error(transparent)]
+    Cluster(#[from] super::cluster::ClusterError),
 }
 
 /// Runs a plan to its end.
@@ -74,20 +77,20 @@ pub fn run(setup: Setup<'_>, watch: &mut dyn Watch) -> Result<Outcome, RunError>
 }
 
 /// A run under way.
-struct Drive<'a> {
+pub(super) struct Drive<'a> {
     /// What runs.
-    world: World,
+    pub(super) world: World,
     /// What observes it and decides.
-    mind: Mind<'a>,
+    pub(super) mind: Mind<'a>,
     /// The state hashes so far.
-    chain: Vec<StateHash>,
+    pub(super) chain: Vec<StateHash>,
     /// Their distance, and the moment of the next one.
-    hash_every: u64,
-    next_hash: u64,
+    pub(super) hash_every: u64,
+    pub(super) next_hash: u64,
 }
 
 impl<'a> Drive<'a> {
-    fn new(setup: Setup<'a>) -> Self {
+    pub(super) fn new(setup: Setup<'a>) -> Self {
         let Setup { plan, tape, world } = setup;
         let hash_every = plan.run.hash_every_ns.max(1);
         Self {
@@ -99,7 +102,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.world.now().as_nanos()
     }
 
@@ -107,32 +110,41 @@ impl<'a> Drive<'a> {
         // Switching the nodes on is an event, too.
         self.show();
         loop {
-            if self.mind.check_ready() {
-                // What booting took is hardly executed any more.
-                self.world.compile_afresh();
-            }
-            if self.now() >= self.next_hash && !self.hash(watch)? {
-                return Ok(End::Diverged);
-            }
-            for command in self.mind.act() {
-                self.world.command(command)?;
-            }
-            if let Some(end) = self.mind.over() {
+            if let Some(end) = self.turn(watch)? {
                 return Ok(end);
             }
-            if let Some(why) = watch.look(self.progress()) {
-                return Ok(End::Stopped(why));
-            }
-            let next = self.next_moment();
-            self.world.step(VirtTime(next))?;
-            // Whatever is to be done at that moment would come too late.
-            assert!(self.now() <= next, "{} is behind {next}", self.now());
-            self.show();
         }
     }
 
+    /// What is to be done at the present moment, and then a window of the world. Returns how the run ended, once
+    /// it has.
+    pub(super) fn turn(&mut self, watch: &mut dyn Watch) -> Result<Option<End>, RunError> {
+        if self.mind.check_ready() {
+            // What booting took is hardly executed any more.
+            self.world.compile_afresh();
+        }
+        if self.now() >= self.next_hash && !self.hash(watch)? {
+            return Ok(Some(End::Diverged));
+        }
+        for command in self.mind.act() {
+            self.world.command(command)?;
+        }
+        if let Some(end) = self.mind.over() {
+            return Ok(Some(end));
+        }
+        if let Some(why) = watch.look(self.progress()) {
+            return Ok(Some(End::Stopped(why)));
+        }
+        let next = self.next_moment();
+        self.world.step(VirtTime(next))?;
+        // Whatever is to be done at that moment would come too late.
+        assert!(self.now() <= next, "{} is behind {next}", self.now());
+        self.show();
+        Ok(None)
+    }
+
     /// Shows the mind what the world did.
-    fn show(&mut self) {
+    pub(super) fn show(&mut self) {
         let events = self.world.take_events();
         self.mind.pass(self.now(), events);
     }
@@ -165,7 +177,7 @@ impl<'a> Drive<'a> {
         Ok(expected)
     }
 
-    fn finish(mut self, end: End) -> Result<Outcome, RunError> {
+    pub(super) fn finish(mut self, end: End) -> Result<Outcome, RunError> {
         let last = self.chain.last();
         if last.is_none_or(|hash| hash.time != self.world.now()) {
             self.chain.push(self.world.state_hash()?);

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod director;
 mod drive;
 mod faults;
+mod jumps;
 mod lines;
 mod lives;
 mod mind;
@@ -22,4 +23,5 @@ mod record;
 pub mod report;
 
 pub use drive::{Progress, RunError, Setup, Unwatched, Watch, run};
+pub use jumps::run_with_jumps;
 pub use outcome::{End, Lost, Outcome};

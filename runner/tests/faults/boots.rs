@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use chaosrun::run::compare::difference;
+use chaosrun::run::{Setup, Unwatched, run_with_jumps};
 use chaosrun_vmm::machine::Input;
 use chaosrun_vmm::tape::{Stream, Tape};
 use chaosrun_vmm::time::VirtTime;
@@ -10,7 +11,7 @@ use chaosrun_vmm::world::{
     BootFiles, Boots, BootsCounters, Chance, Checkpoint, Command, World, WorldEvent,
 };
 
-use crate::pair::{MILLI, compiled, images, run_with, world};
+use crate::pair::{MILLI, compiled, forked, images, run_with, world};
 
 /// Lives that end in their boots, clocks that are off, and whatever reaches a machine that boots.
 const LIVES: &str = r#"
@@ -78,6 +79,30 @@ fn runs_are_the_same_whether_boots_are_executed_again_or_not() {
         .filter(|j| j.failure.is_some())
         .collect();
     assert!(problems.is_empty(), "{problems:?}");
+}
+
+#[test]
+fn runs_that_are_dropped_and_put_back_come_to_the_same() {
+    let compiled = compiled(LIVES);
+    let images = images(LIVES, &compiled);
+    let boots = Boots::once(None);
+    let whole = run_with(&compiled, &images, &Boots::fresh());
+    let tape = Tape::new(compiled.plan.run.seed_first);
+    let mut all = 0;
+    for number in 0..4 {
+        let mut choices = Tape::new(number).stream("jumps");
+        let setup = Setup {
+            plan: &compiled.plan,
+            tape: &tape,
+            world: world(&compiled, &images, &tape, &boots),
+        };
+        let fork = |from: &Checkpoint| Ok(forked(&compiled, &images, &tape, &boots, from));
+        let run = run_with_jumps(setup, &fork, &mut choices, &mut Unwatched);
+        let (outcome, jumps) = run.expect("the world works");
+        assert_eq!(difference(&whole, &outcome), None, "round {number}");
+        all += jumps;
+    }
+    assert!(all >= 8, "only {all} jumps");
 }
 
 /// Files in memory.
@@ -255,10 +280,21 @@ fn schedule(stream: &mut Stream) -> Vec<Moment> {
 
 #[test]
 fn worlds_of_begun_lives_go_back_and_fork_like_others() {
+    rounds(1..4);
+}
+
+#[test]
+#[ignore = "a campaign of an hour"]
+fn a_thousand_worlds_of_kernels_go_back_and_fork_like_others() {
+    rounds(1000..2000);
+}
+
+/// Runs worlds of kernels with these seeds without stopping, and once more with jumps.
+fn rounds(seeds: std::ops::Range<u64>) {
     let compiled = compiled(LIVES);
     let images = images(LIVES, &compiled);
     let boots = Boots::once(None);
-    for seed in 1..4 {
+    for seed in seeds {
         let tape = Tape::new(seed);
         let mut stream = Tape::new(seed).stream("boots");
         let schedule = schedule(&mut stream);
@@ -282,7 +318,11 @@ fn worlds_of_begun_lives_go_back_and_fork_like_others() {
             if jumps < 12 && !kept.is_empty() && stream.below(3) == 0 {
                 jumps += 1;
                 let (to, checkpoint) = &kept[stream.below(kept.len() as u64) as usize];
-                world.restore(checkpoint).unwrap();
+                if stream.below(2) == 0 {
+                    world.restore(checkpoint).unwrap();
+                } else {
+                    world = forked(&compiled, &images, &tape, &boots, checkpoint);
+                }
                 at = *to;
             }
         }

@@ -16,7 +16,7 @@ use chaosrun::scenario::diag::{Rendering, render};
 use chaosrun::scenario::load_text;
 use chaosrun::scenario::source::Language;
 use chaosrun_vmm::tape::Tape;
-use chaosrun_vmm::world::{Boots, World};
+use chaosrun_vmm::world::{Boots, Checkpoint, World};
 use serde_json::Value;
 
 /// Nanoseconds of a millisecond.
@@ -219,6 +219,21 @@ pub fn world(compiled: &Compiled, images: &[NodeImage], tape: &Tape, boots: &Boo
         ..Means::default()
     };
     cluster::world(&compiled.plan, images, tape, means).expect("the cluster is possible")
+}
+
+/// Another world of a plan, which goes on from a checkpoint.
+pub fn forked(
+    compiled: &Compiled,
+    images: &[NodeImage],
+    tape: &Tape,
+    boots: &Boots,
+    from: &Checkpoint,
+) -> World {
+    let means = Means {
+        boots: boots.clone(),
+        ..Means::default()
+    };
+    cluster::fork(&compiled.plan, images, tape, means, from).expect("the cluster is possible")
 }
 
 /// The plan of a scenario.

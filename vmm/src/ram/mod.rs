@@ -198,6 +198,12 @@ impl GuestRam {
         self.saved.clone()
     }
 
+    /// Has RAMs that are made of what is saved from now on share with each other what this one holds now.
+    pub fn settle(&mut self) {
+        self.save();
+        self.saved.settle();
+    }
+
     /// Puts back what was saved of this RAM, or of another one of its size. Its cost is that of what was
     /// written since then, and of what is not shared with what was saved or put back last.
     ///

@@ -7,7 +7,8 @@ use super::machine::Factory;
 use crate::disk::Disk;
 use crate::engine::EngineError;
 use crate::machine::{
-    Begun, Component, Input, Machine, MachineConfig, MachineError, Output, SavedMachine, Stop,
+    Begun, Component, ImageId, Input, Machine, MachineConfig, MachineError, Output, SavedMachine,
+    Stop,
 };
 use crate::time::VirtTime;
 
@@ -32,6 +33,8 @@ enum Stage {
 
 /// What is saved of it.
 struct SavedLiving {
+    /// What the node's machines boot, so that a fork need not find it out again.
+    image: Option<ImageId>,
     life: Life,
     touched: bool,
     stage: SavedStage,
@@ -55,7 +58,7 @@ fn failed(error: MachineError) -> EngineError {
 impl Living {
     /// A machine at power-on.
     pub fn new(factory: &Arc<Factory>, life: Life, disks: Vec<Disk>) -> Result<Self, MachineError> {
-        let config = factory.machine(life, disks);
+        let config = factory.newborn(life, disks);
         let known = |image| factory.boots.beginning(&config, image);
         let beginning = config.image.and_then(known);
         let stage = match beginning {
@@ -88,12 +91,16 @@ impl Living {
 
     fn put_back(&mut self, saved: &SavedBody) -> Result<(), MachineError> {
         let SavedLiving {
+            image,
             life,
             touched,
             stage,
         } = saved
             .downcast_ref()
             .expect("what is put back into a machine was saved of one");
+        if let Some(image) = image {
+            self.factory.image.get_or_init(|| *image);
+        }
         self.life = *life;
         self.touched = *touched;
         match (&mut self.stage, stage) {
@@ -240,6 +247,14 @@ impl Body for Living {
         }
     }
 
+    fn settle(&mut self) -> Result<(), EngineError> {
+        match &mut self.stage {
+            Stage::Machine(machine) => machine.settle(),
+            // Its beginning is shared already.
+            Stage::Begun(_) | Stage::Failed(_) => Ok(()),
+        }
+    }
+
     fn save(&mut self) -> Result<SavedBody, EngineError> {
         let stage = match &mut self.stage {
             Stage::Begun(begun) => SavedStage::Begun(begun.clone()),
@@ -247,6 +262,7 @@ impl Body for Living {
             Stage::Failed(error) => return Err(error.clone()),
         };
         Ok(Arc::new(SavedLiving {
+            image: self.factory.image.get().copied(),
             life: self.life,
             touched: self.touched,
             stage,

@@ -23,7 +23,7 @@ pub(super) struct Factory {
     code: CodeStore,
     pub(super) boots: Boots,
     /// What its machines boot, once that is known.
-    image: OnceLock<ImageId>,
+    pub(super) image: OnceLock<ImageId>,
 }
 
 impl NodeConfig {
@@ -61,17 +61,17 @@ impl NodeConfig {
 }
 
 impl Factory {
-    /// The configuration of the machine of a life, with these disks.
-    pub(super) fn machine(&self, life: Life, disks: Vec<Disk>) -> MachineConfig<'_> {
-        let mut machine = self.unnamed(life, disks);
+    /// The configuration of the machine at the beginning of a life, with all of its disks.
+    pub(super) fn newborn(&self, life: Life, disks: Vec<Disk>) -> MachineConfig<'_> {
+        let mut machine = self.machine(life, disks);
         if machine.identity.is_some() {
             machine.image = Some(*self.image.get_or_init(|| ImageId::of(&machine)));
         }
         machine
     }
 
-    /// The same, without the hash of what it boots.
-    fn unnamed(&self, life: Life, disks: Vec<Disk>) -> MachineConfig<'_> {
+    /// The configuration of the machine of a life in which somebody else has the disks.
+    pub(super) fn machine(&self, life: Life, disks: Vec<Disk>) -> MachineConfig<'_> {
         let config = &self.config;
         let name = match life.number {
             0 => config.name.clone(),
@@ -97,6 +97,7 @@ impl Factory {
             control: config.control,
             entropy: config.entropy,
             identity: config.identity.clone(),
+            image: self.image.get().copied(),
             // Interrupts can come from outside at any time, whatever devices there are.
             external_input: true,
             ..MachineConfig::new(&config.kernel)

@@ -101,8 +101,19 @@ fn pass(world: &mut World, (time, command): &(u64, Command)) -> Shown {
 
 #[test]
 fn a_world_that_goes_back_is_the_same_as_one_that_never_stopped() {
-    let mut all = Tape::new(5).stream("rounds");
-    for seed in 0..40 {
+    rounds(5, 40);
+}
+
+#[test]
+#[ignore = "a campaign of minutes"]
+fn a_thousand_worlds_that_go_back_are_the_same_as_those_that_never_stopped() {
+    rounds(6, 1000);
+}
+
+/// Runs so many worlds without stopping, and once more with jumps.
+fn rounds(choices: u64, count: u64) {
+    let mut all = Tape::new(choices).stream("rounds");
+    for seed in 0..count {
         let schedule = schedule(&mut all);
         let mut whole = world(chatterers(), jittery(), seed, 1);
         let expected: Vec<Shown> = schedule

@@ -44,7 +44,8 @@ pub static KERNEL: Section = Section {
         key(
             "path",
             Kind::Path,
-            "A kernel of your own: a vmlinux (ELF) or a bzImage.",
+            "A kernel of your own: a vmlinux (ELF) or a bzImage. Unless the guest has an init of its \
+             own, it has to let programs use I/O ports (CONFIG_X86_IOPL_IOPERM).",
         ),
         key(
             "initrd",
