@@ -1,5 +1,5 @@
-//! Names the sources of this version of the machines, so that what one version has stored of them is not taken
-//! for what another one would do.
+//! Names the sources of this version of the machines, so that what one version has stored of them is not
+//! taken for what another one would do.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};

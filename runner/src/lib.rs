@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod cli;
 pub mod defect;
 pub mod filter;
+pub mod recording;
 pub mod run;
 
 pub use chaosrun_judge::{outcome, property, report};

@@ -1,5 +1,5 @@
-//! Who this node is. Until the machine is asked for that, nothing in it depends on it, so that what comes before
-//! is the same for all nodes that boot the same, and has to be executed only once.
+//! Who this node is. Until the machine is asked for that, nothing in it depends on it, so that what comes
+//! before is the same for all nodes that boot the same, and has to be executed only once.
 
 use chaosrun_protocol::node::{self, NodeConfig};
 use chaosrun_sdk::__private::node as told_by_machine;
@@ -33,8 +33,8 @@ pub fn ask() -> NodeConfig {
     })
 }
 
-/// Makes the kernel's random numbers this life's own. They were those of what it booted, which are the same in
-/// each life.
+/// Makes the kernel's random numbers this life's own. They were those of what it booted, which are the same
+/// in each life.
 pub fn reseed() {
     if chaosrun_sdk::init() != Connection::Machine {
         return;

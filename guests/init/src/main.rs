@@ -1,9 +1,9 @@
 //! The first process of chaosrun's guests.
 //!
 //! It mounts what programs expect, opens the SDK's ports, loads kernel modules, asks the machine who it is,
-//! finds its devices, names disks, brings up the network, sets the clock, starts the workloads, restarts them by
-//! their policy, carries out the host's commands, and reports all of it. It never ends: a first process that
-//! ends is a kernel panic. What fails at the start is told (on the console and to the host), and the
+//! finds its devices, names disks, brings up the network, sets the clock, starts the workloads, restarts them
+//! by their policy, carries out the host's commands, and reports all of it. It never ends: a first process
+//! that ends is a kernel panic. What fails at the start is told (on the console and to the host), and the
 //! rest goes on.
 
 mod clock;

@@ -9,6 +9,7 @@ use chaosrun::plan::Compiled;
 use chaosrun::run::campaign::{Board, Task, TaskError, campaign};
 use chaosrun::run::{End, Outcome, Progress};
 use chaosrun_vmm::engine::EngineOptions;
+use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::Boots;
 
 use super::{RUNS, cluster};
@@ -78,7 +79,7 @@ fn once(compiled: &Compiled, jobs: usize) -> (Duration, Option<u128>) {
     let task = Task {
         plan: &compiled.plan,
         images: &images,
-        seed: 1,
+        tape: &Tape::new(1),
         engine_options: EngineOptions::default(),
         captures: None,
         boots: &Boots::fresh(),

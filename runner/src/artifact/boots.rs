@@ -1,8 +1,9 @@
-//! Boots that were executed, in the cache: what machines with an image do until their guests ask who they are.
+//! Boots that were executed, in the cache: what machines with an image do until their guests ask who they
+//! are.
 //!
-//! Each is a file that is named by its image and by the version of the machines that executed it. Files come by
-//! rename, so that no reader sees half of one, and what can't be read is executed again. All together take a
-//! bounded part of the disk; those that were not used for the longest time go first.
+//! Each is a file that is named by its image and by the version of the machines that executed it. Files come
+//! by rename, so that no reader sees half of one, and what can't be read is executed again. All together take
+//! a bounded part of the disk; those that were not used for the longest time go first.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ mod out;
 mod outputs;
 mod plan;
 mod progress;
+mod reproduce;
 mod run;
 mod schema;
 mod session;
@@ -67,6 +69,8 @@ enum Command {
     Completions(completions::Args),
     Boot(boot::Args),
     Verify(verify::Args),
+    Reproduce(reproduce::Args),
+    Info(reproduce::InfoArgs),
     Artifact(artifact::Args),
     Dlog(dlog::Args),
     Doctor(doctor::Args),
@@ -86,6 +90,8 @@ impl Command {
             Self::Completions(args) => args.run(),
             Self::Boot(args) => args.run(),
             Self::Verify(args) => args.run(),
+            Self::Reproduce(args) => args.run(),
+            Self::Info(args) => args.run(),
             Self::Artifact(args) => args.run(),
             Self::Dlog(args) => args.run(),
             Self::Doctor(args) => args.run(),
@@ -149,6 +155,12 @@ pub(super) fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+/// How many threads to use: so many, or one per core.
+fn cores(jobs: Option<NonZeroUsize>) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    jobs.map_or_else(all, NonZeroUsize::get)
 }
 
 /// The columns of the terminal that stdout is, if it is one.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
+use super::reproduce;
 use crate::outcome::model::{Document, Report};
 use crate::outcome::summary::Attachment;
 use crate::plan::Plan;
+use crate::recording::{self, Recording};
 use crate::report::events::EventWriter;
 use crate::report::write::{Targets, WriteError, write_all};
 use crate::run::Outcome;
@@ -136,6 +138,32 @@ impl Places {
         let events = self.attachment(&path, "events".to_owned(), "application/jsonl");
         written.add(done, events);
         written
+    }
+
+    /// Writes a run's recording, and removes the one of an earlier run that is there.
+    pub fn write_recording(
+        &self,
+        folder: &Path,
+        recording: Option<&Recording>,
+        written: &mut Written,
+    ) {
+        let path = folder.join(reproduce::NAME);
+        let done = match recording {
+            Some(recording) => recording::write(&path, recording).map_err(io::Error::other),
+            None if path.exists() => fs::remove_file(&path),
+            None => return,
+        };
+        let done = writing(&path, || done);
+        match recording {
+            Some(_) => {
+                let name = "recording".to_owned();
+                written.add(
+                    done,
+                    self.attachment(&path, name, "application/octet-stream"),
+                );
+            }
+            None => written.failures.extend(done.err()),
+        }
     }
 
     /// Writes a run's findings and assertions.

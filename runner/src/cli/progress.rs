@@ -114,9 +114,13 @@ impl Bars {
         show(terminal.then(|| all.clone()));
         let done = count(&all, tasks.len());
         let seats = tasks.iter().map(|task| {
-            let again = if seen.insert(task.seed) { "" } else { " again" };
+            let again = if seen.insert(task.tape.seed()) {
+                ""
+            } else {
+                " again"
+            };
             Seat {
-                label: format!("{name} seed {}{again}", task.seed),
+                label: format!("{name} seed {}{again}", task.tape.seed()),
                 bar: Mutex::new(None),
                 started: Mutex::new(None),
                 wall: Mutex::new(WallClock::default()),

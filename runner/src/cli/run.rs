@@ -11,7 +11,7 @@ use super::out::{Places, Unwritable};
 use super::outputs::{Outputs, style};
 use super::progress::say;
 use super::sweep::{Replays, Selected, Sweep, interrupted};
-use super::{Exit, Failure, OrExit, engines, files, interrupt, print};
+use super::{Exit, Failure, OrExit, cores, engines, files, interrupt, print};
 use crate::artifact::node_image::{NodeImage, node_images};
 use crate::filter::{Seeds, Selection, Subject};
 use crate::outcome::model::{Document, ExitStatus, Report};
@@ -52,6 +52,9 @@ pub(super) struct Options {
     /// Which runs are run a second time to prove that they are functions of their inputs.
     #[arg(long, value_enum, default_value = "first", value_name = "WHICH")]
     replay: Replays,
+    /// Leave a recording of each run, for `chaosrun reproduce`; runs that fail always leave one.
+    #[arg(long)]
+    record: bool,
     /// Whether a boot that was executed before is executed again. It has no effect on results.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     boot: BootMode,
@@ -104,6 +107,7 @@ impl Options {
             out: None,
             fail_fast: false,
             replay: Replays::None,
+            record: false,
             boot: BootMode::default(),
             stopping: engines::StoppingArgs::default(),
             outputs: Outputs::default(),
@@ -135,8 +139,7 @@ impl Options {
     }
 
     pub(super) fn jobs(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        self.jobs.map_or_else(cores, NonZeroUsize::get)
+        cores(self.jobs)
     }
 
     /// The seeds to run a plan with.
@@ -175,6 +178,7 @@ impl Options {
                 engine_options: self.stopping.options(),
                 boots: &boots,
                 fail_fast: self.fail_fast,
+                record: self.record,
                 replays: self.replay,
             };
             let swept = sweep.run()?;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use chaosrun_vmm::engine::EngineOptions;
+use chaosrun_vmm::tape::Tape;
 use chaosrun_vmm::world::Boots;
 
 use super::out::{Places, Unwritable, Written};
@@ -15,6 +16,7 @@ use crate::outcome::text::shell_line;
 use crate::outcome::time::counted;
 use crate::plan::Compiled;
 use crate::property::Tally;
+use crate::recording::{Origin, Recording};
 use crate::run::campaign::{Task, TaskError, campaign};
 use crate::run::compare::{Replay, compare};
 use crate::run::report::{Context, failed_to_run, report, trim};
@@ -66,6 +68,8 @@ pub(super) struct Sweep<'a> {
     pub boots: &'a Boots,
     /// Whether no run begins after one that failed.
     pub fail_fast: bool,
+    /// Whether runs that pass leave a recording, too.
+    pub record: bool,
     pub replays: Replays,
 }
 
@@ -79,7 +83,7 @@ pub(super) struct Swept {
 
 /// A seed's run.
 struct Run {
-    seed: u64,
+    tape: Tape,
     folder: PathBuf,
     /// Its number among the tasks.
     first: usize,
@@ -106,7 +110,7 @@ impl Sweep<'_> {
             let task = Task {
                 plan,
                 images: self.images,
-                seed: run.seed,
+                tape: &run.tape,
                 engine_options: self.engine_options,
                 captures: Some(&run.folder),
                 boots: self.boots,
@@ -121,10 +125,8 @@ impl Sweep<'_> {
         let interrupted = interrupt::watch();
         let bars = Bars::new(plan, &tasks, self.fail_fast, interrupted);
         let keep = |task: usize, outcome| {
-            let folder = plain
-                .get(task)
-                .and_then(|run| Some(&runs.get((*run)?)?.folder));
-            self.keep(folder, outcome)
+            let run = plain.get(task).and_then(|run| runs.get((*run)?));
+            self.keep(run, outcome)
         };
         let mut kept = campaign(&tasks, self.jobs, &bars, &keep);
         let walls = bars.finish();
@@ -156,7 +158,7 @@ impl Sweep<'_> {
                 first + 1
             });
             runs.push(Run {
-                seed,
+                tape: Tape::new(seed),
                 folder,
                 first,
                 again,
@@ -166,16 +168,36 @@ impl Sweep<'_> {
     }
 
     /// Writes what a run did, unless it only runs another one again, and keeps what reports need.
-    fn keep(&self, folder: Option<&PathBuf>, mut outcome: Result<Outcome, TaskError>) -> Kept {
+    fn keep(&self, run: Option<&Run>, mut outcome: Result<Outcome, TaskError>) -> Kept {
         let mut written = Written::default();
         if let Ok(outcome) = &mut outcome {
             let plan = &self.selected.compiled.plan;
-            if let Some(folder) = folder {
-                written = self.places.write_run(folder, plan, outcome);
+            if let Some(run) = run {
+                written = self.places.write_run(&run.folder, plan, outcome);
+                self.record(run, outcome, &mut written);
             }
             trim(outcome);
         }
         Kept { outcome, written }
+    }
+
+    /// Leaves a recording of a run that failed, or of any if that is asked for, and none of an earlier one.
+    fn record(&self, run: &Run, outcome: &Outcome, written: &mut Written) {
+        let failed = outcome.judgements.iter().any(|j| j.failure.is_some());
+        let whole = !matches!(outcome.end, End::Stopped(_));
+        let recording = (whole && (failed || self.record)).then(|| {
+            let compiled = &self.selected.compiled;
+            let origin = Origin {
+                file: &self.selected.file.display().to_string(),
+                plan: &compiled.plan,
+                origins: &compiled.origins,
+                images: self.images,
+                tape: &run.tape,
+            };
+            Recording::new(origin, outcome)
+        });
+        self.places
+            .write_recording(&run.folder, recording.as_ref(), written);
     }
 
     /// The report of a run, with its findings written.
@@ -191,12 +213,12 @@ impl Sweep<'_> {
         let context = Context {
             scenario_file: file.display().to_string(),
             scenario_hash: self.selected.hash.clone(),
-            seed: run.seed,
+            seed: run.tape.seed(),
             command: shell_line(&[
                 "chaosrun",
                 &file.display().to_string(),
                 "--seed",
-                &run.seed.to_string(),
+                &run.tape.seed().to_string(),
             ]),
             wall,
             replay: replayed(&first.outcome, second),

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use chaosrun_vmm::engine::EngineOptions;
+use chaosrun_vmm::tape::Tape;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -78,10 +79,11 @@ pub(super) fn verify(file: &Path, how: &How) -> Result<Exit, Failure> {
     for (one, images) in selected.iter().zip(&images) {
         let plan = &one.compiled.plan;
         let seed = how.seed.unwrap_or(plan.run.seed_first);
+        let tape = Tape::new(seed);
         let task = Task {
             plan,
             images,
-            seed,
+            tape: &tape,
             engine_options: how.engine_options,
             captures: None,
             boots: &boots,

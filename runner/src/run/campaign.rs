@@ -22,16 +22,16 @@ pub struct Task<'a> {
     pub plan: &'a Plan,
     /// What its nodes boot.
     pub images: &'a [NodeImage],
-    /// The seed.
-    pub seed: u64,
+    /// Seed and overrides of all decisions.
+    pub tape: &'a Tape,
     /// What the nodes' engines are told.
     pub engine_options: EngineOptions,
     /// Where the traffic of its networks is written, if anywhere.
     pub captures: Option<&'a std::path::Path>,
     /// The boots that need not be executed again.
     pub boots: &'a Boots,
-    /// Whether the run goes back to earlier moments of it again and again, and the number of where to; no effect on
-    /// what comes of it.
+    /// Whether the run goes back to earlier moments of it again and again, and the number of where to; no
+    /// effect on what comes of it.
     pub jumps: Option<u64>,
 }
 
@@ -186,8 +186,8 @@ fn one(
     }
     let verify = || task.images.iter().try_for_each(NodeImage::verify);
     verify().map_err(TaskError::Disk)?;
-    let running = Running::new(&task.plan.name, task.plan.hash(), task.seed);
-    let tape = Tape::new(task.seed);
+    let running = Running::new(&task.plan.name, task.plan.hash(), task.tape.seed());
+    let tape = task.tape;
     let means = || Means {
         engine_options: task.engine_options,
         captures: task.captures,
@@ -195,18 +195,18 @@ fn one(
         boots: task.boots.clone(),
     };
     let (plan, images) = (task.plan, task.images);
-    let world = cluster::world(plan, images, &tape, means())?;
+    let world = cluster::world(plan, images, tape, means())?;
     let setup = Setup {
         plan: task.plan,
-        tape: &tape,
+        tape,
         world,
     };
     let mut seat = Seat(index, board, running);
     let outcome = match task.jumps {
         None => run(setup, &mut seat),
         Some(number) => {
-            let make = |from: &Checkpoint| cluster::fork(plan, images, &tape, means(), from);
-            let mut choices = Tape::new(task.seed).stream(&format!("jumps/{number}"));
+            let make = |from: &Checkpoint| cluster::fork(plan, images, tape, means(), from);
+            let mut choices = tape.stream(&format!("jumps/{number}"));
             run_with_jumps(setup, &make, &mut choices, &mut seat).map(|(outcome, _)| outcome)
         }
     };

@@ -116,8 +116,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// What is to be done at the present moment, and then a window of the world. Returns how the run ended, once
-    /// it has.
+    /// What is to be done at the present moment, and then a window of the world. Returns how the run ended,
+    /// once it has.
     pub(super) fn turn(&mut self, watch: &mut dyn Watch) -> Result<Option<End>, RunError> {
         if self.mind.check_ready() {
             // What booting took is hardly executed any more.

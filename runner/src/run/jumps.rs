@@ -1,4 +1,5 @@
-//! A run that is saved, dropped and put back again and again, which has to come to the same as one that is not.
+//! A run that is saved, dropped and put back again and again, which has to come to the same as one that is
+//! not.
 
 use chaosrun_vmm::tape::Stream;
 use chaosrun_vmm::world::{Checkpoint, World};
@@ -72,8 +73,8 @@ impl<'a> Drive<'a> {
     }
 }
 
-/// Runs a plan to its end, and goes back to earlier moments of it as `choices` says: in its world, or in another
-/// one, which `make` makes of a checkpoint. How often is in the second part of the result.
+/// Runs a plan to its end, and goes back to earlier moments of it as `choices` says: in its world, or in
+/// another one, which `make` makes of a checkpoint. How often is in the second part of the result.
 ///
 /// # Errors
 /// If a world can't be made, or fails.

@@ -5,12 +5,12 @@
 //! One target for all, so that there is one program to link; kernel and guest come from chaosrun's cache.
 
 #[path = "../machines/elf.rs"]
-#[expect(dead_code, reason = "shared with other tests, which use more of it")]
 mod elf;
 mod ends;
 mod floods;
 mod host;
 mod independence;
 mod program;
+mod recordings;
 mod selection;
 mod signals;

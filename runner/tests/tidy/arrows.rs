@@ -53,6 +53,6 @@ pub const FOLDERS: &[(&str, &str)] = &[
     ("runner/judge/src", "outcome property report schema"),
     (
         "runner/src",
-        "scenario plan schema outcome property report defect artifact filter run cli",
+        "scenario plan schema outcome property report defect artifact filter run recording cli",
     ),
 ];

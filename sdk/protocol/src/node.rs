@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Where the configuration is in the guest if the machine does not tell it.
 pub const PATH: &str = "/.chaosrun/node.json";
-/// Paths of kernel modules (uncompressed), one in each line, in the order in which they are to be loaded. They
-/// are loaded before anything else is known of the node.
+/// Paths of kernel modules (uncompressed), one in each line, in the order in which they are to be loaded.
+/// They are loaded before anything else is known of the node.
 pub const MODULES: &str = "/.chaosrun/modules/order";
 /// The directory of the programs of guests that are crates or binaries; each is named as its guest.
 pub const BIN: &str = "/.chaosrun/bin";

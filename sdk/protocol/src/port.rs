@@ -69,9 +69,9 @@ pub enum Op {
     /// How far faults have moved the date from what it would be without them: the reply is a signed number
     /// of nanoseconds.
     DateMoved = 5,
-    /// Who is this node? The payload begins with an offset of [`OFFSET_SIZE`] bytes, little-endian. The machine
-    /// writes the node's description ([`NodeConfig`](crate::node::NodeConfig) as JSON) from there on over the
-    /// payload, as far as it goes; the reply is the length of all of it, 0 if there is none.
+    /// Who is this node? The payload begins with an offset of [`OFFSET_SIZE`] bytes, little-endian. The
+    /// machine writes the node's description ([`NodeConfig`](crate::node::NodeConfig) as JSON) from there on
+    /// over the payload, as far as it goes; the reply is the length of all of it, 0 if there is none.
     Node = 6,
 }
 

@@ -74,9 +74,10 @@ pub struct MachineConfig<'a> {
     /// Whether there is a source of random numbers, /dev/hwrng.
     pub entropy: bool,
     /// What the machine tells a guest that asks at the SDK's port who it is. Until it asks for anything that
-    /// only this node or life has, all that it could see of them is what the image has for all of them: random
-    /// numbers and turns of vCPUs are drawn from a tape of the image, the CMOS clock shows the default date, and
-    /// the slots of virtio devices seem to be empty. Without this, the machine knows itself from power-on.
+    /// only this node or life has, all that it could see of them is what the image has for all of them:
+    /// random numbers and turns of vCPUs are drawn from a tape of the image, the CMOS clock shows the default
+    /// date, and the slots of virtio devices seem to be empty. Without this, the machine knows itself from
+    /// power-on.
     pub identity: Option<Arc<[u8]>>,
     /// The image, if it is known already.
     pub image: Option<ImageId>,

@@ -80,8 +80,8 @@ pub(super) struct Early<'a> {
     pub entropy: &'a StreamState,
 }
 
-/// The digests of such a machine: all that is executed follows from the image, so that only what waits for the
-/// guest to ask has to be looked at.
+/// The digests of such a machine: all that is executed follows from the image, so that only what waits for
+/// the guest to ask has to be looked at.
 pub(super) fn early_components(early: Early<'_>) -> Vec<Component> {
     let Early {
         image,

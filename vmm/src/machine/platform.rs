@@ -91,8 +91,8 @@ pub struct PlatformState {
     pub attention: AttentionState,
     /// When the guest last read the time stamp counter, if the engine sees that.
     pub tsc_read: Option<VirtTime>,
-    /// Whether the guest has asked who it is, or has known from the beginning. Before that, nothing of the node
-    /// and its life reaches it.
+    /// Whether the guest has asked who it is, or has known from the beginning. Before that, nothing of the
+    /// node and its life reaches it.
     pub introduced: bool,
 }
 

@@ -1,7 +1,6 @@
 //! Saves a machine and puts it back.
 
 use super::boot::Booted;
-use super::clock::Clock;
 use super::config::{MachineConfig, MachineError};
 use super::io::Outputs;
 use super::node::Machine;
@@ -36,13 +35,6 @@ pub(super) struct SavedPlatform {
     pub tsc_reads: u64,
     pub outputs: Outputs,
     pub disks: Vec<Disk>,
-}
-
-impl SavedMachine {
-    /// The clock.
-    pub(super) fn clock(&self) -> &Clock {
-        &self.platform.state.clock
-    }
 }
 
 impl Machine {
@@ -89,8 +81,8 @@ impl Machine {
         })
     }
 
-    /// Has machines that are made of what is saved from now on share with each other what RAM holds now, until
-    /// they write. That costs once what it holds, and makes each of them cheaper; no effect on results.
+    /// Has machines that are made of what is saved from now on share with each other what RAM holds now,
+    /// until they write. That costs once what it holds, and makes each of them cheaper; no effect on results.
     ///
     /// # Errors
     /// If the engine itself failed.
@@ -207,7 +199,8 @@ impl Machine {
 }
 
 impl Platform {
-    /// Goes on where a platform with the same image was saved, with what this one has of its node and its life.
+    /// Goes on where a platform with the same image was saved, with what this one has of its node and its
+    /// life.
     fn begin(&mut self, saved: &SavedPlatform) {
         let SavedPlatform {
             state,

@@ -1,5 +1,6 @@
-//! The digest of RAM: the sum modulo 2^128 of the hashes of its pages, each seeded with the page's index. A page
-//! of zeros counts as nothing, so that RAM that was never touched needs neither to be read nor to be known.
+//! The digest of RAM: the sum modulo 2^128 of the hashes of its pages, each seeded with the page's index. A
+//! page of zeros counts as nothing, so that RAM that was never touched needs neither to be read nor to be
+//! known.
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 

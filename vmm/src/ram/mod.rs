@@ -111,8 +111,8 @@ impl GuestRam {
         ))
     }
 
-    /// Makes RAM that holds what was saved of another one. It shares what that was mapped over, so that its cost
-    /// is that of what differs from there.
+    /// Makes RAM that holds what was saved of another one. It shares what that was mapped over, so that its
+    /// cost is that of what differs from there.
     ///
     /// # Errors
     /// If the host refuses the mapping.
@@ -158,8 +158,9 @@ impl GuestRam {
         }
     }
 
-    /// The digest of all RAM. `changed` is called with the index and the hash of each page whose hash is another
-    /// one than the last time, in ascending order. Its cost is that of what was written or put back since then.
+    /// The digest of all RAM. `changed` is called with the index and the hash of each page whose hash is
+    /// another one than the last time, in ascending order. Its cost is that of what was written or put back
+    /// since then.
     pub fn digest(&mut self, mut changed: impl FnMut(u64, u128)) -> u128 {
         self.collect();
         for index in self.unhashed.take() {

@@ -68,8 +68,8 @@ impl Pages {
         }
     }
 
-    /// Has RAMs that begin with this content share it until they write, which costs once what it holds. Without
-    /// room for that, they copy it as before.
+    /// Has RAMs that begin with this content share it until they write, which costs once what it holds.
+    /// Without room for that, they copy it as before.
     pub fn settle(&mut self) {
         let mut pages = self.clone();
         pages.image = None;

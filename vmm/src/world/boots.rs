@@ -10,8 +10,8 @@ use crate::machine::{Beginning, ImageId, MachineConfig, MachineError};
 /// The most images whose beginnings are kept in memory.
 const IMAGES_MAX: usize = 16;
 
-/// Where beginnings are kept between processes. What is found there only saves time: a beginning that can't be
-/// read is executed again.
+/// Where beginnings are kept between processes. What is found there only saves time: a beginning that can't
+/// be read is executed again.
 pub trait BootFiles: Send + Sync {
     /// What was stored for a name, if it is there.
     fn load(&self, name: &str) -> Option<Vec<u8>>;
@@ -82,8 +82,8 @@ impl Boots {
         })))
     }
 
-    /// The beginning of a machine's life, which is executed now if nobody has yet. `None` if all machines with
-    /// this image have to execute their boots.
+    /// The beginning of a machine's life, which is executed now if nobody has yet. `None` if all machines
+    /// with this image have to execute their boots.
     pub(super) fn beginning(
         &self,
         config: &MachineConfig<'_>,

@@ -96,8 +96,8 @@ impl World {
         Ok(Checkpoint(Arc::new(saved)))
     }
 
-    /// Has forks of the checkpoints from now on share what the nodes' RAM holds now, until they write. It pays
-    /// before a checkpoint that many worlds go on from; no effect on results.
+    /// Has forks of the checkpoints from now on share what the nodes' RAM holds now, until they write. It
+    /// pays before a checkpoint that many worlds go on from; no effect on results.
     ///
     /// # Errors
     /// If an engine failed, or the world is poisoned.

@@ -16,7 +16,8 @@ use crate::time::VirtTime;
 pub(super) struct Living {
     factory: Arc<Factory>,
     life: Life,
-    /// Whether something from outside has changed what it executes, so that it does not follow from its image.
+    /// Whether something from outside has changed what it executes, so that it does not follow from its
+    /// image.
     touched: bool,
     stage: Stage,
 }

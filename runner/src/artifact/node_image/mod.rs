@@ -50,8 +50,8 @@ pub struct NodeImage {
     pub initrd: Arc<[u8]>,
     /// The initial RAM disk's BLAKE3 hash in hexadecimal digits.
     pub initrd_hash: String,
-    /// What init is told when it asks who it is, see [`chaosrun_protocol::node::NodeConfig`]; none if the guest
-    /// has an init of its own.
+    /// What init is told when it asks who it is, see [`chaosrun_protocol::node::NodeConfig`]; none if the
+    /// guest has an init of its own.
     pub identity: Option<Arc<[u8]>>,
     /// The kernel's command line.
     pub cmdline: String,

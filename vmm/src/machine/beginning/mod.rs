@@ -25,8 +25,8 @@ use crate::engine::EngineKind;
 use crate::tape::Tape;
 use crate::time::VirtTime;
 
-/// How much of a boot is recorded at most, in instructions and in nanoseconds of virtual time. Guests that have
-/// not asked by then do not have to be fast.
+/// How much of a boot is recorded at most, in instructions and in nanoseconds of virtual time. Guests that
+/// have not asked by then do not have to be fast.
 const INSTRUCTIONS_MAX: u64 = 6_000_000_000;
 const TIME_MAX: VirtTime = VirtTime(120_000_000_000);
 /// How far a record runs before outputs are taken, so that none is lost.
@@ -120,21 +120,6 @@ impl Beginning {
             outputs,
             jumps,
         }
-    }
-
-    /// The moment at which the guest asks who it is.
-    pub fn end(&self) -> VirtTime {
-        self.end
-    }
-
-    /// Instructions until then.
-    pub fn instructions(&self) -> u64 {
-        self.machine.clock().retired()
-    }
-
-    /// Pages of RAM that are not zero then.
-    pub fn pages(&self) -> usize {
-        self.pages
     }
 
     /// Where a machine is when it has run until `moment`, which lies before the end.

@@ -262,7 +262,7 @@ fn a_restarted_node_is_still_throttled_and_its_timers_still_late() {
         world.command(command).unwrap();
     }
     let calls = calls.lock().unwrap().join(", ");
-    let expected = "life 0 at 0, delay 0, rate 250, delay 99, life 1 at 0, delay 99, rate 250, \
+    let expected = "life 0 at 0, rate 250, delay 99, life 1 at 0, delay 99, rate 250, \
                     rate 1000, rate 1, rate 1";
     assert_eq!(calls, expected);
 }

@@ -8,7 +8,8 @@
 //! | register | `read` -> value or null; `write` value |
 //! | cas-register | as register, and `cas` [old, new] -> true, or false if the value was another one |
 //! | kv | `get` -> value or null; `put` value; `delete` -> true if it was there; `cas` as above |
-//! | set | `add` x -> true if it was not there; `remove` x -> true if it was; `contains` x -> bool; `read` -> the list of all elements |
+//! | set | `add` x -> true if it was not there; `remove` x -> true if it was; `contains` x -> bool; `read` ->
+//! the list of all elements |
 //! | queue | `enqueue` x; `dequeue` -> x, or null if the queue was empty |
 //!
 //! `read` and `get`, `write`, `put` and `set`, `enqueue` and `push`, `dequeue` and `pop` are the same. A
