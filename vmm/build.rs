@@ -5,9 +5,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What is read, relative to the package. In a registry there is no `x86` beside it, whose version is then in
-/// the lock file of whoever builds.
-const PARTS: &[&str] = &["src", "x86/src", "x86/Cargo.toml", "Cargo.toml"];
+/// What decides what machines do, relative to the package. In a registry the other packages are not beside
+/// it, and this one's version stands for theirs.
+const PARTS: &[&str] = &[
+    "src",
+    "Cargo.toml",
+    "x86/src",
+    "x86/Cargo.toml",
+    "../chance/src",
+    "../sdk/protocol/src",
+    "../Cargo.lock",
+];
 
 fn main() {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -11,7 +11,7 @@
 //! | [`machine`] | one machine: boot, ACPI, bus, interrupts, scheduler, state hash |
 //! | [`engine`], [`devices`] | what executes instructions; what they reach outside of RAM |
 //! | [`ram`], [`disk`], [`dlog`] | what machines stand on |
-//! | [`time`], [`tape`], [`affinity`], [`last_words`], `invariant` | what everything stands on |
+//! | [`time`], [`tape`], [`sealed`], [`affinity`], [`last_words`], `invariant` | what everything stands on |
 //!
 //! Below all of them lie the crates `chaosrun-x86`, the processor, and `chaosrun-protocol`, the words that
 //! guests speak. Tests keep to the same order: one that needs a machine is a test of the machine.
@@ -25,6 +25,7 @@ mod invariant;
 pub mod last_words;
 pub mod machine;
 pub mod ram;
+pub mod sealed;
 pub mod tape;
 pub mod time;
 pub mod world;

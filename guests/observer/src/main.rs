@@ -14,6 +14,7 @@
 //! observer watch NAME        samples clocks, timers, speed, memory and interrupts
 //! observer family NAME       the same in three processes, of which two have left their parent
 //! observer date              tells the time of day, as exactly as it can be compared
+//! observer random            tells a random number of the kernel
 //! ```
 
 mod clock;
@@ -21,6 +22,7 @@ mod date;
 mod disk;
 mod family;
 mod network;
+mod random;
 mod space;
 mod watch;
 
@@ -45,10 +47,11 @@ fn main() -> ExitCode {
         ["watch", name] => watch::watch(name),
         ["family", name] => family::family(name),
         ["date"] => date::tell(),
+        ["random"] => random::tell(),
         _ => {
             eprintln!(
                 "usage: observer echo | listen | probe|shout HOST | disk|crash|flush|space PATH | \
-                 prompt TEXT | watch|family NAME | date"
+                 prompt TEXT | watch|family NAME | date | random"
             );
             return ExitCode::from(2);
         }

@@ -26,6 +26,8 @@ const BYTES_MAX: u64 = 2 << 30;
 pub struct StoredBoots {
     folder: PathBuf,
     most: u64,
+    /// Shows people a line.
+    say: fn(&str),
 }
 
 /// How many boots there are, and how many bytes they take.
@@ -38,14 +40,15 @@ pub struct BootsListed {
 }
 
 impl StoredBoots {
-    /// The boots in the cache.
+    /// The boots in the cache. What people have to know is told by `say`.
     ///
     /// # Errors
     /// The folder can't be made.
-    pub fn of(store: &Store) -> Result<Self, ArtifactError> {
+    pub fn of(store: &Store, say: fn(&str)) -> Result<Self, ArtifactError> {
         Ok(Self {
             folder: store.directory(FOLDER)?,
             most: BYTES_MAX,
+            say,
         })
     }
 
@@ -124,22 +127,24 @@ impl BootFiles for StoredBoots {
         Some(bytes)
     }
 
+    fn begin(&self, _name: &str) {
+        (self.say)("chaosrun: booting a new image, once for this and later runs");
+    }
+
     fn store(&self, name: &str, bytes: &[u8]) {
         if let Err(error) = self.write(name, bytes) {
             let path = self.path(name);
-            eprintln!(
-                "chaosrun: a boot was not kept as {}: {error}",
-                path.display()
-            );
+            let path = path.display();
+            (self.say)(&format!("chaosrun: a boot was not kept as {path}: {error}"));
         }
     }
 
     fn refuse(&self, name: &str, why: &str) {
         let path = self.path(name);
-        eprintln!(
-            "chaosrun: {} is not used, and executed again: {why}",
-            path.display()
-        );
+        let shown = path.display();
+        (self.say)(&format!(
+            "chaosrun: {shown} is not used, and executed again: {why}"
+        ));
         let _ = fs::remove_file(path);
     }
 }
@@ -153,6 +158,7 @@ mod tests {
         let boots = StoredBoots {
             folder: folder.path().to_owned(),
             most,
+            say: |_| {},
         };
         (folder, boots)
     }

@@ -222,7 +222,7 @@ impl Cache {
         let (mut freed, mut seen) = (0, BTreeSet::new());
         // The index goes first: without it, what is left is only unused.
         for part in [
-            "index", "known", "objects", "trees", "tmp", "apt", "build", "logs",
+            "index", "known", "objects", "trees", "boots", "tmp", "apt", "build", "logs",
         ] {
             let path = self.root.join(part);
             freed += size_of(&path, &mut seen);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use chaosrun_vmm::world::BootFiles;
+
 use super::*;
 
 /// A source whose kernel tells how often it was made.
@@ -231,8 +233,12 @@ fn clean_removes_everything_and_says_how_much() {
         },
     );
     store.kernel("fake").unwrap();
-    assert!(store.clean().unwrap() > 8);
+    let boots = || StoredBoots::of(&store, |line| panic!("{line}")).unwrap();
+    boots().store("one", &[7; 5000]);
+    assert_eq!(boots().listed().count, 1);
+    assert!(store.clean().unwrap() > 5008);
     assert_eq!(store.clean().unwrap(), 0);
+    assert_eq!(boots().listed().count, 0);
     assert_eq!(store.list().unwrap()[0].kernel, None);
     store.kernel("fake").unwrap();
     assert_eq!(times(&made), 2);

@@ -1,5 +1,6 @@
 //! `chaosrun artifact list|build|clean`.
 
+use super::progress::say;
 use super::{Exit, Failure, OrExit, interrupt};
 use crate::artifact::{ArtifactError, Kernel, Progress, Store, StoredBoots};
 use crate::outcome::text::shell_line;
@@ -87,7 +88,9 @@ fn list(store: &Store, json: bool) -> Result<Exit, Failure> {
         super::print(&format!("{:#}\n", serde_json::Value::Array(rows)));
         return Ok(Exit::Passed);
     }
-    let boots = StoredBoots::of(store).or_exit(Exit::HostCannot)?.listed();
+    let boots = StoredBoots::of(store, say)
+        .or_exit(Exit::HostCannot)?
+        .listed();
     for item in listed {
         super::print(&format!("{:<10} {}\n", item.name, item.description));
         match item.kernel {

@@ -3,6 +3,7 @@
 use chaosrun_vmm::world::Boots;
 
 use super::artifact::open_store;
+use super::progress::say;
 use super::{Exit, Failure, OrExit};
 use crate::artifact::StoredBoots;
 
@@ -23,7 +24,7 @@ impl BootMode {
             Self::Fresh => Ok(Boots::fresh()),
             Self::Once => {
                 let store = open_store()?;
-                let stored = StoredBoots::of(&store).or_exit(Exit::HostCannot)?;
+                let stored = StoredBoots::of(&store, say).or_exit(Exit::HostCannot)?;
                 Ok(Boots::once(Some(Box::new(stored))))
             }
         }

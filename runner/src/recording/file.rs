@@ -1,17 +1,19 @@
-//! Recordings as files: magic bytes, the version of the format, the BLAKE3 hash of what follows, and that,
-//! which is JSON compressed with Zstandard.
+//! Recordings as files: JSON, compressed with Zstandard, and sealed.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use chaosrun_vmm::sealed::{Kind, SealError};
+
 use super::Recording;
 
-const MAGIC: &[u8; 8] = b"CRREC\r\n\0";
-const VERSION: u32 = 1;
-/// Magic, version, hash.
-const FRONT: usize = 8 + 4 + 32;
+/// The version changes with what a [`Recording`] has.
+const KIND: Kind = Kind {
+    magic: *b"CRREC\r\n\0",
+    version: 1,
+};
 /// The largest file, in bytes.
 const FILE_MAX: u64 = 1 << 30;
 /// The longest text in it, in bytes.
@@ -24,18 +26,9 @@ pub enum FileError {
     /// It can't be read or written.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is something else.
-    #[error("it is no recording")]
-    Magic,
-    /// It is of another version.
-    #[error("it has version {found} of the format, and this chaosrun knows version {VERSION}")]
-    Version {
-        /// The version that it has.
-        found: u32,
-    },
-    /// It ends too soon, or bytes of it have changed.
-    #[error("it is damaged: its content does not have the hash that it had when it was written")]
-    Damaged,
+    /// It is of another kind or version, or damaged.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// It is larger than any recording.
     #[error("it is larger than {FILE_MAX} bytes")]
     TooLarge,
@@ -58,10 +51,7 @@ pub fn write(path: &Path, recording: &Recording) -> Result<(), FileError> {
     let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(MAGIC)?;
-    file.write_all(&VERSION.to_le_bytes())?;
-    file.write_all(blake3::hash(&packed).as_bytes())?;
-    file.write_all(&packed)?;
+    file.write_all(&KIND.seal(&packed))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
@@ -83,19 +73,8 @@ pub fn read(path: &Path) -> Result<Recording, FileError> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Recording, FileError> {
-    if !bytes.starts_with(MAGIC) {
-        return Err(FileError::Magic);
-    }
-    let front = bytes.first_chunk::<FRONT>().ok_or(FileError::Damaged)?;
-    let found = u32::from_le_bytes([front[8], front[9], front[10], front[11]]);
-    if found != VERSION {
-        return Err(FileError::Version { found });
-    }
-    if blake3::hash(&bytes[FRONT..]).as_bytes() != &front[12..] {
-        return Err(FileError::Damaged);
-    }
     let mut text = Vec::new();
-    let packed = zstd::Decoder::new(&bytes[FRONT..])?;
+    let packed = zstd::Decoder::new(KIND.open(bytes)?)?;
     packed.take(TEXT_MAX).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }

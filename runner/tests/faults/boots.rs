@@ -1,26 +1,143 @@
 //! Boots that are executed once, against boots that each life executes: nothing may differ.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use chaosrun::artifact::node_image::NodeImage;
+use chaosrun::plan::Compiled;
 use chaosrun::run::compare::difference;
 use chaosrun::run::{Setup, Unwatched, run_with_jumps};
-use chaosrun_vmm::machine::Input;
+use chaosrun_vmm::machine::{
+    Beginning, Begun, Input, Machine, MachineConfig, MachineEvent, Output, OutputKind,
+};
 use chaosrun_vmm::tape::{Stream, Tape};
 use chaosrun_vmm::time::VirtTime;
 use chaosrun_vmm::world::{
     BootFiles, Boots, BootsCounters, Chance, Checkpoint, Command, World, WorldEvent,
 };
+use serde_json::Value;
 
-use crate::pair::{MILLI, compiled, forked, images, run_with, world};
+use crate::pair::{MILLI, compiled, forked, images, run_with, told_by, world};
+
+/// Nodes that are alike, of which one has a second life.
+const ALIKE: &str = r#"
+scenario "alike" schema=1 {
+    kernel "tiny"
+    guest "observer" crate="observer" { args "random" }
+    node "n1" "n2" { guest "observer"; memory "64MiB"; }
+    faults { at "50ms" { kill "n1" restart-after="20ms" } }
+    run duration="300ms" seed=1
+}"#;
+
+/// The random numbers that programs got from their kernels with a seed, in the order of lives.
+fn random_numbers(seed: u64, boots: &Boots) -> Vec<String> {
+    let mut compiled = compiled(ALIKE);
+    compiled.plan.run.seed_first = seed;
+    let outcome = run_with(&compiled, &images(ALIKE, &compiled), boots);
+    let told = ["n1", "n2"].map(|node| told_by(&outcome, node, "random"));
+    let number = |(_, details): &(u64, Value)| details["number"].to_string();
+    told.iter().flatten().map(number).collect()
+}
+
+#[test]
+fn each_life_has_random_numbers_of_its_own_whatever_it_shares_with_others() {
+    let boots = Boots::once(None);
+    let first = random_numbers(1, &boots);
+    let second = random_numbers(2, &boots);
+    assert_eq!(boots.counters().executed, 1, "they are alike");
+    let different: BTreeSet<&String> = first.iter().chain(&second).collect();
+    assert_eq!(different.len(), 6, "{first:?} {second:?}");
+    assert_eq!(random_numbers(1, &Boots::fresh()), first);
+}
+
+/// Runs a machine and what stands for it side by side. Returns at how many moments all vCPUs idled.
+fn side_by_side(image: &NodeImage, vcpus: u32, rate: u64) -> u32 {
+    let config = MachineConfig {
+        memory: 128 << 20,
+        initrd: Some(&image.initrd),
+        cmdline: image.cmdline.clone(),
+        identity: image.identity.clone(),
+        control: true,
+        entropy: true,
+        external_input: true,
+        vcpus,
+        rate,
+        ..MachineConfig::new(&image.kernel)
+    };
+    let recorded = Beginning::record(&config).expect("the engine works");
+    let recorded = recorded.expect("init asks who it is");
+    let mut begun = Begun::new(&config, Arc::new(recorded));
+    let mut machine = Machine::new(&config).expect("the machine can be made");
+    let mut stream = Tape::new(rate).stream("moments");
+    let (mut moment, mut idle, mut busy) = (0, 0, 0);
+    let (mut shown, mut expected) = (String::new(), String::new());
+    loop {
+        moment += 1 + stream.below(MILLI / 10);
+        machine
+            .run_until(VirtTime(moment))
+            .expect("the engine works");
+        if !begun.advance(VirtTime(moment)) {
+            break;
+        }
+        assert_eq!(begun.now(), machine.now());
+        assert_eq!(begun.retired(), machine.retired());
+        assert_eq!(begun.next_event(), machine.next_event(), "at {moment}");
+        match begun.next_event() {
+            Some(_) => idle += 1,
+            None => busy += 1,
+        }
+        assert_eq!(begun.components(), machine.components(false).unwrap());
+        shown += &console(begun.take_outputs());
+        expected += &console(machine.take_outputs());
+        assert_eq!(shown, expected);
+    }
+    assert!(busy > 30, "only {busy} moments");
+    let mut begun = begun.into_machine(&config).expect("it can be made");
+    for _ in 0..20 {
+        begun.run_until(VirtTime(moment)).expect("the engine works");
+        machine
+            .run_until(VirtTime(moment))
+            .expect("the engine works");
+        let hashes = [&mut begun, &mut machine].map(|machine| machine.state_hash().unwrap());
+        assert_eq!(hashes[0].differences(&hashes[1]), [""; 0]);
+        shown += &console(begun.take_outputs());
+        expected += &console(machine.take_outputs());
+        assert_eq!(shown, expected);
+        moment += MILLI;
+    }
+    idle
+}
+
+/// What a console showed.
+fn console(outputs: Vec<Output>) -> String {
+    let text = |output: Output| match output.kind {
+        OutputKind::Event(MachineEvent::Console(bytes)) => {
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        _ => String::new(),
+    };
+    outputs.into_iter().map(text).collect()
+}
+
+#[test]
+fn what_stands_for_a_machine_is_like_it_at_each_moment() {
+    let image = |text: &str| images(text, &compiled(text))[0].clone();
+    // An instruction takes a part of a nanosecond more than one.
+    side_by_side(&image(ALIKE), 2, 700);
+    // Debian's kernel waits while it boots.
+    let debian = ALIKE.replace("tiny", "debian");
+    assert!(side_by_side(&image(&debian), 1, 1000) > 10);
+}
 
 /// Lives that end in their boots, clocks that are off, and whatever reaches a machine that boots.
 const LIVES: &str = r#"
 scenario "lives" schema=1 {
     kernel "tiny"
     guest "observer" crate="observer" { args "watch" "n1" }
+    guest "crier" crate="observer" { args "shout" "n1" }
     network "lan"
     node "n1" {
-        guest "observer"
+        guest "observer" { env LONG="DESCRIPTION"; }
         memory "64MiB"
         disk "data" size="16MiB" filesystem="ext4" mount="/data"
         network "lan"
@@ -42,6 +159,8 @@ scenario "lives" schema=1 {
         clock drift="-20ppm"
         tag "last"
     }
+    // Whose frames come while the others boot.
+    node "n4" { guest "crier"; memory "64MiB"; network "lan"; }
     faults {
         at "50ms" { kill "n1" restart-after="20ms" }
         at "80ms" { irq "n1" line=16 }
@@ -61,18 +180,23 @@ scenario "lives" schema=1 {
     run duration="2s" seed=1
 }"#;
 
+/// The plan of these lives, with a description of a node that is longer than what init asks for at once.
+fn lives() -> Compiled {
+    compiled(&LIVES.replace("DESCRIPTION", &"long ".repeat(2000)))
+}
+
 #[test]
 fn runs_are_the_same_whether_boots_are_executed_again_or_not() {
-    let compiled = compiled(LIVES);
+    let compiled = lives();
     let images = images(LIVES, &compiled);
     let boots = Boots::once(None);
     let fresh = run_with(&compiled, &images, &Boots::fresh());
     let once = run_with(&compiled, &images, &boots);
     assert_eq!(difference(&fresh, &once), None);
     let counters = boots.counters();
-    // Two of the nodes are alike. Lives: three first ones, and six that faults begin.
-    assert_eq!(counters.executed, 2);
-    assert!(counters.begun >= 9, "{counters:?}");
+    // Two of the nodes are alike. Lives: four first ones, and six that faults begin.
+    assert_eq!(counters.executed, 3);
+    assert!(counters.begun >= 10, "{counters:?}");
     let problems: Vec<_> = fresh
         .judgements
         .iter()
@@ -83,7 +207,7 @@ fn runs_are_the_same_whether_boots_are_executed_again_or_not() {
 
 #[test]
 fn runs_that_are_dropped_and_put_back_come_to_the_same() {
-    let compiled = compiled(LIVES);
+    let compiled = lives();
     let images = images(LIVES, &compiled);
     let boots = Boots::once(None);
     let whole = run_with(&compiled, &images, &Boots::fresh());
@@ -120,6 +244,8 @@ impl BootFiles for Shared {
         self.0.0.lock().unwrap().get(name).cloned()
     }
 
+    fn begin(&self, _name: &str) {}
+
     fn store(&self, name: &str, bytes: &[u8]) {
         let mut files = self.0.0.lock().unwrap();
         files.insert(name.to_owned(), bytes.to_vec());
@@ -130,6 +256,31 @@ impl BootFiles for Shared {
         refused.push(why.to_owned());
         self.0.0.lock().unwrap().remove(name);
     }
+}
+
+#[test]
+fn a_boot_of_another_image_is_refused() {
+    let compiled = lives();
+    let images = images(LIVES, &compiled);
+    let kept = Arc::new(Kept::default());
+    let run = || {
+        let boots = Boots::once(Some(Box::new(Shared(Arc::clone(&kept)))));
+        (run_with(&compiled, &images, &boots), boots.counters())
+    };
+    let (first, _) = run();
+    let swapped = || {
+        let mut files = kept.0.lock().unwrap();
+        let (names, contents): (Vec<_>, Vec<_>) = files.clone().into_iter().unzip();
+        assert_eq!(names.len(), 3);
+        let (first, others) = contents.split_at(1);
+        let turned = others.iter().chain(first).cloned();
+        *files = names.into_iter().zip(turned).collect();
+    };
+    swapped();
+    let (second, counters) = run();
+    assert_eq!(difference(&first, &second), None);
+    assert_eq!((counters.executed, counters.loaded), (3, 0));
+    assert_eq!(kept.1.lock().unwrap().len(), 3);
 }
 
 const SHORT: &str = r#"
@@ -291,7 +442,7 @@ fn a_thousand_worlds_of_kernels_go_back_and_fork_like_others() {
 
 /// Runs worlds of kernels with these seeds without stopping, and once more with jumps.
 fn rounds(seeds: std::ops::Range<u64>) {
-    let compiled = compiled(LIVES);
+    let compiled = lives();
     let images = images(LIVES, &compiled);
     let boots = Boots::once(None);
     for seed in seeds {

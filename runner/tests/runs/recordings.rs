@@ -87,9 +87,9 @@ fn what_is_no_recording_is_refused_with_the_reason() {
         bytes
     };
     let cases = [
-        (Vec::new(), "it is no recording"),
-        (b"scenario \"a\"".to_vec(), "it is no recording"),
-        (flipped(0), "it is no recording"),
+        (Vec::new(), "it is a file of another kind"),
+        (b"scenario \"a\"".to_vec(), "it is a file of another kind"),
+        (flipped(0), "it is a file of another kind"),
         (newer, "it has version 9 of the format"),
         (flipped(20), "it is damaged"),
         (flipped(good.len() / 2), "it is damaged"),

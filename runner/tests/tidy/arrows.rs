@@ -47,7 +47,7 @@ pub const FOLDERS: &[(&str, &str)] = &[
     ),
     (
         "vmm/src",
-        "affinity last_words time tape dlog ram disk devices engine machine world",
+        "affinity last_words sealed time tape dlog ram disk devices engine machine world",
     ),
     ("runner/language/src", "scenario plan schema"),
     ("runner/judge/src", "outcome property report schema"),

@@ -358,7 +358,7 @@ impl Machine {
     }
 
     /// From now on the node and its life reach the guest.
-    fn introduce(&mut self) {
+    pub(super) fn introduce(&mut self) {
         self.platform.introduce();
         let turns = format!("{}/sched", self.platform.state.sdk.node());
         self.scheduler.draw_from(&self.platform.tape, &turns);

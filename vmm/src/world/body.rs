@@ -48,12 +48,6 @@ pub(super) trait Body: Send {
     /// Ends it at once and takes its disks out.
     fn into_disks(self: Box<Self>) -> Vec<Disk>;
 
-    /// Has machines that are made of what is saved from now on share what its memory holds now; no effect on
-    /// results.
-    fn settle(&mut self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
     /// Saves everything that decides what it does next, and what it gave out and nobody took.
     fn save(&mut self) -> Result<SavedBody, EngineError>;
 

@@ -16,6 +16,9 @@ pub trait BootFiles: Send + Sync {
     /// What was stored for a name, if it is there.
     fn load(&self, name: &str) -> Option<Vec<u8>>;
 
+    /// There is nothing usable for a name, and what is to be stored is being made, which takes seconds.
+    fn begin(&self, name: &str);
+
     /// Stores something. What can't be stored is not.
     fn store(&self, name: &str, bytes: &[u8]);
 
@@ -142,10 +145,15 @@ impl Known {
                 Err(error) => files.refuse(&name, &error.to_string()),
             }
         }
+        if let Some(files) = &self.files {
+            files.begin(&name);
+        }
         let beginning = Beginning::record(config)?;
-        self.executed.fetch_add(1, Relaxed);
-        if let (Some(files), Some(beginning)) = (&self.files, &beginning) {
-            files.store(&name, &beginning.to_bytes(image));
+        if let Some(beginning) = &beginning {
+            self.executed.fetch_add(1, Relaxed);
+            if let Some(files) = &self.files {
+                files.store(&name, &beginning.to_bytes(image));
+            }
         }
         Ok(beginning)
     }

@@ -96,23 +96,6 @@ impl World {
         Ok(Checkpoint(Arc::new(saved)))
     }
 
-    /// Has forks of the checkpoints from now on share what the nodes' RAM holds now, until they write. It
-    /// pays before a checkpoint that many worlds go on from; no effect on results.
-    ///
-    /// # Errors
-    /// If an engine failed, or the world is poisoned.
-    pub fn settle(&mut self) -> Result<(), WorldError> {
-        self.check()?;
-        for node in &mut self.nodes {
-            let settled = node.body.as_mut().map_or(Ok(()), |body| body.settle());
-            settled.map_err(|source| WorldError::Engine {
-                node: node.name.clone(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
     /// Goes back, or forward, to a checkpoint of this world or of a fork of it. Later decisions are those of
     /// this world's tape. Captures of networks go on. Its cost is that of what differs.
     ///

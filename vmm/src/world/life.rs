@@ -248,14 +248,6 @@ impl Body for Living {
         }
     }
 
-    fn settle(&mut self) -> Result<(), EngineError> {
-        match &mut self.stage {
-            Stage::Machine(machine) => machine.settle(),
-            // Its beginning is shared already.
-            Stage::Begun(_) | Stage::Failed(_) => Ok(()),
-        }
-    }
-
     fn save(&mut self) -> Result<SavedBody, EngineError> {
         let stage = match &mut self.stage {
             Stage::Begun(begun) => SavedStage::Begun(begun.clone()),

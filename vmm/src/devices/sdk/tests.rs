@@ -1,5 +1,7 @@
 //! Tests of the SDK port with page tables made by hand.
 
+use chaosrun_protocol::port::STATUS_NONE;
+
 use super::*;
 use crate::ram::GuestRam;
 
@@ -293,4 +295,85 @@ fn the_date_is_told_for_now_and_for_the_last_look_at_the_counter() {
     assert_eq!(ask(&mut rig, Op::Date, &[]), (STATUS_DONE, -7_500));
     assert_eq!(ask(&mut rig, Op::DateMoved, &[]), (STATUS_DONE, -9_000));
     assert_eq!(ask(&mut rig, Op::Date, b"x").0, STATUS_REFUSED);
+}
+
+/// Asks for the description from `offset` on with room for `room` bytes: the header afterwards, and the room.
+fn ask(rig: &mut Rig, offset: u64, room: usize) -> (Header, Vec<u8>) {
+    let mut payload = vec![0xee; room];
+    payload[..8].copy_from_slice(&offset.to_le_bytes());
+    rig.block(Header::new(Op::Node, room as u32), &payload);
+    let header = rig.call(&program(BLOCK), FIRST);
+    let mut first = vec![0; room.min(4096 - HEADER_SIZE)];
+    let mut second = vec![0; room - first.len()];
+    assert!(rig.ram.read(FIRST + HEADER_SIZE as u64, &mut first));
+    assert!(rig.ram.read(SECOND, &mut second));
+    first.append(&mut second);
+    (header, first)
+}
+
+#[test]
+fn a_description_is_told_in_parts_across_pages_and_not_beyond_its_end() {
+    static TEXT: [u8; 7000] = {
+        let mut text = [0; 7000];
+        let mut at = 0;
+        while at < text.len() {
+            text[at] = (at % 251) as u8;
+            at += 1;
+        }
+        text
+    };
+    let mut rig = Rig::new(mapped(ALL));
+    rig.identity = Some(&TEXT);
+    for (offset, room) in [(0, 8), (0, 6000), (3000, 6000), (6999, 100), (7000, 16)] {
+        let (header, told) = ask(&mut rig, offset, room);
+        assert_eq!((header.status, header.reply), (STATUS_DONE, 7000));
+        let rest = &TEXT[offset as usize..];
+        let part = rest.len().min(room);
+        assert_eq!(told[..part], rest[..part], "{offset} {room}");
+        // The offset is left where nothing takes its place.
+        let mut before = vec![0xee; room];
+        before[..8].copy_from_slice(&offset.to_le_bytes());
+        assert_eq!(told[part..], before[part..], "{offset} {room}");
+    }
+    let (header, _) = ask(&mut rig, u64::MAX, 64);
+    assert_eq!((header.status, header.reply), (STATUS_DONE, 7000));
+    rig.identity = None;
+    let (header, _) = ask(&mut rig, 0, 64);
+    assert_eq!((header.status, header.reply), (STATUS_DONE, 0));
+}
+
+#[test]
+fn a_description_is_written_whole_or_not_at_all() {
+    let mut rig = Rig::new(mapped(ALL));
+    rig.identity = Some(&[7; 6000]);
+    rig.block(Header::new(Op::Node, 6000), &[0; 6000]);
+    // The second page can be read, and not be written.
+    let [.., third] = indices(BLOCK);
+    put(&mut rig.ram, TABLES[2], third + 1, SECOND | PRESENT | USER);
+    let header = rig.call(&program(BLOCK), FIRST);
+    assert_eq!(header.status, STATUS_NONE, "the program will try again");
+    let mut byte = [9];
+    assert!(rig.ram.read(FIRST + HEADER_SIZE as u64, &mut byte));
+    assert_eq!(byte, [0]);
+}
+
+#[test]
+fn only_questions_about_the_node_or_its_life_need_an_identity() {
+    let mut rig = Rig::new(mapped(ALL));
+    let ops = [
+        (Op::Hello, false),
+        (Op::Send, false),
+        (Op::Random, true),
+        (Op::Date, true),
+        (Op::DateMoved, true),
+        (Op::Node, true),
+    ];
+    for (op, expected) in ops {
+        rig.block(Header::new(op, 8), &[0; 8]);
+        let needs = |rig: &Rig| rig.sdk.needs_identity(&program(BLOCK), &rig.ram);
+        assert!(!needs(&rig), "nobody calls yet");
+        rig.sdk.write(0, PORT, 4, 0);
+        assert_eq!(needs(&rig), expected, "{op:?}");
+        rig.call(&program(BLOCK), FIRST);
+    }
 }

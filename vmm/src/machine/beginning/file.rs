@@ -1,7 +1,7 @@
 //! Beginnings as files.
 //!
-//! A file is the magic bytes, the version of the format, the hash of what follows, and that: compressed with
-//! Zstandard, a head in postcard and then the pages of RAM, each with its index in front. It is for the same
+//! A file is sealed. It has, compressed with Zstandard, a head in postcard and then the pages of RAM, each
+//! with its index in front. It is for the same
 //! chaosrun only, whose hash is in the name, because what a machine does is a matter of each version.
 
 use std::io::{self, Read, Write};
@@ -20,13 +20,15 @@ use crate::machine::platform::PlatformState;
 use crate::machine::saved::{SavedMachine, SavedPlatform};
 use crate::machine::sched::SchedState;
 use crate::ram::Pages;
+use crate::sealed::{Kind, SealError};
 use crate::tape::StreamState;
 use crate::time::VirtTime;
 
-const MAGIC: &[u8; 8] = b"CRBOOT\r\n";
-const VERSION: u32 = 1;
-/// Magic, version, hash.
-const FRONT: usize = 8 + 4 + 32;
+/// The version changes with what [`Head`] has.
+const KIND: Kind = Kind {
+    magic: *b"CRBOOT\r\n",
+    version: 1,
+};
 /// The longest head, which has the outputs, in bytes.
 const HEAD_MAX: u64 = 256 << 20;
 /// How much is spent on compressing: what is read more often than written.
@@ -37,18 +39,9 @@ const BUILD: &str = env!("CHAOSRUN_VMM_SOURCES");
 /// Why a file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It is something else.
-    #[error("it is no beginning of a machine's life")]
-    Magic,
-    /// It is of another version of the format.
-    #[error("it has version {found} of the format, and this chaosrun knows version {VERSION}")]
-    Version {
-        /// The version that it has.
-        found: u32,
-    },
-    /// Bytes of it have changed.
-    #[error("its content does not have the hash that it had when it was written")]
-    Damaged,
+    /// It is of another kind or version, or damaged.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// It is of another machine, although its name says otherwise.
     #[error("it is of another image or another chaosrun")]
     Other,
@@ -92,13 +85,7 @@ impl Beginning {
 
     /// The content of a file.
     pub fn to_bytes(&self, image: ImageId) -> Vec<u8> {
-        let packed = self.pack(image).expect("a vector takes everything");
-        let mut bytes = Vec::with_capacity(FRONT + packed.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(blake3::hash(&packed).as_bytes());
-        bytes.extend_from_slice(&packed);
-        bytes
+        KIND.seal(&self.pack(image).expect("a vector takes everything"))
     }
 
     fn pack(&self, image: ImageId) -> io::Result<Vec<u8>> {
@@ -169,18 +156,7 @@ impl Beginning {
         config: &MachineConfig<'_>,
         image: ImageId,
     ) -> Result<Self, FileError> {
-        let front = bytes.first_chunk::<FRONT>().ok_or(FileError::Magic)?;
-        if !front.starts_with(MAGIC) {
-            return Err(FileError::Magic);
-        }
-        let found = u32::from_le_bytes([front[8], front[9], front[10], front[11]]);
-        if found != VERSION {
-            return Err(FileError::Version { found });
-        }
-        if blake3::hash(&bytes[FRONT..]).as_bytes() != &front[12..] {
-            return Err(FileError::Damaged);
-        }
-        let mut packed = zstd::Decoder::new(&bytes[FRONT..])?;
+        let mut packed = zstd::Decoder::new(KIND.open(bytes)?)?;
         let head = read_head(&mut packed)?;
         if head.build != BUILD || head.image != image {
             return Err(FileError::Other);

@@ -244,3 +244,63 @@ fn state_hash_covers_disks_queues_and_streams() {
     assert_eq!(differences(&draw), ["entropy"]);
     assert_eq!(differences(&|machine| machine.delay_timers(1)), ["clock"]);
 }
+
+/// The year and the century that the CMOS clock shows.
+fn year(machine: &mut Machine) -> [u8; 2] {
+    [crate::devices::rtc::CENTURY, 9].map(|register| {
+        let mut at = machine.access();
+        machine
+            .platform
+            .write_port(&mut at, 0x70, 1, register.into());
+        machine.platform.read_port(&mut at, 0x71, 1) as u8
+    })
+}
+
+/// A machine that has to be told who it is.
+fn anonymous(name: &str, seed: u64, date_ns: i64) -> Machine {
+    let kernel = executable(CODE_AT, &FOREVER, 0x1000);
+    let config = MachineConfig {
+        name: name.to_owned(),
+        memory: 8 << 20,
+        disks: vec![Disk::blank(name, 1 << 20).unwrap()],
+        entropy: true,
+        identity: Some(name.as_bytes().into()),
+        tape: Tape::new(seed),
+        date_ns,
+        ..MachineConfig::new(&kernel)
+    };
+    Machine::new(&config).unwrap()
+}
+
+#[test]
+fn nothing_of_a_node_reaches_its_guest_before_it_asks_and_all_of_it_afterwards() {
+    const IN_2031: i64 = 1_924_992_000_000_000_000;
+    let seen = |machine: &mut Machine| {
+        let mut at = machine.access();
+        let random = [0; 3].map(|_: u64| machine.platform.random(&mut at));
+        let slot = [0, 8, 0x100].map(|offset| machine.read(1, offset));
+        (random, year(machine), slot)
+    };
+    let mut one = anonymous("n1", 1, IN_2031);
+    let mut other = anonymous("n2", 2, 0);
+    let before = seen(&mut one);
+    assert_eq!(before, seen(&mut other));
+    assert_eq!(before.1, [0x20, 0x24]);
+    // The placeholder has a magic number and no device.
+    assert_eq!(before.2, [0x7472_6976, 0, 0]);
+    let ram = |machine: &mut Machine| machine.ram.digest(|_, _| {});
+    assert_eq!(
+        ram(&mut one),
+        ram(&mut other),
+        "the kernel's seed is the image's"
+    );
+
+    one.introduce();
+    other.introduce();
+    let (one, other) = (seen(&mut one), seen(&mut other));
+    assert_ne!(one.0, other.0);
+    assert_ne!(one.0, before.0);
+    assert_eq!((one.1, other.1), ([0x20, 0x31], [0x19, 0x70]));
+    // A disk of 2048 sectors.
+    assert_eq!(one.2, [0x7472_6976, 2, 2048]);
+}
